@@ -1,0 +1,3 @@
+module github.com/tandem-sync/tandem/services/gateway
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/tandem-sync/tandem/services/synccore
+
+go 1.26

@@ -1,0 +1,76 @@
+package item
+
+import "time"
+
+// LinkState says whether a link is being kept in step.
+type LinkState string
+
+// The states of a link.
+const (
+	// LinkCreating: the intention to create is stored; the work item may or may
+	// not exist already and is looked for by its mark before it is created.
+	LinkCreating LinkState = "creating"
+	// LinkActive: both sides are kept in step.
+	LinkActive LinkState = "active"
+	// LinkParked: a change was refused and waits for either side to change.
+	LinkParked LinkState = "parked"
+	// LinkGone: the ticket or work item was deleted or can't be reached.
+	LinkGone LinkState = "gone"
+)
+
+// Pair is a ticket's status beside a work item's state.
+type Pair struct {
+	Status string `json:"status"`
+	State  string `json:"state"`
+}
+
+// Move is the intention to bring a work item to a state over several legal steps,
+// stored before the first one so that a crash between two steps is told apart from
+// an edit by a person.
+type Move struct {
+	// Status is the ticket's status that the move serves.
+	Status string `json:"status"`
+	// Path lists the states to pass, the last being the target.
+	Path []string `json:"path"`
+}
+
+// Link is the memory that one ticket and one work item belong together, and what
+// was last agreed between them. The zero WorkItem means that none is known yet.
+type Link struct {
+	Connector   string    `json:"connector"`
+	Ticket      int64     `json:"ticket"`
+	TicketURL   string    `json:"ticketUrl,omitempty"`
+	WorkItem    int64     `json:"workItem,omitempty"`
+	WorkItemURL string    `json:"workItemUrl,omitempty"`
+	State       LinkState `json:"state"`
+	// Reason is one sentence for a person; empty for an active link.
+	Reason string `json:"reason,omitempty"`
+	// Agreed is what both sides showed when they last agreed; the zero value: never.
+	Agreed Pair `json:"agreed"`
+	// Parked is what both sides showed when a change was refused.
+	Parked *Pair `json:"parked,omitempty"`
+	// Move is a move under way; nil: none.
+	Move *Move `json:"move,omitempty"`
+	// SeenRev is the work item's revision that was last read or written.
+	SeenRev int64 `json:"seenRev,omitempty"`
+	// Intended is when creating was first decided.
+	Intended time.Time `json:"intended,omitzero"`
+	Created  time.Time `json:"created,omitzero"`
+	Updated  time.Time `json:"updated,omitzero"`
+	// Version counts the stored changes; 0: not stored yet. It is the value that
+	// compare-and-swap compares and is set by the store alone.
+	Version int64 `json:"-"`
+}
+
+// Exists tells whether the link was ever stored.
+func (l Link) Exists() bool { return l.Version > 0 }
+
+// LinkChange is one entry of a link's history.
+type LinkChange struct {
+	Time time.Time `json:"time"`
+	// Action is what was done, e.g. "create-work-item".
+	Action string `json:"action"`
+	// Detail says in one sentence what was done and why.
+	Detail  string `json:"detail"`
+	TraceID string `json:"traceId,omitempty"`
+}
