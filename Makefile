@@ -1,0 +1,140 @@
+# Every target is a line that a person could type; what takes more is a script
+# in .ci. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# An empty environment is enough: these are the places Go and the system use.
+export PATH := $(if $(PATH),$(PATH):)/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export HOME := $(or $(HOME),$(shell getent passwd "$$(id -u)" | cut -d: -f6),$(CURDIR)/.bin/home)
+# No version stamping: it fails in a checkout that another user owns.
+export GOFLAGS ?= -buildvcs=false
+
+# FUZZTIME is how long `make fuzz` gives each target; CI's test gives ten seconds.
+FUZZTIME ?= 1m
+# COUNT is how often `make bench` runs each benchmark; benchstat wants ten.
+COUNT ?= 10
+
+# The folders of go.work's modules; go and golangci-lint take no ./... at a
+# workspace's root.
+modules = $(shell go list -m -f '{{.Dir}}')
+
+# Tools are built once for each state of their go.sum.
+stamp = .bin/.$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | cksum | cut -d' ' -f1)
+tools := $(call stamp,tools,.tools)
+buf := $(call stamp,buf,.tools/buf)
+
+##@ Use
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: build ## start both services and both stand-in systems, play the example process, check it
+	.bin/demo
+
+.PHONY: up
+up: build ## the same, and keep it running with a page that shows both systems
+	.bin/demo --keep
+
+.PHONY: build
+build: ## build every program into .bin
+	@mkdir -p .bin
+	go build -o .bin/ ./services/gateway/cmd/... ./services/synccore/cmd/... ./services/sandbox/cmd/...
+
+##@ Check
+
+.PHONY: test
+test: ## everything CI checks; installs redis-server and chromium if it can
+	@MAKE='$(MAKE)' .ci/test.sh
+
+.PHONY: unit
+unit: $(tools) ## every module's tests with the race detector, shuffled
+	.ci/gotestsum.sh unit -race -shuffle=on -vet=off -timeout=10m work
+
+.PHONY: test-short
+test-short: ## the quick tests, without the race detector
+	go test -short -vet=off work
+
+.PHONY: test-redis
+test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-server
+	CI=true .ci/gotestsum.sh redis -race -shuffle=on -vet=off -count=1 ./services/synccore/internal/{datastore,inbox,lease,link}/...
+
+.PHONY: e2e
+e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
+	.ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (1m); a crasher fails
+	.ci/fuzz.sh $(FUZZTIME)
+
+.PHONY: lint
+lint: $(tools) $(buf) importlaw ## golangci-lint over all modules, the import law's proof, buf lint
+	.bin/golangci-lint run $(addsuffix /...,$(modules))
+	.bin/buf lint
+	.bin/buf format --diff --exit-code
+
+.PHONY: importlaw
+importlaw: $(tools) ## plant a violation of each import rule and see it reported
+	GOWORK=off go -C .tools test -count=1 ./...
+
+.PHONY: verify
+verify: $(tools) $(buf) ## generated code and go.mod files are what the tools make of their sources
+	.ci/verify.sh
+
+.PHONY: breaking
+breaking: $(buf) ## the protos still fit the last landed version and the last release
+	.ci/breaking.sh
+
+.PHONY: deadcode
+deadcode: $(tools) ## functions that neither a program nor a test reaches
+	.bin/deadcode -test $(addsuffix /...,$(modules))
+
+.PHONY: mutate
+mutate: $(tools) ## break the pure packages on purpose and see the tests notice
+	.ci/mutate.sh
+
+.PHONY: bench
+bench: $(tools) ## benchmarks COUNT (10) times; kept in .bin/bench.txt, compared with .bin/bench.old.txt
+	.ci/bench.sh $(COUNT)
+
+.PHONY: vuln
+vuln: $(tools) ## known vulnerabilities in what is called; a report, never a failure
+	-for dir in $(modules); do .bin/govulncheck -C "$$dir" ./...; done
+
+##@ Make
+
+.PHONY: fmt
+fmt: $(tools) $(buf) ## format Go and protos
+	.bin/golangci-lint fmt $(modules)
+	.bin/buf format --write
+
+.PHONY: generate
+generate: $(tools) $(buf) ## make gen anew from proto
+	rm -rf gen/tandem
+	.bin/buf generate
+
+.PHONY: tidy
+tidy: ## tidy every go.mod, and agree on versions across modules
+	go work sync
+	for dir in $(modules); do GOWORK=off go -C "$$dir" mod tidy; done
+
+.PHONY: tools
+tools: $(tools) $(buf) ## build the pinned tools into .bin
+
+$(tools):
+	@mkdir -p .bin && rm -f .bin/.tools-*
+	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools install -ldflags='-s -w' tool
+	@touch $@
+
+$(buf):
+	@mkdir -p .bin && rm -f .bin/.buf-*
+	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools/buf install -ldflags='-s -w' tool
+	@touch $@
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf .bin
