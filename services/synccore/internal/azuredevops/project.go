@@ -1,0 +1,121 @@
+package azuredevops
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
+)
+
+// Project is the project as Azure DevOps knows it. The ID survives renames.
+type Project struct {
+	ID, Name string
+}
+
+// Project resolves the configured project once and remembers it. Tokens with the
+// scopes of Alvao's manual may lack the right to read projects, so nothing but
+// Covers depends on it.
+func (c *Client) Project(ctx context.Context) (Project, error) {
+	if p := c.project.Load(); p != nil {
+		return *p, nil
+	}
+	var w struct {
+		ID   lenient.Text `json:"id"`
+		Name lenient.Text `json:"name"`
+	}
+	q := call{
+		method: http.MethodGet, path: "/_apis/projects/" + url.PathEscape(c.at.project),
+		subject: "project " + c.at.project, deed: "read",
+	}
+	_, err := c.do(ctx, q, &w)
+	if fault.Is(err, fault.NotFound) {
+		err = fault.Wrap(err, fault.Misconfigured,
+			"The project %s does not exist in %s; correct the URL in the connector's settings.", c.at.project, c.at.account)
+	}
+	if err != nil {
+		return Project{}, err
+	}
+	if !isGUID(string(w.ID)) {
+		return Project{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is no project"))
+	}
+	p := Project{ID: string(w.ID), Name: string(w.Name)}
+	c.project.Store(&p)
+	return p, nil
+}
+
+// projectID is the project's GUID where it is known; empty where not.
+func (c *Client) projectID() string {
+	if p := c.project.Load(); p != nil {
+		return p.ID
+	}
+	if isGUID(c.at.project) {
+		return c.at.project
+	}
+	return ""
+}
+
+// Identity is who the access token belongs to.
+type Identity struct {
+	// ID is the GUID that ChangedBy and CreatedBy carry; compare nothing else, the
+	// descriptors differ by endpoint (azure-devops.md §10).
+	ID   string
+	Name string
+	// Account is the user name; empty if not told.
+	Account string
+}
+
+// Identity tells who the access token belongs to. Remembered for DescriptionTTL.
+func (c *Client) Identity(ctx context.Context) (Identity, error) {
+	return c.identity.Get(ctx, "", c.readIdentity)
+}
+
+func (c *Client) readIdentity(ctx context.Context) (Identity, error) {
+	q := connectionData()
+	var w wireConnection
+	if _, err := c.do(ctx, q, &w); err != nil {
+		return Identity{}, err
+	}
+	return c.identified(w, q)
+}
+
+type wireConnection struct {
+	AuthenticatedUser struct {
+		ID                  lenient.Text `json:"id"`
+		ProviderDisplayName lenient.Text `json:"providerDisplayName"`
+		CustomDisplayName   lenient.Text `json:"customDisplayName"`
+		Properties          struct {
+			Account struct {
+				Value lenient.Text `json:"$value"`
+			}
+		} `json:"properties"`
+	} `json:"authenticatedUser"`
+}
+
+// anonymous is the identity that Azure DevOps gives to calls without a valid token
+// on resources that are open to everybody.
+const anonymous = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+
+func connectionData() call {
+	// The resource exists only in preview (azure-devops.md §10).
+	return call{
+		method: http.MethodGet, path: "/_apis/connectionData", preview: "-preview",
+		subject: "the account of the access token", deed: "read",
+	}
+}
+
+func (c *Client) identified(w wireConnection, q call) (Identity, error) {
+	user := w.AuthenticatedUser
+	switch {
+	case user.ID == anonymous:
+		return Identity{}, c.badToken(nil)
+	case user.ID == "":
+		return Identity{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that names no account"))
+	}
+	name := string(user.CustomDisplayName)
+	if name == "" {
+		name = string(user.ProviderDisplayName)
+	}
+	return Identity{ID: string(user.ID), Name: name, Account: string(user.Properties.Account.Value)}, nil
+}
