@@ -357,13 +357,14 @@ func plant(t *testing.T, rows []row) string {
 	for _, module := range others {
 		folders[module] = "stub/" + module
 	}
-	work := "go 1.26\n"
+	var work strings.Builder
+	work.WriteString("go 1.26\n")
 	for module, folder := range folders {
-		work += "use ./" + folder + "\n"
+		work.WriteString("use ./" + folder + "\n")
 		write(folder+"/go.mod", "module "+module+"\n\ngo 1.26\n")
 		write(folder+"/stub.go", "package stub\n")
 	}
-	write("go.work", work)
+	write("go.work", work.String())
 
 	for number, r := range rows {
 		file := r.file(number)
