@@ -24,6 +24,14 @@ type Pair struct {
 	State  string `json:"state"`
 }
 
+// Standstill is what both sides showed when a change was refused: as long as they
+// show the same, trying again is pointless.
+type Standstill struct {
+	Status     string `json:"status"`
+	State      string `json:"state,omitempty"`
+	ExternalID string `json:"externalId,omitempty"`
+}
+
 // Move is the intention to bring a work item to a state over several legal steps,
 // stored before the first one so that a crash between two steps is told apart from
 // an edit by a person.
@@ -48,7 +56,7 @@ type Link struct {
 	// Agreed is what both sides showed when they last agreed; the zero value: never.
 	Agreed Pair `json:"agreed"`
 	// Parked is what both sides showed when a change was refused.
-	Parked *Pair `json:"parked,omitempty"`
+	Parked *Standstill `json:"parked,omitempty"`
 	// Move is a move under way; nil: none.
 	Move *Move `json:"move,omitempty"`
 	// SeenRev is the work item's revision that was last read or written.

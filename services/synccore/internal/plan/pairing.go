@@ -1,0 +1,121 @@
+package plan
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+)
+
+// pairing finds or makes the work item of a ticket that has none in the link.
+func pairing(link item.Link, sides Sides, rules Rules) Step {
+	ticket := sides.Ticket
+	if !mapping.Same(ticket.Service, rules.Service) {
+		return Step{Kind: Rest, Reason: fmt.Sprintf("ticket %d belongs to service %q, not to %q", ticket.ID, ticket.Service, rules.Service)}
+	}
+	if ticket.ExternalID != "" {
+		return adoptByExternalID(link, sides)
+	}
+	if sides.Searched && sides.WorkItem != nil {
+		return adopt(link, sides, fmt.Sprintf("Work item %d carries the mark of ticket %d and was adopted.", sides.WorkItem.ID, ticket.ID))
+	}
+	if len(rules.Map.States(ticket.Status)) == 0 {
+		return Step{Kind: Rest, Reason: fmt.Sprintf("ticket %d has no work item and its status %q is not in the StatusMap", ticket.ID, ticket.Status)}
+	}
+	if sides.LeaveAlone {
+		return Step{Kind: Rest, Reason: fmt.Sprintf("ticket %d was there before the connector first started and existingTickets is ignore", ticket.ID)}
+	}
+	if parkedHere(link, sides) {
+		return Step{Kind: Rest, Reason: link.Reason}
+	}
+	if !sides.Searched {
+		return Step{Kind: Search, Reason: "a work item with the ticket's mark may exist already"}
+	}
+	if sides.Intended {
+		return Step{Kind: Create, Reason: fmt.Sprintf("ticket %d entered status %q", ticket.ID, ticket.Status)}
+	}
+	// An earlier round stored its intention and was cut off: its create may still
+	// arrive, so nothing is created before that has become impossible.
+	if link.State == item.LinkCreating && !link.Intended.IsZero() {
+		if since := sides.Now.Sub(link.Intended); since >= 0 && since < Settle {
+			return Step{Kind: Wait, After: Settle - since, Reason: "a create that was cut off may still take effect"}
+		}
+	}
+	next := link
+	next.State, next.Reason, next.Parked = item.LinkCreating, "", nil
+	next.Intended = sides.Now
+	return Step{Kind: Remember, Link: next, Reason: "the intention to create is stored first"}
+}
+
+func adoptByExternalID(link item.Link, sides Sides) Step {
+	ticket := sides.Ticket
+	id, err := strconv.ParseInt(strings.TrimSpace(ticket.ExternalID), 10, 64)
+	if err != nil || id <= 0 {
+		return Step{Kind: Rest, Reason: fmt.Sprintf("ticket %d carries the external id %q, which is no work item number", ticket.ID, ticket.ExternalID)}
+	}
+	if parkedHere(link, sides) {
+		return Step{Kind: Rest, Reason: link.Reason}
+	}
+	if sides.WorkItemGone {
+		return park(link, sides, fmt.Sprintf(
+			"Ticket %d carries the external id %d, but that work item does not exist or the token may not read it; clear the field to have a new work item made, or mend the right.",
+			ticket.ID, id))
+	}
+	if sides.WorkItem == nil || sides.WorkItem.ID != id {
+		return Step{Kind: ReadWorkItem, WorkItem: id, Reason: "the ticket carries a work item's number"}
+	}
+	if sides.WorkItem.Deleted {
+		return park(link, sides, fmt.Sprintf(
+			"Ticket %d carries the external id %d, but that work item was deleted; restore it, or clear the field to have a new one made.", ticket.ID, id))
+	}
+	return adopt(link, sides, fmt.Sprintf("Ticket %d already carried work item %d, which was adopted.", ticket.ID, id))
+}
+
+// adopt takes sides.WorkItem as the ticket's own. An item that nobody has touched
+// since it was made (revision 1) is our own create whose answer was lost: there the
+// ticket decides. For any other one nothing was ever agreed.
+func adopt(link item.Link, sides Sides, detail string) Step {
+	next := link
+	next.WorkItem = sides.WorkItem.ID
+	next.WorkItemURL = sides.WorkItem.URL
+	next.State, next.Reason, next.Parked = item.LinkActive, "", nil
+	next.Agreed = item.Pair{}
+	if sides.WorkItem.Rev == 1 {
+		next.Agreed.State = sides.WorkItem.State
+	}
+	return remember(next, "adopt", detail)
+}
+
+// marks keeps the two marks that the link can be rebuilt from.
+func marks(link item.Link, sides Sides) (Step, bool) {
+	ticket, workItem := sides.Ticket, sides.WorkItem
+	number := strconv.FormatInt(workItem.ID, 10)
+	switch external := strings.TrimSpace(ticket.ExternalID); {
+	case external == "":
+		return Step{Kind: WriteExternalID, WorkItem: workItem.ID, Reason: "the ticket must carry the work item's number"}, true
+	case external != number:
+		if parkedHere(link, sides) {
+			return Step{Kind: Rest, Reason: link.Reason}, true
+		}
+		return park(link, sides, fmt.Sprintf(
+			"Ticket %d carries the external id %q but is linked to work item %d; write %d into the field, or delete the link.",
+			ticket.ID, external, workItem.ID, workItem.ID)), true
+	}
+	// Only before anything was agreed: a hyperlink that a person takes away later
+	// stays away.
+	if link.Agreed.Status == "" && ticket.URL != "" && !hasHyperlink(workItem, ticket.URL) {
+		return Step{Kind: Mark, Reason: "the work item must lead back to its ticket"}, true
+	}
+	return Step{}, false
+}
+
+func hasHyperlink(workItem *item.WorkItem, url string) bool {
+	for _, link := range workItem.Hyperlinks {
+		if strings.EqualFold(strings.TrimRight(link, "/"), strings.TrimRight(url, "/")) {
+			return true
+		}
+	}
+	return false
+}

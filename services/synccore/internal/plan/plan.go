@@ -1,0 +1,174 @@
+// Package plan decides what to do next for one ticket and its work item.
+//
+// Next is a pure function from what the link remembers and what both sides show
+// to a single step; Applied and Refused are the pure functions from a step's result
+// to what the link remembers afterwards. The engine applies a step, remembers, and
+// asks again until Next says Rest.
+//
+// The one invariant: a step is only ever planned from what was read, so once both
+// sides and the link hold still, Next says Rest and goes on saying it. A crash
+// between any two steps leaves a link and two sides from which Next goes on.
+//
+// What decides about state and status, where "changed" means: since both last agreed.
+//
+//	ticket changed | work item changed | what is planned
+//	---------------+-------------------+------------------------------------------------
+//	no             | no                | Rest
+//	yes            | no                | SetState to the status' first reachable state
+//	no             | yes               | SetStatus to the state's status
+//	yes            | yes               | the conflict policy names the side that wins; then as above
+//	any            | any               | they agree under the map: Remember, nothing is written
+//	               |                   | the winning value has no counterpart: Remember, nothing is written
+package plan
+
+import (
+	"time"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+)
+
+// Settle is how long after an unanswered create the work item may still turn up:
+// longer than the 30 s by which Azure DevOps delays throttled calls at most
+// (azure-devops.md §3.3). Until then nothing is created again.
+const Settle = 32 * time.Second
+
+// Kind names what a step does.
+type Kind string
+
+// The kinds of steps.
+const (
+	// Rest: there is nothing to do; Reason says why.
+	Rest Kind = "rest"
+	// Wait: nothing can be decided before After has passed.
+	Wait Kind = "wait"
+	// ReadWorkItem: work item WorkItem must be read before anything is decided.
+	ReadWorkItem Kind = "read-work-item"
+	// ReadType: the description of the work item's type is needed.
+	ReadType Kind = "read-type"
+	// Search: the work item must be looked for by its mark.
+	Search Kind = "search"
+	// Create: a work item must be made.
+	Create Kind = "create-work-item"
+	// Mark: the work item must be marked with the ticket's hyperlink and tag.
+	Mark Kind = "mark-work-item"
+	// WriteExternalID: the ticket must be given the work item's number.
+	WriteExternalID Kind = "write-external-id"
+	// SetState: the work item must be moved to State.
+	SetState Kind = "set-state"
+	// SetStatus: the ticket must be moved to Status.
+	SetStatus Kind = "set-status"
+	// Remember: nothing is written to a system; the link becomes Link.
+	Remember Kind = "remember"
+)
+
+// Step is what to do next. Which fields are set depends on the Kind.
+type Step struct {
+	Kind Kind
+	// Reason says in one sentence why, for people.
+	Reason string
+	// State is the target of SetState.
+	State string
+	// Status is the target of SetStatus.
+	Status string
+	// WorkItem is the number that ReadWorkItem reads and WriteExternalID writes.
+	WorkItem int64
+	// After is how long Wait waits.
+	After time.Duration
+	// Link is what Remember remembers.
+	Link item.Link
+	// Change is what Remember adds to the link's history; nil: nothing worth telling.
+	Change *item.LinkChange
+	// Lost is the change that a conflict overrode, for the history; nil: none.
+	Lost *item.LinkChange
+}
+
+// Rules is what the connector's settings decide.
+type Rules struct {
+	// Service is the Alvao service whose tickets get work items.
+	Service  string
+	Map      mapping.StatusMap
+	Conflict mapping.Conflict
+}
+
+// Sides is what both systems show, and what is known about the looking itself.
+type Sides struct {
+	// Now is the present time.
+	Now    time.Time
+	Ticket item.Ticket
+	// TicketGone tells that the ticket does not exist any more or was removed.
+	TicketGone bool
+	// TicketChanged is the best knowledge of when the ticket's status changed; zero:
+	// unknown.
+	TicketChanged time.Time
+	// LeaveAlone tells that the ticket was there before the connector first started
+	// and that such tickets get no work item.
+	LeaveAlone bool
+	// Force tells that a person asked for a look: a parked change is tried again.
+	Force bool
+
+	// WorkItem is the linked, found or adopted work item as read; nil: not read.
+	WorkItem *item.WorkItem
+	// WorkItemGone tells that WorkItem could not be found when it was read.
+	WorkItemGone bool
+	// Searched tells that the mark was looked for; WorkItem holds what was found.
+	Searched bool
+	// Intended tells that the link's intention to create was stored in this round,
+	// so that no earlier create can be under way.
+	Intended bool
+	// Type describes the work item's type; nil: not read.
+	Type *item.WorkItemType
+}
+
+// Next says what to do next.
+func Next(link item.Link, sides Sides, rules Rules) Step {
+	if sides.TicketGone {
+		return ticketGone(link)
+	}
+	if link.WorkItem == 0 {
+		return pairing(link, sides, rules)
+	}
+	if sides.WorkItem == nil && !sides.WorkItemGone {
+		return Step{Kind: ReadWorkItem, WorkItem: link.WorkItem, Reason: "the linked work item must be read"}
+	}
+	if sides.WorkItemGone || sides.WorkItem.Deleted {
+		return workItemGone(link)
+	}
+	if link.State == item.LinkGone {
+		next := link
+		next.State, next.Reason = item.LinkActive, ""
+		return remember(next, "back", "Both items are there again.")
+	}
+	if step, needed := marks(link, sides); needed {
+		return step
+	}
+	return states(link, sides, rules)
+}
+
+func remember(next item.Link, action, detail string) Step {
+	step := Step{Kind: Remember, Reason: detail, Link: next}
+	if action != "" {
+		step.Change = &item.LinkChange{Action: action, Detail: detail}
+	}
+	return step
+}
+
+func ticketGone(link item.Link) Step {
+	const text = "The ticket was removed in Alvao; the work item is left as it is."
+	if !link.Exists() || link.State == item.LinkGone {
+		return Step{Kind: Rest, Reason: "the ticket is gone"}
+	}
+	next := link
+	next.State, next.Reason = item.LinkGone, text
+	return remember(next, "gone", text)
+}
+
+func workItemGone(link item.Link) Step {
+	const text = "The work item was deleted in Azure DevOps or the token may no longer read it; the ticket is left as it is."
+	if link.State == item.LinkGone {
+		return Step{Kind: Rest, Reason: "the work item is gone"}
+	}
+	next := link
+	next.State, next.Reason = item.LinkGone, text
+	return remember(next, "gone", text)
+}

@@ -1,0 +1,404 @@
+// Package reconcile brings one ticket and its work item together.
+//
+// A round reads the link and both sides, asks plan for one step, applies it,
+// remembers what came of it, and asks again until there is nothing left to do. The
+// hint that caused the round only says where to look.
+//
+// The one invariant: every effect on a system is followed by a write to the link
+// under the same lease before the next effect, and whatever a crash leaves between
+// the two is healed by the next round: a state or status is read, a created work
+// item is found by its mark.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+)
+
+// maxSteps bounds one round. A creation with a long way through the states takes
+// about ten; more means that a system does not keep what it is told.
+const maxSteps = 32
+
+// Tickets is what a round needs of Alvao.
+type Tickets interface {
+	// Ticket reads a ticket; fault.NotFound if there is none.
+	Ticket(ctx context.Context, id int64) (item.Ticket, error)
+	// SetStatus moves a ticket and returns it as read back.
+	SetStatus(ctx context.Context, ticket item.Ticket, status string) (item.Ticket, error)
+	// SetExternalID writes the external-id field and returns the ticket with it.
+	SetExternalID(ctx context.Context, ticket item.Ticket, value string) (item.Ticket, error)
+	// Records reads the log entries of a ticket above an id, oldest first.
+	Records(ctx context.Context, ticketID, sinceID int64) ([]item.Record, error)
+	// Person reads a user.
+	Person(ctx context.Context, id int64) (item.Person, error)
+}
+
+// WorkItems is what a round needs of Azure DevOps.
+type WorkItems interface {
+	// WorkItem reads a work item; fault.NotFound if there is none.
+	WorkItem(ctx context.Context, id int64) (item.WorkItem, error)
+	// FindByMark reads the work items that carry the tag and the ticket's hyperlink.
+	FindByMark(ctx context.Context, mark, ticketURL string) ([]item.WorkItem, error)
+	// Create makes a work item, once: an answer that is lost is not asked for again.
+	Create(ctx context.Context, draft item.Draft) (item.WorkItem, error)
+	// SetState moves a work item that is still at revision rev; else fault.Conflict.
+	SetState(ctx context.Context, id, rev int64, state string) (item.WorkItem, error)
+	// AddMark gives a work item the tag and the ticket's hyperlink.
+	AddMark(ctx context.Context, id, rev int64, mark, ticketURL, text string) (item.WorkItem, error)
+	// Type describes a work item type.
+	Type(ctx context.Context, name string) (item.WorkItemType, error)
+	// Fields describes the fields of a work item type by reference name.
+	Fields(ctx context.Context, typeName string) (map[string]item.Field, error)
+}
+
+// Links is where links are remembered.
+type Links interface {
+	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
+	Put(ctx context.Context, held lease.Lease, link item.Link, changes ...item.LinkChange) (item.Link, error)
+	TicketOf(ctx context.Context, connector string, workItem int64) (ticket int64, found bool, err error)
+}
+
+// Leases gives one holder at a time the right to change a ticket's link.
+type Leases interface {
+	Acquire(ctx context.Context, key item.Key, ttl time.Duration) (lease.Lease, error)
+	Renew(ctx context.Context, held lease.Lease, ttl time.Duration) error
+	Release(ctx context.Context, held lease.Lease) error
+}
+
+// Origins knows the tickets that were there before a connector first started.
+type Origins interface {
+	IsExisting(ctx context.Context, connector string, ticket int64) (bool, error)
+	RemoveExisting(ctx context.Context, connector string, ticket int64) error
+}
+
+// Connector is one pairing as a round needs it. It must not change during a round.
+type Connector struct {
+	Name      string
+	Service   string
+	Rules     mapping.Rules
+	Tickets   Tickets
+	WorkItems WorkItems
+	// TicketOfURL recognises the URL of a ticket of this tenant.
+	TicketOfURL func(url string) (ticket int64, ok bool)
+}
+
+// Hints is what is known of why a round runs.
+type Hints struct {
+	Key item.Key
+	// Received is when the newest hint arrived.
+	Received time.Time
+	// Force tells that a person asked for the round.
+	Force bool
+	// Revision is the newest revision that the hints speak of, if all of them are of
+	// work item revisions and none was served before; else 0.
+	Revision int64
+	// Payload is the newest hint's body; may be nil.
+	Payload []byte
+}
+
+// Report says what a round did, for the log line and for the worker.
+type Report struct {
+	Ticket   int64
+	WorkItem int64
+	// Steps lists the kinds of the steps that were taken, in order.
+	Steps []plan.Kind
+	// Writes counts the writes to either system.
+	Writes int
+	// Reason says why nothing more was to do.
+	Reason string
+	// Forward names the ticket that the hints belong to; nil: served here.
+	Forward *item.Key
+	// Parked tells that a change waits because a system refused it.
+	Parked bool
+}
+
+// Config is what an Engine is made of. All fields are required but LeaseTTL.
+type Config struct {
+	Links   Links
+	Leases  Leases
+	Origins Origins
+	Tracers trace.TracerProvider
+	Now     func() time.Time
+	// LeaseTTL is how long a holder that vanished keeps others out; 0 means 20 s.
+	LeaseTTL time.Duration
+}
+
+// Engine runs rounds. It is safe for concurrent use; two rounds of one ticket
+// exclude each other through the lease.
+type Engine struct {
+	cfg    Config
+	tracer trace.Tracer
+}
+
+// New makes an Engine.
+func New(cfg Config) *Engine {
+	if cfg.LeaseTTL == 0 {
+		cfg.LeaseTTL = 20 * time.Second
+	}
+	return &Engine{cfg: cfg, tracer: cfg.Tracers.Tracer("github.com/tandem-sync/tandem/services/synccore/reconcile")}
+}
+
+// Handle serves the hints of one item. The error's fault kind says what the worker
+// must do; the report is valid beside an error too.
+func (e *Engine) Handle(ctx context.Context, connector Connector, hints Hints) (Report, error) {
+	if hints.Key.System == item.AzureDevOps {
+		return e.resolve(ctx, connector, hints)
+	}
+	ctx, span := e.tracer.Start(ctx, "reconcile", trace.WithAttributes(
+		attribute.String("tandem.connector", connector.Name),
+		attribute.Int64("tandem.ticket.id", hints.Key.ID),
+	))
+	defer span.End()
+
+	report, err := e.round(ctx, connector, hints)
+	span.SetAttributes(
+		attribute.Int64("tandem.work_item.id", report.WorkItem),
+		attribute.Int("tandem.writes", report.Writes),
+		attribute.String("tandem.reason", report.Reason),
+	)
+	if err != nil {
+		span.SetStatus(codes.Error, fault.KindOf(err).String())
+	}
+	return report, err
+}
+
+// resolve finds the ticket that a work item's hints belong to. An item that is not
+// linked may still be ours, if the link was lost: its hyperlink tells.
+func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) (Report, error) {
+	report := Report{WorkItem: hints.Key.ID}
+	ticket, found, err := e.cfg.Links.TicketOf(ctx, connector.Name, hints.Key.ID)
+	if err != nil {
+		return report, fmt.Errorf("looking up the ticket of work item %d: %w", hints.Key.ID, err)
+	}
+	if found {
+		report.Ticket = ticket
+		report.Forward = &item.Key{Connector: connector.Name, System: item.Alvao, ID: ticket}
+		return report, nil
+	}
+	if !mayCarryMark(hints.Payload) {
+		report.Reason = fmt.Sprintf("work item %d is not linked", hints.Key.ID)
+		return report, nil
+	}
+	workItem, err := connector.WorkItems.WorkItem(ctx, hints.Key.ID)
+	if fault.Is(err, fault.NotFound) {
+		report.Reason = fmt.Sprintf("work item %d does not exist and is not linked", hints.Key.ID)
+		return report, nil
+	}
+	if err != nil {
+		return report, fmt.Errorf("reading work item %d: %w", hints.Key.ID, err)
+	}
+	for _, link := range workItem.Hyperlinks {
+		ticket, ok := connector.TicketOfURL(link)
+		if ok && slices.Contains(workItem.Tags, MarkOf(ticket)) {
+			report.Ticket = ticket
+			report.Forward = &item.Key{Connector: connector.Name, System: item.Alvao, ID: ticket}
+			return report, nil
+		}
+	}
+	report.Reason = fmt.Sprintf("work item %d is not linked and carries no ticket's mark", hints.Key.ID)
+	return report, nil
+}
+
+func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (Report, error) {
+	report := Report{Ticket: hints.Key.ID}
+	held, err := e.cfg.Leases.Acquire(ctx, hints.Key, e.cfg.LeaseTTL)
+	if err != nil {
+		return report, fmt.Errorf("taking the lease of ticket %d: %w", hints.Key.ID, err)
+	}
+	ctx, stop := e.keep(ctx, held)
+	defer stop()
+
+	link, err := e.cfg.Links.Get(ctx, connector.Name, hints.Key.ID)
+	if err != nil {
+		return report, fmt.Errorf("reading the link of ticket %d: %w", hints.Key.ID, err)
+	}
+	report.WorkItem = link.WorkItem
+	if settled(link) && hints.Revision > 0 && hints.Revision <= link.SeenRev && !hints.Force {
+		report.Reason = fmt.Sprintf("revision %d of work item %d was seen already", hints.Revision, link.WorkItem)
+		return report, nil
+	}
+	if !link.Exists() {
+		link = item.Link{Connector: connector.Name, Ticket: hints.Key.ID, State: item.LinkCreating}
+	}
+	r := &round{engine: e, connector: connector, held: held, link: link, report: &report}
+	if err := r.read(ctx, hints); err != nil {
+		return report, err
+	}
+	err = r.run(ctx)
+	report.WorkItem = r.link.WorkItem
+	report.Parked = r.link.State == item.LinkParked
+	return report, err
+}
+
+// settled tells that nothing was left to do when the link was last written.
+func settled(link item.Link) bool {
+	return link.State == item.LinkActive && link.Move == nil && link.Agreed.Status != ""
+}
+
+// keep renews the lease until stop, and ends the context when it is lost: a holder
+// that was replaced must not go on.
+func (e *Engine) keep(ctx context.Context, held lease.Lease) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(e.cfg.LeaseTTL / 4)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				err := e.cfg.Leases.Renew(ctx, held, e.cfg.LeaseTTL)
+				if fault.Is(err, fault.Conflict) {
+					cancel(err)
+					return
+				}
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel(context.Canceled)
+		<-done
+		last, end := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer end()
+		// An error costs the next holder the rest of the lease's time and nothing else.
+		_ = e.cfg.Leases.Release(last, held)
+	}
+}
+
+// round is one round of one ticket.
+type round struct {
+	engine    *Engine
+	connector Connector
+	held      lease.Lease
+	link      item.Link
+	sides     plan.Sides
+	report    *Report
+}
+
+// read fetches both sides at once.
+func (r *round) read(ctx context.Context, hints Hints) error {
+	r.sides = plan.Sides{Now: r.engine.cfg.Now(), Force: hints.Force}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		ticket, err := r.connector.Tickets.Ticket(groupCtx, hints.Key.ID)
+		if fault.Is(err, fault.NotFound) {
+			r.sides.TicketGone = true
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading ticket %d: %w", hints.Key.ID, err)
+		}
+		r.sides.Ticket = ticket
+		r.sides.TicketGone = ticket.Removed
+		r.sides.TicketChanged = ticket.LastActivity
+		if r.sides.TicketChanged.IsZero() {
+			r.sides.TicketChanged = hints.Received
+		}
+		return nil
+	})
+	if r.link.WorkItem != 0 {
+		group.Go(func() error { return r.readWorkItem(groupCtx, r.link.WorkItem) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if r.link.WorkItem != 0 || r.sides.TicketGone {
+		return nil
+	}
+	return r.leaveAlone(ctx)
+}
+
+// leaveAlone finds whether the ticket was there before the connector first started.
+// One that has since left the mapped statuses counts as new when it comes back.
+func (r *round) leaveAlone(ctx context.Context) error {
+	existing, err := r.engine.cfg.Origins.IsExisting(ctx, r.connector.Name, r.link.Ticket)
+	if err != nil {
+		return fmt.Errorf("looking whether ticket %d is an old one: %w", r.link.Ticket, err)
+	}
+	if !existing {
+		return nil
+	}
+	if len(r.connector.Rules.Statuses.States(r.sides.Ticket.Status)) == 0 {
+		if err := r.engine.cfg.Origins.RemoveExisting(ctx, r.connector.Name, r.link.Ticket); err != nil {
+			return fmt.Errorf("forgetting that ticket %d is an old one: %w", r.link.Ticket, err)
+		}
+		return nil
+	}
+	r.sides.LeaveAlone = true
+	return nil
+}
+
+func (r *round) readWorkItem(ctx context.Context, id int64) error {
+	workItem, err := r.connector.WorkItems.WorkItem(ctx, id)
+	if fault.Is(err, fault.NotFound) {
+		r.sides.WorkItemGone = true
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading work item %d: %w", id, err)
+	}
+	r.sides.WorkItem, r.sides.WorkItemGone = &workItem, false
+	return nil
+}
+
+// run takes steps until there is nothing left to do.
+func (r *round) run(ctx context.Context) error {
+	rules := plan.Rules{Service: r.connector.Service, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict}
+	for range maxSteps {
+		step := plan.Next(r.link, r.sides, rules)
+		switch step.Kind {
+		case plan.Rest:
+			r.report.Reason = step.Reason
+			return nil
+		case plan.Wait:
+			return fault.New(fault.Busy, "Ticket %d waits: %s.", r.link.Ticket, step.Reason).After(step.After)
+		default:
+			r.report.Steps = append(r.report.Steps, step.Kind)
+		}
+		err := r.take(ctx, step)
+		if err == nil {
+			continue
+		}
+		switch fault.KindOf(err) {
+		case fault.Conflict:
+			// Somebody else wrote the work item meanwhile: what it shows now decides.
+			if r.link.WorkItem == 0 || lease.IsLost(err) {
+				return err
+			}
+			if err := r.readWorkItem(ctx, r.link.WorkItem); err != nil {
+				return err
+			}
+		case fault.Refused:
+			if err := r.park(ctx, err); err != nil {
+				return err
+			}
+		case fault.Invalid, fault.Denied, fault.Misconfigured:
+			// Given up by the worker; the link says so too.
+			return errors.Join(err, r.park(ctx, err))
+		default:
+			return err
+		}
+	}
+	return fault.New(fault.Internal, "Ticket %d did not come to rest within %d steps; look at its history for a rule that moves it back.", r.link.Ticket, maxSteps)
+}
+
+func (r *round) park(ctx context.Context, cause error) error {
+	r.sides.Force = false
+	return r.remember(ctx, plan.Refused(r.link, r.sides, fault.Sentence(cause)))
+}

@@ -1,0 +1,268 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+	"github.com/tandem-sync/tandem/services/synccore/internal/template"
+)
+
+const (
+	markPrefix = "ALVAO-"
+	// statusVisibleAfter is how long Alvao is given to show a status it accepted.
+	statusVisibleAfter = 2 * time.Second
+	// rememberTimeout bounds the write to the link after an effect.
+	rememberTimeout = 5 * time.Second
+)
+
+// MarkOf is the tag by which a ticket's work item is found again.
+func MarkOf(ticket int64) string { return markPrefix + strconv.FormatInt(ticket, 10) }
+
+// mayCarryMark tells whether an event's body leaves it open that its work item is
+// one of ours. Bodies carry the tags; one that was left out or cut short tells
+// nothing. A forged body can only cause or save one read.
+func mayCarryMark(payload []byte) bool {
+	return len(payload) == 0 || !bytes.Contains(payload, []byte(`"fields"`)) || bytes.Contains(payload, []byte(markPrefix))
+}
+
+// take applies one step and remembers it.
+func (r *round) take(ctx context.Context, step plan.Step) error {
+	switch step.Kind {
+	case plan.ReadWorkItem:
+		return r.readWorkItem(ctx, step.WorkItem)
+	case plan.ReadType:
+		workItemType, err := r.connector.WorkItems.Type(ctx, r.sides.WorkItem.Type)
+		if err != nil {
+			return fmt.Errorf("reading the work item type %s: %w", r.sides.WorkItem.Type, err)
+		}
+		r.sides.Type = &workItemType
+		return nil
+	case plan.Search:
+		return r.search(ctx)
+	case plan.Remember:
+		return r.remember(ctx, step)
+	case plan.Create:
+		return r.create(ctx, step)
+	case plan.Mark:
+		return r.mark(ctx, step)
+	case plan.WriteExternalID:
+		ticket, err := r.connector.Tickets.SetExternalID(ctx, r.sides.Ticket, strconv.FormatInt(step.WorkItem, 10))
+		if err != nil {
+			return fmt.Errorf("writing the external id to ticket %d: %w", r.link.Ticket, err)
+		}
+		r.sides.Ticket = ticket
+		return r.wrote(ctx, step)
+	case plan.SetState:
+		workItem, err := r.connector.WorkItems.SetState(ctx, r.sides.WorkItem.ID, r.sides.WorkItem.Rev, step.State)
+		if err != nil {
+			return fmt.Errorf("moving work item %d to %q: %w", r.sides.WorkItem.ID, step.State, err)
+		}
+		r.sides.WorkItem = &workItem
+		return r.wrote(ctx, step)
+	case plan.SetStatus:
+		return r.setStatus(ctx, step)
+	case plan.Rest, plan.Wait:
+		return nil
+	default:
+		return fmt.Errorf("plan made the unknown step %q", step.Kind)
+	}
+}
+
+func (r *round) search(ctx context.Context) error {
+	found, err := r.connector.WorkItems.FindByMark(ctx, MarkOf(r.link.Ticket), r.sides.Ticket.URL)
+	if err != nil {
+		return fmt.Errorf("looking for the work item of ticket %d: %w", r.link.Ticket, err)
+	}
+	r.sides.Searched = true
+	if len(found) > 0 {
+		// Several can only come from outside, by copying an item with its links: the
+		// oldest is the original.
+		oldest := slices.MinFunc(found, func(a, b item.WorkItem) int { return int(a.ID - b.ID) })
+		r.sides.WorkItem = &oldest
+	}
+	return nil
+}
+
+func (r *round) create(ctx context.Context, step plan.Step) error {
+	draft, err := r.draft(ctx)
+	if err != nil {
+		return err
+	}
+	workItem, err := r.connector.WorkItems.Create(ctx, draft)
+	if err != nil {
+		return fmt.Errorf("creating the work item of ticket %d: %w", r.link.Ticket, err)
+	}
+	r.sides.WorkItem = &workItem
+	return r.wrote(ctx, step)
+}
+
+// draft reads what the templates need, all at once, and renders them.
+func (r *round) draft(ctx context.Context) (item.Draft, error) {
+	ticket, rules := r.sides.Ticket, r.connector.Rules
+	data, err := r.data(ctx, rules.Needs())
+	if err != nil {
+		return item.Draft{}, err
+	}
+	typeName, err := rules.WorkItemType(data)
+	if err != nil {
+		return item.Draft{}, fmt.Errorf("choosing the work item type for ticket %d: %w", ticket.ID, err)
+	}
+	fields, err := r.connector.WorkItems.Fields(ctx, typeName)
+	if err != nil {
+		return item.Draft{}, fmt.Errorf("reading the fields of the work item type: %w", err)
+	}
+	tag := ticket.MessageTag
+	if tag == "" {
+		tag = strconv.FormatInt(ticket.ID, 10)
+	}
+	draft, err := rules.Draft(data, fields, MarkOf(ticket.ID), ticket.URL, "Alvao ticket "+tag)
+	if err != nil {
+		return item.Draft{}, fmt.Errorf("rendering the work item of ticket %d: %w", ticket.ID, err)
+	}
+	return draft, nil
+}
+
+// data reads what the templates need of Alvao beside the ticket.
+func (r *round) data(ctx context.Context, needs template.Needs) (template.Data, error) {
+	ticket := r.sides.Ticket
+	data := template.Data{Ticket: ticket}
+	group, groupCtx := errgroup.WithContext(ctx)
+	person := func(needed bool, id int64, into **item.Person) {
+		if !needed || id == 0 {
+			return
+		}
+		group.Go(func() error {
+			found, err := r.connector.Tickets.Person(groupCtx, id)
+			if fault.Is(err, fault.NotFound) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("reading person %d: %w", id, err)
+			}
+			*into = &found
+			return nil
+		})
+	}
+	person(needs.Requester, ticket.RequesterID, &data.Requester)
+	person(needs.RequestedFor, ticket.RequestedForID, &data.RequestedFor)
+	person(needs.Solver, ticket.SolverID, &data.Solver)
+	if needs.Log {
+		group.Go(func() error {
+			records, err := r.connector.Tickets.Records(groupCtx, ticket.ID, 0)
+			if fault.Is(err, fault.NotFound) {
+				// Some tenants don't let the log be read (alvao.md §2.4): the variables then
+				// show that there is no message.
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("reading the log of ticket %d: %w", ticket.ID, err)
+			}
+			data.Records = records
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return template.Data{}, err
+	}
+	if needs.Managers {
+		if err := r.managers(ctx, &data); err != nil {
+			return template.Data{}, err
+		}
+	}
+	return data, nil
+}
+
+// managers adds the names of the managers of the persons that were read.
+func (r *round) managers(ctx context.Context, data *template.Data) error {
+	data.Managers = map[int64]string{}
+	for _, person := range []*item.Person{data.Requester, data.RequestedFor, data.Solver} {
+		if person == nil || person.ManagerID == 0 {
+			continue
+		}
+		manager, err := r.connector.Tickets.Person(ctx, person.ManagerID)
+		if fault.Is(err, fault.NotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("reading manager %d: %w", person.ManagerID, err)
+		}
+		data.Managers[manager.ID] = manager.Name
+	}
+	return nil
+}
+
+func (r *round) mark(ctx context.Context, step plan.Step) error {
+	workItem, err := r.connector.WorkItems.AddMark(ctx, r.sides.WorkItem.ID, r.sides.WorkItem.Rev,
+		MarkOf(r.link.Ticket), r.sides.Ticket.URL, "Alvao ticket "+strconv.FormatInt(r.link.Ticket, 10))
+	if err != nil {
+		return fmt.Errorf("marking work item %d: %w", r.sides.WorkItem.ID, err)
+	}
+	r.sides.WorkItem = &workItem
+	return r.wrote(ctx, step)
+}
+
+func (r *round) setStatus(ctx context.Context, step plan.Step) error {
+	before := r.sides.Ticket.Status
+	ticket, err := r.connector.Tickets.SetStatus(ctx, r.sides.Ticket, step.Status)
+	if err != nil {
+		return fmt.Errorf("moving ticket %d to %q: %w", r.link.Ticket, step.Status, err)
+	}
+	if ticket.Status == before {
+		// Remembering this would lose the change; Alvao shows it once its transaction is
+		// through.
+		return fault.New(fault.Busy, "Alvao accepted status %q for ticket %d but still shows %q; Tandem looks again shortly.",
+			step.Status, r.link.Ticket, before).After(statusVisibleAfter)
+	}
+	r.sides.Ticket = ticket
+	return r.wrote(ctx, step)
+}
+
+// wrote remembers a step that changed a system. The write to the link must not be
+// given up because the caller stops: it is what keeps the effect from being repeated.
+func (r *round) wrote(ctx context.Context, step plan.Step) error {
+	r.report.Writes++
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberTimeout)
+	defer cancel()
+	return r.remember(ctx, step)
+}
+
+func (r *round) remember(ctx context.Context, step plan.Step) error {
+	next, changes := plan.Applied(r.link, step, r.sides)
+	if r.sides.Ticket.URL != "" {
+		next.TicketURL = r.sides.Ticket.URL
+	}
+	now := r.engine.cfg.Now()
+	next.Updated = now
+	if next.Created.IsZero() {
+		next.Created = now
+	}
+	span := trace.SpanContextFromContext(ctx)
+	for i := range changes {
+		changes[i].Time = now
+		if span.HasTraceID() {
+			changes[i].TraceID = span.TraceID().String()
+		}
+	}
+	stored, err := r.engine.cfg.Links.Put(ctx, r.held, next, changes...)
+	if err != nil {
+		return fmt.Errorf("remembering %s of ticket %d: %w", step.Kind, r.link.Ticket, err)
+	}
+	r.link = stored
+	if stored.State == item.LinkParked {
+		r.sides.Force = false
+	}
+	if stored.State == item.LinkCreating {
+		r.sides.Intended = true
+	}
+	return nil
+}
