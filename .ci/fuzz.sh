@@ -6,7 +6,9 @@
 set -euo pipefail
 
 each=${1:-10s}
+# Where go test -fuzz keeps it too.
 cache=$(go env GOCACHE)/fuzz
+module=github.com/tandem-sync/tandem
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=()
@@ -19,11 +21,11 @@ while read -r dir; do
   targets=$(sed -nE 's/^func (Fuzz[A-Z0-9][A-Za-z0-9_]*)\(.*/\1/p' "$dir"/*_test.go)
   first=${targets%%$'\n'*}
   go test -c -vet=off -fuzz="^$first\$" -o "$work/fuzz.test" "$dir"
-  mkdir -p "$cache/$package"
+  mkdir -p "$cache/$module/$package"
   for target in $targets; do
     count=$((count + 1))
     if (cd "$dir" && "$work/fuzz.test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="$each" \
-      -test.fuzzminimizetime=5s -test.fuzzcachedir="$cache/$package") >"$work/log" 2>&1; then
+      -test.fuzzminimizetime=5s -test.fuzzcachedir="$cache/$module/$package") >"$work/log" 2>&1; then
       echo "ok    $package $target  $(sed -nE 's/.*(execs: [0-9]+).*/\1/p' "$work/log" | tail -1)"
     elif grep -q 'context deadline exceeded' "$work/log" && ! grep -q 'Failing input' "$work/log"; then
       # go test tells the end of the time, met in the middle of an input, as a
