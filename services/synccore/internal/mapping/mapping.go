@@ -196,7 +196,7 @@ func (c *compiler) report(key string, offset int, text, remedy string) {
 func (c *compiler) project(raw string) {
 	project, err := ParseProject(raw)
 	if err != nil {
-		c.report("URL", -1, err.Error(), remedyOf(err))
+		c.report("URL", -1, err.Error(), Remedy(err))
 		return
 	}
 	c.rules.Project = project

@@ -49,7 +49,7 @@ func ParseProject(raw string) (Project, error) {
 		// url's own error repeats the text, which may hold a password.
 		return Project{}, &addressError{"it is not an address", "Write the project's address, as in " + exampleProject}
 	}
-	if problem := checkAddress(u, exampleProject); problem != nil {
+	if problem := CheckAddress(u, exampleProject); problem != nil {
 		return Project{}, problem
 	}
 	segments := strings.Split(strings.Trim(u.EscapedPath(), "/"), "/")
@@ -98,8 +98,9 @@ func ParseProject(raw string) (Project, error) {
 
 const exampleProject = "https://dev.azure.com/contoso/Alvaoproject"
 
-// checkAddress refuses what no address of either system can hold.
-func checkAddress(u *url.URL, example string) error {
+// CheckAddress refuses what no address of either system can hold. The error's text is a
+// clause for a person and Remedy tells what to do about it.
+func CheckAddress(u *url.URL, example string) error {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return &addressError{"the address does not begin with https:// or http://", "Write it in full, as in " + example}
@@ -114,8 +115,8 @@ func checkAddress(u *url.URL, example string) error {
 	}
 }
 
-// remedyOf is the remedy of an address's refusal.
-func remedyOf(err error) string {
+// Remedy is what to do about an error of ParseProject or CheckAddress.
+func Remedy(err error) string {
 	var refusal *addressError
 	if errors.As(err, &refusal) {
 		return refusal.remedy

@@ -1,0 +1,112 @@
+package config
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/hookkey"
+	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
+)
+
+// Check loads a configuration file and tells w, for an administrator, all that is
+// wrong with it, or that it is fine. Beyond Load it looks whether the files and
+// variables that it refers to can be read from here; what can't is a warning,
+// because a file may be checked elsewhere than it is used. It reports whether the
+// configuration can be used.
+func Check(w io.Writer, path string) bool {
+	config, err := Load(path)
+	var out strings.Builder
+	var problems Problems
+	switch {
+	case errors.As(err, &problems):
+		fatal, warnings := problems.split()
+		writeAll(&out, problems)
+		fmt.Fprintf(&out, "%s has %s%s.\n", path, count(len(fatal), "problem"), andWarnings(len(warnings)))
+	case err != nil:
+		fmt.Fprintf(&out, "%s: %v\n", path, err)
+	default:
+		warnings := append(config.Warnings, config.reachable(path)...)
+		writeAll(&out, warnings)
+		fmt.Fprintf(&out, "%s is fine: %s%s.\n", path, count(len(config.Connectors), "connector"), andWarnings(len(warnings)))
+	}
+	_, writeErr := io.WriteString(w, out.String())
+	return err == nil && writeErr == nil
+}
+
+func writeAll(out *strings.Builder, problems Problems) {
+	for _, problem := range problems {
+		out.WriteString(problem.String() + "\n")
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func andWarnings(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return ", " + count(n, "warning")
+}
+
+// reachable warns of secrets and certificates that can't be used from here.
+func (c *Config) reachable(file string) Problems {
+	var warnings Problems
+	warn := func(path string, err error, remedy string) {
+		warnings = append(warnings, Problem{File: file, Path: path, Text: err.Error(), Remedy: remedy, Warning: true})
+	}
+	read := func(path string, ref secret.Ref) (secret.Value, bool) {
+		value, err := ref.Read()
+		if err != nil {
+			warn(path, err, "Make it readable to the service before it starts")
+		}
+		return value, err == nil
+	}
+	for _, index := range slices.Sorted(maps.Keys(c.AccessTokens)) {
+		read("accessTokens"+step(index), c.AccessTokens[index])
+	}
+	for i, ref := range c.HookSecrets {
+		path := fmt.Sprintf("hookSecrets[%d]", i)
+		if value, ok := read(path, ref); ok {
+			if err := hookkey.Check(value.Reveal()); err != nil {
+				warn(path, err, "Make a longer one, as with: openssl rand -hex 32")
+			}
+		}
+	}
+	for i, connector := range c.Connectors {
+		path := fmt.Sprintf("connectors[%d]", i)
+		read(path+".alvao.credentials.password", connector.Alvao.Credentials.Password)
+		for _, ca := range []struct{ name, file string }{
+			{".alvao.caFile", connector.Alvao.CAFile},
+			{".azureDevOps.caFile", connector.AzureDevOps.CAFile},
+		} {
+			if err := checkCA(ca.file); err != nil {
+				warn(path+ca.name, err, "Give a readable PEM file of certificates")
+			}
+		}
+	}
+	return warnings
+}
+
+func checkCA(path string) error {
+	if path == "" {
+		return nil
+	}
+	pem, err := readCapped(path)
+	if err != nil {
+		return fmt.Errorf("reading certificates: %w", err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return fmt.Errorf("reading certificates: %s holds none", path)
+	}
+	return nil
+}

@@ -1,0 +1,380 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
+)
+
+// MaxSize is how many bytes a configuration file may have.
+const MaxSize = 4 << 20
+
+// Load reads a configuration file. The error is a Problems that lists everything
+// that is wrong; secrets are not read.
+func Load(path string) (*Config, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("finding the configuration file: %w", err)
+	}
+	content, err := readCapped(absolute)
+	if err != nil {
+		return nil, Problems{{File: path, Text: reasonOf(err), Remedy: "Check the path and that the service may read the file"}}
+	}
+	config, err := parse(path, filepath.Dir(absolute), content)
+	if err != nil {
+		return nil, err
+	}
+	config.path = absolute
+	config.fingerprint = takeFingerprint(absolute, config)
+	return config, nil
+}
+
+// Parse reads a configuration that is already at hand. File is the name to report;
+// relative paths of secrets stay as they are.
+func Parse(file string, content []byte) (*Config, error) { return parse(file, "", content) }
+
+func readCapped(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	content, err := io.ReadAll(io.LimitReader(file, MaxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > MaxSize {
+		return nil, fmt.Errorf("the file is larger than %d MiB", MaxSize>>20)
+	}
+	return content, nil
+}
+
+// reasonOf leaves out the path, which the problem names already.
+func reasonOf(err error) string {
+	var at *os.PathError
+	if errors.As(err, &at) {
+		return "the file can't be read: " + at.Err.Error()
+	}
+	return err.Error()
+}
+
+func parse(file, dir string, content []byte) (*Config, error) {
+	r := &reader{file: file, dir: dir}
+	config := Config{}
+	if root, ok := r.parse(newDocument(content, nil), ""); ok {
+		config = r.config(root)
+	}
+	r.problems.sort()
+	fatal, warnings := r.problems.split()
+	if len(fatal) > 0 {
+		return nil, r.problems
+	}
+	config.Warnings = warnings
+	return &config, nil
+}
+
+func (r *reader) config(root value) Config {
+	config, _ := defaults()
+	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "connectors")
+	if !ok {
+		return config
+	}
+	if v := o.get("publicUrl"); !v.absent() {
+		if text, ok := r.text(v); ok && strings.TrimSpace(text) != "" {
+			config.PublicURL, _ = r.address(v, "https://tandem.contoso.com")
+		}
+	}
+	if v := o.get("resync"); !v.absent() {
+		if resync, ok := r.object(v, "interval"); ok {
+			config.Resync.Interval = r.duration(resync.get("interval"), config.Resync.Interval)
+		}
+	}
+	config.AllowVolatileRedis = r.flag(o.get("allowVolatileRedis"), false)
+	config.HookSecrets = r.hookSecrets(o.get("hookSecrets"))
+	if config.PublicURL != "" && o.get("hookSecrets").absent() {
+		r.warn(o.get("publicUrl").at(root), "publicUrl asks for live events, but there is no hook secret to check them with",
+			"Add hookSecrets: [{file: /path/of/the/secret}] with at least 32 random characters")
+	}
+	tokens, used := r.accessTokens(o.get("accessTokens")), map[string]bool{}
+	connectors := o.get("connectors")
+	if connectors.absent() {
+		r.missing(o, "connectors", "Add at least one connector, or an empty list")
+	}
+	var places []value
+	for _, v := range r.list(connectors) {
+		if connector, ok := r.connector(v, tokens, used); ok {
+			config.Connectors = append(config.Connectors, connector)
+			places = append(places, v)
+		}
+	}
+	r.collisions(config.Connectors, places)
+	config.AccessTokens = map[string]secret.Ref{}
+	for _, t := range tokens {
+		config.AccessTokens[t.index] = t.ref
+		if !used[t.index] {
+			r.warn(t.at, "no connector uses this token", "Remove it, or name it as AccessToken in a connector's settings")
+		}
+	}
+	return config
+}
+
+// at gives v the place of o if the file has no v.
+func (v value) at(o value) value {
+	if v.absent() {
+		v.node = o.node
+	}
+	return v
+}
+
+func (r *reader) hookSecrets(v value) []secret.Ref {
+	const most = 2
+	items := r.list(v)
+	var refs []secret.Ref
+	for i, item := range items {
+		if i >= most {
+			r.report(item, "there are more than two hook secrets", "Keep the present one and the one before it")
+			break
+		}
+		if ref, ok := r.ref(item); ok {
+			refs = append(refs, ref)
+		}
+	}
+	return refs
+}
+
+type token struct {
+	index string
+	ref   secret.Ref
+	at    value
+}
+
+var tokenIndex = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})$`)
+
+func (r *reader) accessTokens(v value) []token {
+	if v.absent() {
+		return nil
+	}
+	o, ok := r.object(v)
+	if !ok {
+		return nil
+	}
+	var tokens []token
+	for _, e := range o.entries {
+		if !tokenIndex.MatchString(e.key) {
+			remedy := `Write the number that settings name as AccessToken, as in "0"`
+			if number, found := strings.CutPrefix(e.key, "DevOpsIntegrationToken"); found && tokenIndex.MatchString(number) {
+				remedy = "Write the number alone: " + number
+			}
+			r.reportAt(e.value, e.name, 0, fmt.Sprintf("%q is not a token's number", e.key), remedy, false)
+			continue
+		}
+		// A token whose reference is wrong is known all the same, so that the mistake
+		// is not reported again at each connector.
+		ref, _ := r.ref(e.value)
+		tokens = append(tokens, token{index: e.key, ref: ref, at: e.value})
+	}
+	return tokens
+}
+
+var connectorName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+
+func (r *reader) connector(v value, tokens []token, used map[string]bool) (Connector, bool) {
+	_, c := defaults()
+	o, ok := r.object(v, "name", "alvao", "azureDevOps", "settings", "conflict", "pollInterval", "existingTickets")
+	if !ok {
+		return c, false
+	}
+	c.Name, ok = r.needed(o, "name", "Give the connector a short name, such as development")
+	if ok && !connectorName.MatchString(c.Name) {
+		r.report(o.get("name"), fmt.Sprintf("%q can't be a connector's name", c.Name),
+			"Use small letters, digits and dashes, a letter first, at most 63 in all")
+	}
+	c.Alvao = r.alvao(o, c.Alvao)
+	c.AzureDevOps = r.azureDevOps(o.get("azureDevOps"))
+	c.PollInterval = r.duration(o.get("pollInterval"), c.PollInterval)
+	policy := mapping.Policy{
+		Conflict: mapping.Conflict(r.choice(o.get("conflict"), []string{
+			string(mapping.ConflictNewest), string(mapping.ConflictAlvao), string(mapping.ConflictAzureDevOps),
+		}, string(c.Rules.Conflict))),
+		ExistingTickets: mapping.ExistingTickets(r.choice(o.get("existingTickets"), []string{
+			string(mapping.ExistingIgnore), string(mapping.ExistingLink),
+		}, string(c.Rules.ExistingTickets))),
+	}
+	if o.get("settings").absent() {
+		r.missing(o, "settings", `Paste the content of Alvao's field "External Application - Connector Settings"`)
+		return c, true
+	}
+	c.Settings, c.Rules = r.settings(o.get("settings"), c.Settings, policy, func(at value, index string) {
+		for _, t := range tokens {
+			if t.index == index {
+				c.Token = t.ref
+				used[index] = true
+				return
+			}
+		}
+		r.report(at, "there is no access token "+index, fmt.Sprintf(`Add "%s": {file: /path/of/the/token} to accessTokens`, index))
+	})
+	return c, true
+}
+
+func (r *reader) alvao(connector object, a Alvao) Alvao {
+	v := connector.get("alvao")
+	if v.absent() {
+		r.missing(connector, "alvao", "Add url, service and credentials of Alvao")
+		return a
+	}
+	o, ok := r.object(v, "url", "webUrl", "service", "process", "externalIdField", "credentials", "caFile")
+	if !ok {
+		return a
+	}
+	if at := o.get("url"); at.absent() {
+		r.missing(o, "url", "Write the address of Alvao's REST API, as in "+exampleAlvao)
+	} else if a.URL, ok = r.address(at, exampleAlvao); ok {
+		if strings.HasSuffix(strings.ToLower(a.URL), "/v1") {
+			r.report(at, "the address goes on behind the REST API's own", "Cut /v1 off, as in "+exampleAlvao)
+		}
+		a.WebURL = webURL(a.URL)
+	}
+	if at := o.get("webUrl"); !at.absent() {
+		a.WebURL, _ = r.address(at, "https://contoso.onalvao.com/Alvao")
+	}
+	a.Service, _ = r.needed(o, "service", "Write the name of the service as Alvao shows it")
+	if at := o.get("process"); !at.absent() {
+		a.Process, _ = r.filled(at)
+	}
+	if at := o.get("externalIdField"); !at.absent() {
+		if name, ok := r.filled(at); ok {
+			a.ExternalIDField = name
+		}
+		if strings.ContainsAny(a.ExternalIDField, " .[]$") {
+			r.report(at, fmt.Sprintf("%q is not a database column name", a.ExternalIDField),
+				"Write the column name that Alvao shows under Administration - Custom fields, not the field's title")
+		}
+	}
+	a.Credentials = r.credentials(o)
+	a.CAFile = r.path(o.get("caFile"))
+	return a
+}
+
+const exampleAlvao = "https://contoso.onalvao.com/AlvaoRestApi"
+
+func (r *reader) credentials(alvao object) Credentials {
+	const remedy = "Write credentials: {username: …, password: {file: /path/of/the/password}} of an application account"
+	v := alvao.get("credentials")
+	if v.absent() {
+		r.missing(alvao, "credentials", remedy)
+		return Credentials{}
+	}
+	o, ok := r.object(v, "username", "password")
+	if !ok {
+		return Credentials{}
+	}
+	var c Credentials
+	c.Username, _ = r.needed(o, "username", "Write the application account's login")
+	if strings.Contains(c.Username, ":") {
+		r.report(o.get("username"), "a login can't hold a colon (RFC 7617)", "Write the login alone")
+	}
+	if at := o.get("password"); at.absent() {
+		r.missing(o, "password", "Write {file: /path/of/the/password} or {env: NAME}")
+	} else {
+		c.Password, _ = r.ref(at)
+	}
+	return c
+}
+
+var apiVersion = regexp.MustCompile(`^[0-9]\.[0-9]$`)
+
+func (r *reader) azureDevOps(v value) AzureDevOps {
+	o, ok := r.object(v, "apiVersion", "caFile")
+	if !ok {
+		return AzureDevOps{}
+	}
+	a := AzureDevOps{CAFile: r.path(o.get("caFile"))}
+	if at := o.get("apiVersion"); !at.absent() {
+		a.APIVersion = at.node.Value
+		// 7.1 without quotes is a number and is meant all the same.
+		if at.node.Kind != yaml.ScalarNode || !apiVersion.MatchString(a.APIVersion) {
+			r.report(at, "it is not a version of the REST API", `Write it as "7.1"`)
+		}
+	}
+	return a
+}
+
+func (r *reader) path(v value) string {
+	if v.absent() {
+		return ""
+	}
+	path, _ := r.filled(v)
+	return r.absolute(path)
+}
+
+// address reads the address of a service that other paths are put behind.
+func (r *reader) address(v value, example string) (string, bool) {
+	text, ok := r.filled(v)
+	if !ok {
+		return "", false
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		r.report(v, "it is not an address", "Write it as in "+example)
+		return "", false
+	}
+	if err := mapping.CheckAddress(u, example); err != nil {
+		r.report(v, err.Error(), mapping.Remedy(err))
+		return "", false
+	}
+	return strings.TrimRight(u.String(), "/"), true
+}
+
+// webURL is where Alvao's web application is unless somebody says otherwise: the
+// REST API's neighbour Alvao.
+func webURL(api string) string {
+	u, err := url.Parse(api)
+	if err != nil {
+		return ""
+	}
+	return u.JoinPath("..", "Alvao").String()
+}
+
+// collisions reports connectors that would work on the same tickets or events.
+func (r *reader) collisions(connectors []Connector, places []value) {
+	for i, later := range connectors {
+		for j, earlier := range connectors[:i] {
+			at, line := places[i], 0
+			line, _, _ = places[j].doc.locate(places[j].node, 0)
+			if later.Name != "" && later.Name == earlier.Name {
+				name := value{doc: at.doc, node: at.node, path: at.path + ".name"}
+				r.report(name, fmt.Sprintf("the name %q is taken by the connector on line %d", later.Name, line), "Give each connector a name of its own")
+			}
+			if !sameTickets(later.Alvao, earlier.Alvao) {
+				continue
+			}
+			switch project := later.Rules.Project; {
+			case project == mapping.Project{} || earlier.Rules.Project == mapping.Project{}:
+			case project.Same(earlier.Rules.Project):
+				r.report(at, fmt.Sprintf("it joins the same Alvao service and Azure DevOps project as the connector on line %d", line),
+					"Keep one of the two")
+			case strings.EqualFold(later.Alvao.ExternalIDField, earlier.Alvao.ExternalIDField):
+				r.report(at, fmt.Sprintf("it serves the same tickets as the connector on line %d and keeps the work item's number in the same field %s",
+					line, later.Alvao.ExternalIDField),
+					"Set process in both, or give each an externalIdField of its own")
+			}
+		}
+	}
+}
+
+// sameTickets tells whether a ticket can belong to both.
+func sameTickets(a, b Alvao) bool {
+	return a.URL != "" && strings.EqualFold(a.URL, b.URL) && a.Service != "" && mapping.Same(a.Service, b.Service) &&
+		(a.Process == "" || b.Process == "" || mapping.Same(a.Process, b.Process))
+}

@@ -1,0 +1,120 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
+)
+
+// Masked prints the configuration that is in effect, defaults included, as YAML.
+// Secrets appear as references only. Its form is for people and for comparing.
+func (c *Config) Masked() string {
+	root := objectNode(
+		"publicUrl", c.PublicURL,
+		"resync", objectNode("interval", c.Resync.Interval.String()),
+		"accessTokens", tokens(c.AccessTokens),
+		"hookSecrets", sequence(c.HookSecrets, refNode),
+		"allowVolatileRedis", c.AllowVolatileRedis,
+		"connectors", sequence(c.Connectors, connectorNode),
+	)
+	var b strings.Builder
+	encoder := yaml.NewEncoder(&b)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(root); err != nil {
+		return fmt.Sprintf("# the configuration can't be printed: %v\n", err)
+	}
+	return b.String()
+}
+
+func connectorNode(c Connector) *yaml.Node {
+	attributes, statuses := objectNode(), objectNode()
+	for _, a := range c.Settings.AttributeMap {
+		add(attributes, a.Field, a.Value)
+	}
+	for _, p := range c.Settings.StatusMap {
+		add(statuses, p.State, p.Status)
+	}
+	return objectNode(
+		"name", c.Name,
+		"alvao", objectNode(
+			"url", c.Alvao.URL,
+			"webUrl", c.Alvao.WebURL,
+			"service", c.Alvao.Service,
+			"process", c.Alvao.Process,
+			"externalIdField", c.Alvao.ExternalIDField,
+			"credentials", objectNode("username", c.Alvao.Credentials.Username, "password", refNode(c.Alvao.Credentials.Password)),
+			"caFile", c.Alvao.CAFile,
+		),
+		"azureDevOps", objectNode("apiVersion", c.AzureDevOps.APIVersion, "caFile", c.AzureDevOps.CAFile),
+		"settings", objectNode(
+			"ConnectorType", c.Settings.ConnectorType,
+			"URL", c.Rules.Project.URL(),
+			"AccessToken", c.Settings.AccessToken,
+			"AttributeMap", attributes,
+			"StatusMap", statuses,
+			"SyncCommunication", c.Settings.SyncCommunication,
+			"ShowOpenExternalTicketCommand", c.Settings.OpenCommand,
+			"TicketReporter", c.Settings.TicketReporter,
+		),
+		"conflict", string(c.Rules.Conflict),
+		"pollInterval", c.PollInterval.String(),
+		"existingTickets", string(c.Rules.ExistingTickets),
+	)
+}
+
+// objectNode makes an object of keys and values, in that order.
+func objectNode(pairs ...any) *yaml.Node {
+	node := &yaml.Node{Kind: yaml.MappingNode}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		add(node, fmt.Sprint(pairs[i]), pairs[i+1])
+	}
+	return node
+}
+
+func add(node *yaml.Node, key string, content any) {
+	node.Content = append(node.Content, scalar("!!str", key))
+	switch content := content.(type) {
+	case *yaml.Node:
+		node.Content = append(node.Content, content)
+	case bool:
+		node.Content = append(node.Content, scalar("!!bool", fmt.Sprint(content)))
+	default:
+		node.Content = append(node.Content, scalar("!!str", fmt.Sprint(content)))
+	}
+}
+
+func scalar(tag, text string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: text}
+}
+
+func sequence[T any](items []T, node func(T) *yaml.Node) *yaml.Node {
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, item := range items {
+		list.Content = append(list.Content, node(item))
+	}
+	return list
+}
+
+func refNode(ref secret.Ref) *yaml.Node {
+	node := objectNode()
+	if ref.File != "" {
+		add(node, "file", ref.File)
+	}
+	if ref.Env != "" {
+		add(node, "env", ref.Env)
+	}
+	return node
+}
+
+func tokens(refs map[string]secret.Ref) *yaml.Node {
+	node := objectNode()
+	for _, index := range slices.Sorted(maps.Keys(refs)) {
+		add(node, index, refNode(refs[index]))
+	}
+	return node
+}
