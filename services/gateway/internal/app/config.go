@@ -1,0 +1,140 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/tandem-sync/tandem/services/internal/telemetry"
+)
+
+// The ways in which the callback paths of Alvao's own connector are protected.
+const (
+	// CallbackOpen lets in requests without credentials, at a limited rate.
+	CallbackOpen = "open"
+	// CallbackBasic demands the credentials of service hooks.
+	CallbackBasic = "basic"
+)
+
+// Config is everything that can be set. Each field is a flag and an environment
+// variable; the tags hold the defaults.
+type Config struct {
+	// Listen is the address for webhooks and the API.
+	Listen string `default:":8080" env:"TANDEM_LISTEN" placeholder:"ADDR" help:"Address for webhooks and the API."`
+	// AdminListen is the address for health and metrics. It must not be public.
+	AdminListen string `default:":8081" env:"TANDEM_ADMIN_LISTEN" placeholder:"ADDR" help:"Address for /health/live, /health/ready and /metrics; keep it private."`
+	// Core is the gRPC target of sync-core. A name with several addresses is balanced.
+	Core string `default:"127.0.0.1:9000" env:"TANDEM_CORE" placeholder:"TARGET" help:"Address of sync-core's gRPC server."`
+	// CoreTimeout bounds one call of sync-core, retries included.
+	CoreTimeout time.Duration `default:"5s" env:"TANDEM_CORE_TIMEOUT" help:"How long sync-core may take to store an event or answer a read."`
+
+	// HookSecretFile names one or two files, the current secret first.
+	HookSecretFile []string `env:"TANDEM_HOOK_SECRET_FILE" placeholder:"PATH" help:"File with the hook secret, at least 32 characters. Give the previous one as a second file while you rotate. Re-read when it changes."`
+	// CallbackAuth is CallbackOpen or CallbackBasic.
+	CallbackAuth string `default:"open" enum:"open,basic" env:"TANDEM_CALLBACK_AUTH" help:"Whether the paths of Alvao's own connector (…/Connectors/DevOpsCallback) take events without credentials (open, at a limited rate) or demand them (basic)."`
+	// CallbackRate is the events per second that CallbackOpen lets in.
+	CallbackRate float64 `default:"20" env:"TANDEM_CALLBACK_RATE" help:"Events per second without credentials."`
+	// CallbackBurst is how many of them may come at once.
+	CallbackBurst int `default:"100" env:"TANDEM_CALLBACK_BURST" help:"Events without credentials that may come at once."`
+	// MaxBody is the largest webhook body in bytes.
+	MaxBody int64 `default:"4194304" env:"TANDEM_MAX_BODY" placeholder:"BYTES" help:"Largest body of a webhook in bytes."`
+	// MaxInFlight is how many webhooks are worked on at once.
+	MaxInFlight int `default:"512" env:"TANDEM_MAX_IN_FLIGHT" help:"Webhooks that are worked on at once; more are asked to come back (503)."`
+
+	// APITokenFile holds the bearer token of /v1.
+	APITokenFile string `env:"TANDEM_API_TOKEN_FILE" placeholder:"PATH" help:"File with the bearer token of /v1, at least 16 characters. Without it the API is switched off. Re-read when it changes."`
+	// InsecureAPI opens /v1 to everybody.
+	InsecureAPI bool `env:"TANDEM_INSECURE_API" help:"Serve /v1 to everybody, without a token. For demonstrations only."`
+
+	// ReadTimeout bounds reading a request, header and body.
+	ReadTimeout time.Duration `default:"15s" env:"TANDEM_READ_TIMEOUT" help:"How long a request may take to arrive."`
+	// Grace is how long work in hand may take after the process was told to stop.
+	Grace time.Duration `default:"10s" env:"TANDEM_GRACE" help:"How long requests in hand may take after the process was told to stop."`
+	// SecretInterval is how often secret files are re-read.
+	SecretInterval time.Duration `default:"5s" env:"TANDEM_SECRET_INTERVAL" help:"How often the secret files are looked at for a change."`
+
+	// LogLevel is the least level that is logged.
+	LogLevel string `default:"info" enum:"debug,info,warn,error" env:"TANDEM_LOG_LEVEL" help:"Least level that is logged: ${enum}."`
+	// OTLPEndpoint is where traces go.
+	OTLPEndpoint string `name:"otlp-endpoint" env:"TANDEM_OTLP_ENDPOINT" placeholder:"URL" help:"OTLP/gRPC collector for traces, e.g. http://jaeger:4317. Empty: none."`
+	// SampleRatio is the share of traces that is kept.
+	SampleRatio float64 `default:"1" env:"TANDEM_SAMPLE_RATIO" help:"Share of new traces that are kept, above 0 to 1."`
+
+	// LogOutput is where the log goes. Required; not a flag.
+	LogOutput io.Writer `kong:"-"`
+	// Version is shown in traces and metrics; not a flag.
+	Version string `kong:"-"`
+}
+
+// ErrHelp says that the arguments asked for help, which has been printed.
+var ErrHelp = errors.New("help was printed")
+
+// Parse reads flags and TANDEM_… environment variables; a flag wins. Help goes to
+// out. Nothing is opened or checked beyond single values; New does that.
+func Parse(args []string, out io.Writer) (Config, error) {
+	var cfg Config
+	helped := false
+	parser, err := kong.New(&cfg,
+		kong.Name("gateway"),
+		kong.Description("The edge of Tandem: receives the webhooks of Azure DevOps and Alvao and serves the API of sync-core as REST."),
+		kong.Writers(out, out),
+		kong.Exit(func(int) { helped = true }),
+	)
+	if err != nil {
+		return Config{}, fmt.Errorf("setting up the flags: %w", err)
+	}
+	_, err = parser.Parse(args)
+	if helped {
+		return Config{}, ErrHelp
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("reading flags and environment: %w", err)
+	}
+	return cfg, nil
+}
+
+// check finds all mistakes that can be seen without opening anything.
+func (c *Config) check() error {
+	var errs []error
+	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch n := len(c.HookSecretFile); {
+	case n == 0:
+		refuse("no hook secret is given, so no webhook could be told from a forged one; name a file with --hook-secret-file (TANDEM_HOOK_SECRET_FILE)")
+	case n > 2:
+		refuse("%d hook secret files are given but only two may be valid at once, the current and the previous one", n)
+	}
+	if c.InsecureAPI && c.APITokenFile != "" {
+		refuse("--insecure-api and --api-token-file contradict each other; give one of them")
+	}
+	if c.CallbackAuth != CallbackOpen && c.CallbackAuth != CallbackBasic {
+		refuse("--callback-auth is %q but must be open or basic", c.CallbackAuth)
+	}
+	if c.CallbackRate <= 0 || c.CallbackBurst <= 0 {
+		refuse("--callback-rate and --callback-burst must be above 0; to let in nothing without credentials use --callback-auth=basic")
+	}
+	if c.MaxBody <= 0 || c.MaxInFlight <= 0 {
+		refuse("--max-body and --max-in-flight must be above 0")
+	}
+	if c.CoreTimeout <= 0 || c.ReadTimeout <= 0 || c.Grace <= 0 || c.SecretInterval <= 0 {
+		refuse("--core-timeout, --read-timeout, --grace and --secret-interval must be above 0")
+	}
+	if c.SampleRatio <= 0 || c.SampleRatio > 1 {
+		refuse("--sample-ratio is %g but must be above 0 and at most 1", c.SampleRatio)
+	}
+	for flag, address := range map[string]string{"--listen": c.Listen, "--admin-listen": c.AdminListen} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			refuse("%s is %q, which is no address like :8080 or 127.0.0.1:8080", flag, address)
+		}
+	}
+	if _, err := c.level(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) level() (slog.Level, error) { return telemetry.ParseLevel(c.LogLevel) }

@@ -1,0 +1,140 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+)
+
+const (
+	// A page of 1,000 events or links stays far below.
+	maxReceive = 16 << 20
+	maxSend    = 4 << 20
+
+	// checkTimeout bounds CheckConnector, which asks both vendors.
+	checkTimeout = 60 * time.Second
+)
+
+// CoreConfig says how sync-core is reached.
+type CoreConfig struct {
+	// Target is the gRPC target, e.g. 127.0.0.1:9000 or dns:///synccore:9000.
+	Target string
+	// Timeout bounds each call but CheckConnector.
+	Timeout time.Duration
+	// Tracers and Meters observe the calls; nil: OpenTelemetry's globals.
+	Tracers trace.TracerProvider
+	Meters  metric.MeterProvider
+	// Propagator carries the trace; nil: OpenTelemetry's global.
+	Propagator propagation.TextMapPropagator
+}
+
+// DialCore makes the client connection to sync-core and begins to connect; it does
+// not wait. While sync-core is away calls fail within a quarter of a second, and
+// within about a second after it is back they succeed again. extra comes last, for
+// tests.
+func DialCore(cfg CoreConfig, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
+	service, err := serviceConfig(cfg.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	observe := []otelgrpc.Option{otelgrpc.WithFilter(filters.Not(filters.HealthCheck()))}
+	if cfg.Tracers != nil {
+		observe = append(observe, otelgrpc.WithTracerProvider(cfg.Tracers))
+	}
+	if cfg.Meters != nil {
+		observe = append(observe, otelgrpc.WithMeterProvider(cfg.Meters))
+	}
+	if cfg.Propagator != nil {
+		observe = append(observe, otelgrpc.WithPropagators(cfg.Propagator))
+	}
+	options := append([]grpc.DialOption{
+		grpc.WithTransportCredentials(coreCredentials()),
+		grpc.WithDefaultServiceConfig(service),
+		grpc.WithDisableServiceConfig(), // none from DNS
+		grpc.WithStatsHandler(otelgrpc.NewClientHandler(observe...)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive), grpc.MaxCallSendMsgSize(maxSend)),
+		// A dead peer is noticed while calls wait on it. The server must allow pings
+		// at this rate (keepalive.EnforcementPolicy, 5 minutes by default).
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 5 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: 2 * time.Second,
+		}),
+		grpc.WithIdleTimeout(0), // the first webhook of the morning should not pay for connecting
+	}, extra...)
+	conn, err := grpc.NewClient(cfg.Target, options...)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the client of sync-core: %w", err)
+	}
+	conn.Connect()
+	return conn, nil
+}
+
+// coreCredentials is the one place that decides how the way to sync-core is
+// protected. In the clear for now: both run in one network.
+func coreCredentials() credentials.TransportCredentials { return insecure.NewCredentials() }
+
+// serviceConfig declares per method what may be retried. IngestEvent is safe to
+// repeat by contract and reads are by nature; what changes something else is not
+// repeated. While most calls fail, throttling stops the retries, so that an outage
+// is not made worse.
+func serviceConfig(timeout time.Duration) (string, error) {
+	const events, links, connectors = "tandem.v1.EventService", "tandem.v1.LinkService", "tandem.v1.ConnectorService"
+	type method = map[string]any
+	config := map[string]any{
+		"loadBalancingConfig": []any{map[string]any{"round_robin": map[string]any{}}},
+		"methodConfig": []method{
+			{
+				"name": []any{
+					map[string]any{"service": events, "method": "IngestEvent"},
+					map[string]any{"service": events, "method": "ListEvents"},
+					map[string]any{"service": events, "method": "GetEvent"},
+					map[string]any{"service": links, "method": "GetLink"},
+					map[string]any{"service": links, "method": "ListLinks"},
+					map[string]any{"service": links, "method": "ListLinkHistory"},
+					map[string]any{"service": connectors, "method": "ListConnectors"},
+					map[string]any{"service": connectors, "method": "GetConnector"},
+				},
+				"timeout": protoDuration(timeout),
+				"retryPolicy": map[string]any{
+					"maxAttempts": 3, "initialBackoff": "0.05s", "maxBackoff": "0.2s", "backoffMultiplier": 2,
+					"retryableStatusCodes": []string{"UNAVAILABLE"},
+				},
+			},
+			{
+				"name":    []any{map[string]any{"service": connectors, "method": "CheckConnector"}},
+				"timeout": protoDuration(max(timeout, checkTimeout)),
+			},
+			{
+				"name": []any{
+					map[string]any{"service": events},
+					map[string]any{"service": links},
+					map[string]any{"service": connectors},
+				},
+				"timeout": protoDuration(timeout),
+			},
+		},
+		"retryThrottling": map[string]any{"maxTokens": 100, "tokenRatio": 0.5},
+	}
+	encoded, err := json.Marshal(config)
+	if err != nil {
+		return "", fmt.Errorf("encoding the service config: %w", err)
+	}
+	return string(encoded), nil
+}
+
+func protoDuration(d time.Duration) string {
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
+}

@@ -1,0 +1,161 @@
+// Package rest serves the gRPC API of sync-core as JSON over HTTP, as rest.yaml maps
+// it, on the gateway's public port.
+//
+// Its one invariant: nothing under /v1 is served without the bearer token, unless
+// the operator asked by name for an open API. Every error is a problem document
+// (RFC 9457) whose "reason" is the error reason of tandem.v1, and no error shows
+// addresses or texts of the machinery in between.
+package rest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/tandem-sync/tandem/gen/openapi"
+	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/internal/telemetry"
+)
+
+// maxBody is the largest request body, in bytes. No request of the API comes near.
+const maxBody = 1 << 20
+
+// Access says who may call the API.
+type Access struct {
+	// Tokens returns the bearer tokens that are valid now. Nil: the API is off.
+	Tokens func() []string
+	// Open lets everybody in. For demonstrations.
+	Open bool
+}
+
+// NewAPI serves /v1/… through conn.
+func NewAPI(ctx context.Context, conn grpc.ClientConnInterface, access Access) (http.Handler, error) {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
+			MarshalOptions: protojson.MarshalOptions{EmitDefaultValues: true},
+			// A misspelt field is refused rather than ignored.
+			UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
+		}),
+		// sync-core has no use for headers, least of all for credentials.
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithErrorHandler(writeError),
+		runtime.WithRoutingErrorHandler(writeRoutingError),
+		runtime.WithDisablePathLengthFallback(),
+	)
+	for _, register := range []func() error{
+		func() error {
+			return tandemv1.RegisterEventServiceHandlerClient(ctx, mux, tandemv1.NewEventServiceClient(conn))
+		},
+		func() error {
+			return tandemv1.RegisterLinkServiceHandlerClient(ctx, mux, tandemv1.NewLinkServiceClient(conn))
+		},
+		func() error {
+			return tandemv1.RegisterConnectorServiceHandlerClient(ctx, mux, tandemv1.NewConnectorServiceClient(conn))
+		},
+	} {
+		if err := register(); err != nil {
+			return nil, fmt.Errorf("registering the REST API: %w", err)
+		}
+	}
+	// A page of another site must not call an open API through a visitor's browser.
+	return http.NewCrossOriginProtection().Handler(&api{mux: mux, access: access}), nil
+}
+
+type api struct {
+	mux    http.Handler
+	access Access
+}
+
+// ServeHTTP implements http.Handler.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if id := telemetry.TraceID(r.Context()); id != "" {
+		w.Header().Set("Trace-Id", id)
+	}
+	if refusal := a.admit(r); refusal != nil {
+		if refusal.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="tandem"`)
+		}
+		refusal.write(w, r)
+		return
+	}
+	// The body is read here because grpc-gateway can't tell "too large" from
+	// "malformed".
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		(&problem{Status: http.StatusRequestEntityTooLarge, Detail: "The request body is larger than 1 MiB."}).write(w, r)
+		return
+	case err != nil:
+		(&problem{Status: http.StatusBadRequest, Detail: "The request body did not arrive whole."}).write(w, r)
+		return
+	}
+	inner := r.Clone(r.Context())
+	inner.Body = io.NopCloser(bytes.NewReader(body))
+	// grpc-gateway passes Authorization on whatever its header matcher says.
+	inner.Header.Del("Authorization")
+	inner.Header.Del("Grpc-Timeout")
+	// POST with an X-HTTP-Method-Override must not become another method.
+	inner.Header.Del("X-Http-Method-Override")
+	a.mux.ServeHTTP(w, inner)
+}
+
+// admit returns nil for who may call the API.
+func (a *api) admit(r *http.Request) *problem {
+	if a.access.Open {
+		return nil
+	}
+	if a.access.Tokens == nil {
+		return &problem{
+			Status: http.StatusForbidden,
+			Detail: "The API is switched off; start the gateway with --api-token-file (TANDEM_API_TOKEN_FILE) and send that token as a bearer token.",
+		}
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	// Hashed, so that the time tells nothing about the token's length either.
+	shown := sha256.Sum256([]byte(token))
+	right := 0
+	for _, valid := range a.access.Tokens() {
+		want := sha256.Sum256([]byte(valid))
+		right |= subtle.ConstantTimeCompare(shown[:], want[:])
+	}
+	if right != 1 || !strings.EqualFold(scheme, "Bearer") {
+		return &problem{Status: http.StatusUnauthorized, Detail: "The bearer token is missing or wrong."}
+	}
+	return nil
+}
+
+// OpenAPI serves the OpenAPI document. It tells nothing that the source does not,
+// so it needs no token.
+func OpenAPI() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			(&problem{Status: http.StatusMethodNotAllowed, Detail: "The document is read with GET."}).write(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = w.Write(openapi.Document) // nobody is left to tell
+	})
+}
+
+// NotFound answers paths that do not exist.
+func NotFound() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(&problem{Status: http.StatusNotFound, Detail: "There is nothing at this path."}).write(w, r)
+	})
+}
