@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agnivade/levenshtein"
+
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
@@ -229,9 +231,9 @@ func containsFold(names []string, name string) bool {
 // perhaps suggests the name that is nearest, to stand before a sentence's end; empty
 // where none is near.
 func perhaps(name string, names []string) string {
-	best, least := "", len([]rune(name))/2+1
+	best, least := "", len(name)/2+1
 	for _, n := range names {
-		if d := distance(fold(name), fold(n)); d < least {
+		if d := levenshtein.ComputeDistance(fold(name), fold(n)); d < least {
 			best, least = n, d
 		}
 	}
@@ -239,26 +241,4 @@ func perhaps(name string, names []string) string {
 		return ""
 	}
 	return " (perhaps " + best + ")"
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	from, to := []rune(a), []rune(b)
-	row := make([]int, len(to)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, x := range from {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j, y := range to {
-			cost := diagonal
-			if x != y {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(to)]
 }

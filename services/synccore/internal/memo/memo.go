@@ -42,8 +42,8 @@ func New[V any](size int, ttl time.Duration, now func() time.Time) *Memo[V] {
 // cancelled with ctx, because others may wait for the same answer; it must end by
 // itself. A caller whose ctx ends does not wait for it.
 func (m *Memo[V]) Get(ctx context.Context, key string, read func(context.Context) (V, error)) (V, error) {
-	if e, ok := m.kept.Get(key); ok && m.now().Before(e.expires) {
-		return e.value, nil
+	if v, ok := m.Known(key); ok {
+		return v, nil
 	}
 	result := m.calls.DoChan(key, func() (any, error) {
 		v, err := read(context.WithoutCancel(ctx))
@@ -67,6 +67,15 @@ func (m *Memo[V]) Get(ctx context.Context, key string, read func(context.Context
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
+}
+
+// Known returns an answer that is remembered already.
+func (m *Memo[V]) Known(key string) (V, bool) {
+	if e, ok := m.kept.Get(key); ok && m.now().Before(e.expires) {
+		return e.value, true
+	}
+	var none V
+	return none, false
 }
 
 // Put remembers an answer that was learned another way.

@@ -1,0 +1,205 @@
+package alvao
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/agnivade/levenshtein"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
+)
+
+// Names of the checks.
+const (
+	checkCredentials = "alvao.credentials"
+	checkClock       = "alvao.clock"
+	checkService     = "alvao.service"
+	checkExternalID  = "alvao.external-id"
+	checkLog         = "alvao.log"
+	checkActivity    = "alvao.activity-filter"
+	checkPeople      = "alvao.people"
+)
+
+// skewWarning is how far two clocks may differ before "the newest wins" gets unfair.
+const skewWarning = 30 * time.Second
+
+// Check asks the live tenant what it can do and whether the settings fit. It probes
+// anew what was found missing before, writes nothing, and goes on after a finding as
+// far as the finding allows.
+func (c *Client) Check(ctx context.Context) []item.Finding {
+	c.listing.Store(0)
+	c.logDumb.Store(false)
+	c.people.ForgetAll()
+	c.logins.ForgetAll()
+	found, sample, usable := c.checkService(ctx)
+	if !usable {
+		return found
+	}
+	found = append(found, c.checkActivity(ctx))
+	if sample == 0 {
+		return found
+	}
+	ticket, err := c.Ticket(ctx, sample)
+	if err != nil {
+		return append(found, failed(checkExternalID, err, "Give the account the role Manager on the service "+c.service+"."))
+	}
+	return append(found, c.checkExternalID(ctx, ticket), c.checkLog(ctx, ticket.ID), c.checkPeople(ctx, ticket))
+}
+
+// checkService tells whether the account can list the service, how far the clocks
+// differ, and gives one ticket to look at closer; 0: there is none.
+func (c *Client) checkService(ctx context.Context) (found []item.Finding, sample int64, usable bool) {
+	var p page
+	answer, err := c.do(ctx, call{
+		method: http.MethodGet, path: "/v1/tickets?" + c.query(Query{Service: c.service, Top: 1}, way{}, 0),
+		subject: "the tickets of service " + c.service, deed: "list",
+	}, &p)
+	switch {
+	case fault.Is(err, fault.BadToken), fault.Is(err, fault.Unavailable), fault.Is(err, fault.Throttled), fault.Is(err, fault.NotFound):
+		return []item.Finding{failed(checkCredentials, err, "Check the Alvao URL, and the user name and password of the application account.")}, 0, false
+	case err != nil:
+		return []item.Finding{failed(checkService, err, "Give the account the role Manager on the service "+c.service+".")}, 0, false
+	}
+	found = append(found, item.Finding{Check: checkCredentials, Severity: item.OK, Detail: "Alvao accepts the account at " + c.base + "."})
+	if at := answer.Date(); !at.IsZero() {
+		found = append(found, c.clock(at))
+	}
+	if len(p.Value) == 0 {
+		return append(found, item.Finding{
+			Check: checkService, Severity: item.Warning,
+			Detail: fmt.Sprintf("The account sees no ticket of service %s, so the service is empty, has another name, or is closed to the account.", c.service),
+			Remedy: "Compare the name with Alvao's tree of services and give the account the role Manager on it.",
+		}), 0, true
+	}
+	detail := fmt.Sprintf("The account sees tickets of service %s.", c.service)
+	if p.Count != nil {
+		detail = fmt.Sprintf("The account sees %d tickets of service %s.", *p.Count, c.service)
+	}
+	return append(found, item.Finding{Check: checkService, Severity: item.OK, Detail: detail}), int64(p.Value[0].ID), true
+}
+
+func (c *Client) clock(at time.Time) item.Finding {
+	skew := c.now().Sub(at).Round(time.Second).Abs()
+	if skew <= skewWarning {
+		return item.Finding{Check: checkClock, Severity: item.OK, Detail: fmt.Sprintf("This machine's clock and Alvao's differ by %s.", skew)}
+	}
+	return item.Finding{
+		Check: checkClock, Severity: item.Warning,
+		Detail: fmt.Sprintf("This machine's clock and Alvao's differ by %s, which can make the older of two changes win.", skew),
+		Remedy: "Set this machine's clock by a time server.",
+	}
+}
+
+// checkActivity tries the ways of listing active tickets.
+func (c *Client) checkActivity(ctx context.Context) item.Finding {
+	for _, err := range c.Tickets(ctx, Query{Service: c.service, ActiveSince: c.now(), Top: 1}) {
+		if err != nil {
+			return failed(checkActivity, err, "Run the check again.")
+		}
+	}
+	n := int(c.listing.Load())
+	if n == 0 {
+		return item.Finding{Check: checkActivity, Severity: item.OK, Detail: "Alvao lists tickets by the time of their last activity."}
+	}
+	return item.Finding{
+		Check: checkActivity, Severity: item.Warning,
+		Detail: fmt.Sprintf("Alvao does not filter tickets by the time of their last activity, so every poll reads: %s.", ways()[n].name),
+		Remedy: "Ask Alvao for filtering by lastActivityDate, or poll less often.",
+	}
+}
+
+// checkExternalID looks for the field on a ticket, then in the list of ticket fields.
+func (c *Client) checkExternalID(ctx context.Context, ticket item.Ticket) item.Finding {
+	if _, ok := customItems(ticket.Custom).get(c.external); ok {
+		return item.Finding{Check: checkExternalID, Severity: item.OK, Detail: "Tickets have the custom field " + c.external + "."}
+	}
+	names := slices.Sorted(maps.Keys(ticket.Custom))
+	columns, err := c.columns(ctx)
+	for _, column := range columns {
+		// The list may tell a column with its table.
+		bare := column[strings.LastIndex(column, ".")+1:]
+		if strings.EqualFold(bare, c.external) {
+			return item.Finding{Check: checkExternalID, Severity: item.OK, Detail: "Alvao knows the ticket field " + column + "."}
+		}
+		names = append(names, bare)
+	}
+	severity := item.Error
+	if err != nil && len(names) == 0 {
+		// Neither place tells fields, so nothing speaks against it.
+		severity = item.Warning
+	}
+	return item.Finding{
+		Check: checkExternalID, Severity: severity,
+		Detail: fmt.Sprintf("Alvao shows no custom field with the database column %s on tickets%s.", c.external, perhaps(c.external, names)),
+		Remedy: "Create the custom field for tickets in Alvao, or set externalIdField to its database column.",
+	}
+}
+
+func (c *Client) columns(ctx context.Context) ([]string, error) {
+	var w lenient.List[struct {
+		Name lenient.Text `json:"name"`
+	}]
+	_, err := c.do(ctx, call{
+		method: http.MethodGet, path: "/webhooks/suggestcolumnsforticket", subject: "the fields of tickets", deed: "list",
+	}, &w)
+	names := make([]string, 0, len(w))
+	for _, column := range w {
+		names = append(names, string(column.Name))
+	}
+	return names, err
+}
+
+func (c *Client) checkLog(ctx context.Context, ticket int64) item.Finding {
+	_, err := c.Records(ctx, ticket, 0)
+	switch {
+	case err == nil:
+		return item.Finding{Check: checkLog, Severity: item.OK, Detail: "Alvao shows the messages of tickets."}
+	case errors.Is(err, ErrLogUnreadable):
+		return item.Finding{
+			Check: checkLog, Severity: item.Warning, Detail: fault.Sentence(err),
+			Remedy: "Install Tandem's Alvao application; without it, messages of tickets do not reach work items and message variables stay empty.",
+		}
+	default:
+		return failed(checkLog, err, "Give the account the role Manager on the service "+c.service+".")
+	}
+}
+
+func (c *Client) checkPeople(ctx context.Context, ticket item.Ticket) item.Finding {
+	if ticket.RequesterID == 0 {
+		return item.Finding{Check: checkPeople, Severity: item.OK, Detail: "The ticket that was looked at has no requester, so reading people was not tried."}
+	}
+	if _, err := c.Person(ctx, ticket.RequesterID); err != nil {
+		return item.Finding{
+			Check: checkPeople, Severity: item.Warning, Detail: fault.Sentence(err),
+			Remedy: "Add the account to the group Contact readers in Alvao; without it, variables about people stay empty.",
+		}
+	}
+	return item.Finding{Check: checkPeople, Severity: item.OK, Detail: "The account may read people."}
+}
+
+func failed(check string, err error, remedy string) item.Finding {
+	return item.Finding{Check: check, Severity: item.Error, Detail: fault.Sentence(err), Remedy: remedy}
+}
+
+// perhaps suggests the name that is nearest, to stand before a sentence's end; empty
+// where none is near.
+func perhaps(name string, names []string) string {
+	best, least := "", len(name)/2+1
+	for _, n := range names {
+		if d := levenshtein.ComputeDistance(fold(name), fold(n)); d < least {
+			best, least = n, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return " (perhaps " + best + ")"
+}

@@ -1,0 +1,213 @@
+package alvao
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
+)
+
+// Query says which tickets to list. The zero value lists all that the account sees.
+type Query struct {
+	// Service is the name of a service; empty: every one.
+	Service string
+	// Statuses are names of statuses; empty: every one.
+	Statuses []string
+	// ActiveSince leaves out what was last active before; zero: nothing. Tickets of
+	// which the activity is not told are always listed.
+	ActiveSince time.Time
+	// Top ends the list after so many tickets; 0: at its end.
+	Top int
+}
+
+// way is one way of listing active tickets. Whether lastActivityDate can be filtered
+// and sorted by is an assumption (alvao.md §2.1), so there are ways without.
+type way struct {
+	name   string
+	filter func(since time.Time) string
+	order  string
+	// sorted tells that the list may end at the first ticket that is too old.
+	sorted bool
+}
+
+// ways are the ways of listing active tickets, the cheapest first.
+func ways() []way {
+	none := func(time.Time) string { return "" }
+	return []way{
+		{name: "filtered by the time of activity", filter: func(t time.Time) string { return "lastActivityDate ge " + instant(t) }, order: "id"},
+		{name: "sorted by the time of activity", filter: none, order: "lastActivityDate desc", sorted: true},
+		{name: "all open tickets", filter: func(time.Time) string { return "closedDate eq null" }, order: "id"},
+		{name: "all tickets", filter: none, order: "id"},
+	}
+}
+
+// ActiveSince lists the tickets of the client's service that were active at or after
+// a time, in whatever way the tenant takes.
+func (c *Client) ActiveSince(ctx context.Context, since time.Time) iter.Seq2[item.Ticket, error] {
+	return c.Tickets(ctx, Query{Service: c.service, ActiveSince: since})
+}
+
+// All lists the tickets of the client's service.
+func (c *Client) All(ctx context.Context) iter.Seq2[item.Ticket, error] {
+	return c.Tickets(ctx, Query{Service: c.service})
+}
+
+// Tickets lists tickets page by page and holds one page at a time. The list ends with
+// the first error. A ticket that changes meanwhile may come twice. Custom fields may
+// be missing in lists (alvao.md §7), so ExternalID counts only where it is not empty.
+func (c *Client) Tickets(ctx context.Context, q Query) iter.Seq2[item.Ticket, error] {
+	return func(yield func(item.Ticket, error) bool) {
+		if q.ActiveSince.IsZero() {
+			if err, _ := c.list(ctx, q, way{order: "id"}, yield); err != nil {
+				yield(item.Ticket{}, err)
+			}
+			return
+		}
+		all := ways()
+		for n := int(c.listing.Load()); ; n++ {
+			err, begun := c.list(ctx, q, all[n], yield)
+			if err == nil {
+				return
+			}
+			// A refused first page says that the tenant does not take this way.
+			if begun || !fault.Is(err, fault.Invalid) || n == len(all)-1 {
+				yield(item.Ticket{}, err)
+				return
+			}
+			c.listing.Store(int32(n + 1)) //nolint:gosec // a handful of ways
+		}
+	}
+}
+
+type page struct {
+	Count    *lenient.Int             `json:"@odata.count"`
+	NextLink lenient.Text             `json:"@odata.nextLink"`
+	Value    lenient.List[wireTicket] `json:"value"`
+}
+
+// list goes through the pages of one way. begun tells whether a page was read.
+func (c *Client) list(ctx context.Context, q Query, w way, yield func(item.Ticket, error) bool) (err error, begun bool) { //nolint:revive,staticcheck // the error decides, begun explains it
+	query := c.query(q, w, 0)
+	seen, given, first := 0, 0, lenient.Int(0)
+	for {
+		p, err := c.page(ctx, query)
+		if err != nil {
+			return err, begun
+		}
+		begun = true
+		if len(p.Value) == 0 {
+			return nil, begun
+		}
+		if p.Value[0].ID == first {
+			return fault.New(fault.Invalid, "Alvao lists the same tickets again instead of the next ones, so the list of %s is incomplete.", c.subject(q)), begun
+		}
+		first = p.Value[0].ID
+		for _, each := range p.Value {
+			t := c.ticket(each)
+			old := !t.LastActivity.IsZero() && t.LastActivity.Before(q.ActiveSince.Truncate(time.Second))
+			if old && w.sorted {
+				return nil, begun
+			}
+			if t.ID <= 0 || old || !wanted(t, q) {
+				continue
+			}
+			given++
+			if !yield(t, nil) || given == q.Top {
+				return nil, begun
+			}
+		}
+		seen += len(p.Value)
+		next, more := c.next(p, query, seen)
+		if !more {
+			return nil, begun
+		}
+		if query = next; query == "" {
+			query = c.query(q, w, seen)
+		}
+	}
+}
+
+func (c *Client) page(ctx context.Context, query string) (page, error) {
+	var p page
+	_, err := c.do(ctx, call{
+		method: http.MethodGet, path: "/v1/tickets?" + query,
+		subject: "the tickets of service " + c.service, deed: "list",
+	}, &p)
+	return p, err
+}
+
+// next tells whether there is another page, and its query where the server gave a
+// link; else it is asked for by $skip. Of the link only the query is used: behind a
+// reverse proxy it names a host that nobody outside can or should call.
+func (c *Client) next(p page, query string, seen int) (next string, more bool) {
+	if link := string(p.NextLink); link != "" {
+		u, err := url.Parse(link)
+		if err != nil || u.RawQuery == "" || u.RawQuery == query {
+			return "", false
+		}
+		return u.RawQuery, true
+	}
+	// A server may cap $top without a word; then the count shows it.
+	if p.Count != nil {
+		return "", seen < int(*p.Count)
+	}
+	return "", len(p.Value) >= c.pageSize
+}
+
+func (c *Client) query(q Query, w way, skip int) string {
+	var statuses []string
+	for _, s := range q.Statuses {
+		statuses = append(statuses, "stateName eq "+literal(s))
+	}
+	status := strings.Join(statuses, " or ")
+	if len(statuses) > 1 {
+		status = "(" + status + ")"
+	}
+	service, active := "", ""
+	if q.Service != "" {
+		service = "serviceName eq " + literal(q.Service)
+	}
+	if w.filter != nil {
+		active = w.filter(q.ActiveSince)
+	}
+	var o odata
+	o.add("$filter", and(service, status, active))
+	o.add("$orderby", w.order)
+	size := c.pageSize
+	if q.Top > 0 {
+		size = min(size, q.Top)
+	}
+	o.addInt("$top", size)
+	o.addInt("$skip", skip)
+	o.add("$count", "true")
+	return o.String()
+}
+
+// wanted checks again what the server was asked for, where the ticket tells it.
+func wanted(t item.Ticket, q Query) bool {
+	if q.Service != "" && t.Service != "" && fold(t.Service) != fold(q.Service) {
+		return false
+	}
+	if len(q.Statuses) == 0 {
+		return true
+	}
+	for _, s := range q.Statuses {
+		if fold(s) == fold(t.Status) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Client) subject(q Query) string {
+	if q.Service == "" {
+		return "tickets"
+	}
+	return "service " + q.Service
+}
