@@ -1,0 +1,154 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+)
+
+// maxBatchBytes bounds the payloads of one batch, and so how long one script keeps
+// Redis from its other callers.
+const maxBatchBytes = 4 << 20
+
+// appendCall is one Append on its way into a batch.
+type appendCall struct {
+	ctx    context.Context //nolint:containedctx // a queued call carries its caller's context to where it is served
+	args   []any
+	size   int
+	answer chan appendAnswer
+}
+
+type appendAnswer struct {
+	verdict int64
+	err     error
+}
+
+// Append stores a hint durably and returns whether it is new: false means that its
+// ID was stored within the dedup window.
+//
+// Calls made while Redis is busy with earlier ones are stored together in one step;
+// a lone call waits for nothing. It fails with fault.Unavailable when Redis refuses
+// or can't be reached, or when the inbox is full, and with fault.Invalid when e names
+// no item. When the context ends first the hint may have been stored or not;
+// repeating it is always safe.
+func (b *Inbox) Append(ctx context.Context, e item.Event) (stored bool, err error) {
+	call, err := newCall(ctx, e)
+	if err != nil {
+		return false, err
+	}
+	select {
+	case b.calls <- call:
+	case <-ctx.Done():
+		return false, fmt.Errorf("waiting to store hint: %w", ctx.Err())
+	case <-b.closing:
+		return false, fault.New(fault.Unavailable, "Tandem is shutting down and stores no more events; send the event again.")
+	}
+	select {
+	case a := <-call.answer:
+		return verdict(a)
+	case <-ctx.Done():
+		return false, fmt.Errorf("storing hint: %w", ctx.Err())
+	}
+}
+
+func verdict(a appendAnswer) (bool, error) {
+	switch {
+	case a.err != nil:
+		return false, a.err
+	case a.verdict < 0:
+		return false, full()
+	}
+	return a.verdict == 1, nil
+}
+
+func full() error {
+	return fault.New(fault.Unavailable,
+		"The inbox is full and takes no further items; find out why events are not being served, and send the event again later.")
+}
+
+func newCall(ctx context.Context, e item.Event) (*appendCall, error) {
+	name := e.Key.String()
+	if _, err := item.ParseKey(name); err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "The event names no ticket or work item of a connector; correct its sender.")
+	}
+	text, err := encodeHint(e)
+	if err != nil {
+		return nil, err
+	}
+	payload := e.Payload
+	if len(payload) > MaxPayload {
+		payload = nil
+	}
+	background := "0"
+	if e.Background {
+		background = "1"
+	}
+	return &appendCall{
+		ctx: ctx,
+		args: []any{
+			seenKey(e.ID), name, newID(e.Key), text, payload, max(e.Revision, 0), traceParent(e), background,
+		},
+		size:   len(payload) + len(text),
+		answer: make(chan appendAnswer, 1), // the caller may have left
+	}, nil
+}
+
+// commit stores what Append hands over: what has gathered while the last batch was
+// stored becomes the next.
+func (b *Inbox) commit() {
+	for {
+		select {
+		case <-b.closing:
+			return
+		case first := <-b.calls:
+			b.storeBatch(b.gather(first))
+		}
+	}
+}
+
+func (b *Inbox) gather(first *appendCall) []*appendCall {
+	calls, size := []*appendCall{first}, first.size
+	for len(calls) < b.options.MaxBatch && size < maxBatchBytes {
+		select {
+		case call := <-b.calls:
+			calls, size = append(calls, call), size+call.size
+		default:
+			return calls
+		}
+	}
+	return calls
+}
+
+func (b *Inbox) storeBatch(calls []*appendCall) {
+	live := calls[:0]
+	for _, call := range calls {
+		if call.ctx.Err() == nil {
+			live = append(live, call)
+		}
+	}
+	if len(live) == 0 {
+		return
+	}
+	args := make([]any, 0, 3+8*len(live))
+	args = append(args, b.options.MaxItems, b.options.DedupWindow.Milliseconds(), len(live))
+	for _, call := range live {
+		args = append(args, call.args...)
+	}
+	// One caller's leaving must not fail the others, so the batch has a time of its own.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(live[0].ctx), b.options.CommitTimeout)
+	defer cancel()
+	verdicts, err := b.run(ctx, "append", args...).Int64Slice()
+	if err == nil && len(verdicts) != len(live) {
+		err = fmt.Errorf("storing %d hints: Redis answered for %d", len(live), len(verdicts))
+	}
+	for i, call := range live {
+		if err != nil {
+			call.answer <- appendAnswer{err: datastore.Fault(err, "storing hint")}
+			continue
+		}
+		call.answer <- appendAnswer{verdict: verdicts[i]}
+	}
+}

@@ -1,0 +1,161 @@
+-- What the scripts of the inbox share; it is put before each of them.
+-- KEYS: live stream, background stream, due set, running set, age set.
+-- ARGV[1]: the prefix of every key, which holds the hash tag, so that the keys of
+-- single items, named below, lie in the slot of KEYS.
+local P = ARGV[1]
+local LIVE, BACK, DUE, RUN, AGE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local call = redis.call
+
+-- An item is a hash:
+--   s  state: q queued, r running, w waiting       e  its entry in a stream (q)
+--   k  token, o replica (r)                         h  '1': held (w)
+--   n  counted failed tries   m  reason of the last failure   x  its trace id
+-- and up to two groups of coalesced hints: W is what is served next or now, P what
+-- came in while W is being served (r only). Each group has, behind w or p:
+--   i  public id   f  first hint   l  newest hint   p  newest payload   c  count
+--   r  greatest revision   t  traceparents   b  '1': background   a  ms of arrival
+local W = {'wi', 'wf', 'wl', 'wp', 'wc', 'wr', 'wt', 'wb', 'wa'}
+local Q = {'pi', 'pf', 'pl', 'pp', 'pc', 'pr', 'pt', 'pb', 'pa'}
+local TRACES = 32 * 56 - 1 -- 32 traceparents of 55 characters with a space between
+
+local function now()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function text(n) return string.format('%.0f', n) end
+local function item(k) return P .. 'item:' .. k end
+local function connector(k) return string.match(k, '^[^/]*') end
+local function heldkey(k) return P .. 'held:' .. connector(k) end
+
+local function read(it, names)
+  local g = call('HMGET', it, unpack(names))
+  return g[5] and g or nil
+end
+
+local function write(it, names, g)
+  local list = {}
+  for n = 1, #names do
+    list[2 * n - 1], list[2 * n] = names[n], g[n]
+  end
+  call('HSET', it, unpack(list))
+end
+
+-- join adds the hints of group g to a group of the item.
+local function join(it, names, g)
+  local o = call('HMGET', it, names[5], names[6], names[7], names[8])
+  if not o[1] then
+    return write(it, names, g)
+  end
+  local traces = o[3]
+  if traces == '' then
+    traces = g[7]
+  elseif g[7] ~= '' and #traces < TRACES then
+    traces = string.sub(traces .. ' ' .. g[7], 1, TRACES)
+  end
+  local background = (o[4] == '1' and g[8] == '1') and '1' or '0'
+  call('HSET', it, names[3], g[3], names[5], text(o[1] + g[5]),
+    names[6], text(math.max(tonumber(o[2]), tonumber(g[6]))), names[7], traces, names[8], background)
+  if g[4] ~= '' then
+    call('HSET', it, names[4], g[4])
+  end
+end
+
+-- fold lets the hints that came while the item ran join those that it ran for.
+local function fold(it)
+  local g = read(it, Q)
+  if not g then
+    return false
+  end
+  join(it, W, g)
+  call('HDEL', it, unpack(Q))
+  return true
+end
+
+-- enqueue makes the item ready in the lane of its hints.
+local function enqueue(k, it)
+  local lane = call('HGET', it, 'wb') == '1' and BACK or LIVE
+  local e = call('XADD', lane, '*', 'k', k)
+  call('HSET', it, 's', 'q', 'e', e)
+end
+
+-- unqueue takes entries out of a stream; an empty stream does not stay behind.
+local function unqueue(lane, entries)
+  call('XDEL', lane, unpack(entries))
+  if call('XLEN', lane) == 0 then
+    call('DEL', lane)
+  end
+end
+
+-- wake makes a waiting item ready.
+local function wake(k, it)
+  call('ZREM', DUE, k)
+  if call('HDEL', it, 'h') == 1 then
+    call('SREM', heldkey(k), k)
+  end
+  enqueue(k, it)
+end
+
+-- add brings a group of hints to an item, whatever its state. force wakes even a
+-- held item.
+local function add(k, g, force)
+  local it = item(k)
+  local o = call('HMGET', it, 's', 'wb', 'e', 'h')
+  if not o[1] then
+    write(it, W, g)
+    call('HSET', it, 'n', '0')
+    call('ZADD', AGE, g[9], k)
+    return enqueue(k, it)
+  end
+  if o[1] == 'r' then
+    return join(it, Q, g)
+  end
+  join(it, W, g)
+  if o[1] == 'q' and o[2] == '1' and g[8] == '0' then
+    unqueue(BACK, {o[3]})
+    enqueue(k, it)
+  elseif o[1] == 'w' and (force or not o[4]) then
+    wake(k, it)
+  end
+end
+
+-- settle ends what the item was running for: it is forgotten, or made ready for the
+-- hints that came meanwhile.
+local function settle(k, it)
+  call('ZREM', RUN, k)
+  local g = read(it, Q)
+  if not g then
+    call('DEL', it)
+    call('ZREM', AGE, k)
+    return
+  end
+  call('DEL', it)
+  write(it, W, g)
+  call('HSET', it, 'n', '0')
+  call('ZADD', AGE, g[9], k)
+  enqueue(k, it)
+end
+
+-- holds tells whether the item runs under that token.
+local function holds(it, token)
+  local o = call('HMGET', it, 's', 'k')
+  return o[1] == 'r' and o[2] == token
+end
+
+-- sweep makes ready what is due, and what a worker took and did not finish in time;
+-- the latter counts as a failed try, so that an item that kills its worker is given
+-- up in the end. At most limit items of each.
+local function sweep(t, limit)
+  for _, k in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', text(t), 'LIMIT', 0, limit)) do
+    wake(k, item(k))
+  end
+  for _, k in ipairs(call('ZRANGEBYSCORE', RUN, '-inf', text(t), 'LIMIT', 0, limit)) do
+    local it = item(k)
+    call('ZREM', RUN, k)
+    fold(it)
+    call('HDEL', it, 'k', 'o')
+    call('HINCRBY', it, 'n', 1)
+    call('HSET', it, 'm', 'The worker that served it vanished or was paused for too long.')
+    enqueue(k, it)
+  end
+end

@@ -1,0 +1,56 @@
+-- ARGV: prefix, token, replica, most items, most background items, live items taken
+-- since the last background one, live items per background one, visibility in ms.
+-- Returns {ms until something is due (-1: nothing), live items taken since the last
+-- background one, items...}, an item being {key, group W, n, m, x}.
+local token, replica = ARGV[2], ARGV[3]
+local left, background, run, share = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local t = now()
+sweep(t, 100)
+
+local live, back = call('XLEN', LIVE), math.min(background, call('XLEN', BACK))
+local takelive, takeback = 0, 0
+while left > 0 and takelive + takeback < live + back do
+  if takeback < back and (takelive == live or run >= share) then
+    takeback, run = takeback + 1, 0
+  else
+    takelive, run = takelive + 1, run + 1
+  end
+  left = left - 1
+end
+
+local out = {}
+local function take(lane, n)
+  if n == 0 then
+    return
+  end
+  local entries = {}
+  for _, entry in ipairs(call('XRANGE', lane, '-', '+', 'COUNT', n)) do
+    local e, k = entry[1], entry[2][2]
+    local it = item(k)
+    entries[#entries + 1] = e
+    local o = call('HMGET', it, 's', 'e', 'n', 'm', 'x')
+    if o[1] == 'q' and o[2] == e then
+      call('HSET', it, 's', 'r', 'k', token, 'o', replica)
+      call('HDEL', it, 'e')
+      call('ZADD', RUN, text(t + ARGV[8]), k)
+      local row = read(it, W)
+      row[10], row[11], row[12], row[13] = o[3], o[4] or '', o[5] or '', k
+      out[#out + 1] = row
+    end
+  end
+  unqueue(lane, entries)
+end
+take(LIVE, takelive)
+take(BACK, takeback)
+
+local next = -1
+for _, set in ipairs({DUE, RUN}) do
+  local head = call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  if head[2] then
+    local wait = math.max(0, tonumber(head[2]) - t)
+    if next < 0 or wait < next then
+      next = wait
+    end
+  end
+end
+return {next, run, unpack(out)}

@@ -1,0 +1,103 @@
+// Package origin remembers where a connector stands in time: which tickets were
+// there before it first started, and how far its polls have read since.
+//
+// Its one invariant: until the first-start snapshot is marked complete, nothing may
+// be concluded from a ticket's absence; afterwards tickets only ever leave the set.
+package origin
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
+)
+
+// Origins is the memory of all connectors. It is safe for concurrent use.
+type Origins struct{ store *datastore.Store }
+
+// New returns the memory kept in store.
+func New(store *datastore.Store) *Origins { return &Origins{store: store} }
+
+func (o *Origins) existingKey(connector string) string {
+	return o.store.Key("origin/"+connector, "existing")
+}
+
+func (o *Origins) factsKey(connector string) string {
+	return o.store.Key("origin/"+connector, "facts")
+}
+
+// AddExisting notes tickets that were there when the connector first started. It may
+// be called in any number of batches, and again after a crash.
+func (o *Origins) AddExisting(ctx context.Context, connector string, tickets ...int64) error {
+	if len(tickets) == 0 {
+		return nil
+	}
+	err := o.store.Client().SAdd(ctx, o.existingKey(connector), members(tickets)...).Err()
+	return datastore.Fault(err, "noting existing tickets")
+}
+
+// IsExisting tells whether ticket was there when the connector first started.
+func (o *Origins) IsExisting(ctx context.Context, connector string, ticket int64) (bool, error) {
+	is, err := o.store.Client().SIsMember(ctx, o.existingKey(connector), ticket).Result()
+	return is, datastore.Fault(err, "looking up existing ticket")
+}
+
+// RemoveExisting lets the connector treat tickets as if they had come after it.
+func (o *Origins) RemoveExisting(ctx context.Context, connector string, tickets ...int64) error {
+	if len(tickets) == 0 {
+		return nil
+	}
+	err := o.store.Client().SRem(ctx, o.existingKey(connector), members(tickets)...).Err()
+	return datastore.Fault(err, "forgetting existing tickets")
+}
+
+// CountExisting is how many existing tickets are noted.
+func (o *Origins) CountExisting(ctx context.Context, connector string) (int64, error) {
+	n, err := o.store.Client().SCard(ctx, o.existingKey(connector)).Result()
+	return n, datastore.Fault(err, "counting existing tickets")
+}
+
+// MarkComplete says that the first-start snapshot holds every existing ticket. Call
+// it after the last AddExisting.
+func (o *Origins) MarkComplete(ctx context.Context, connector string) error {
+	err := o.store.Client().HSet(ctx, o.factsKey(connector), "complete", "1").Err()
+	return datastore.Fault(err, "completing first-start snapshot")
+}
+
+// IsComplete tells whether MarkComplete was called.
+func (o *Origins) IsComplete(ctx context.Context, connector string) (bool, error) {
+	is, err := o.store.Client().HExists(ctx, o.factsKey(connector), "complete").Result()
+	return is, datastore.Fault(err, "reading first-start snapshot")
+}
+
+// Cursor is the position of that name, as SetCursor stored it; empty when there is
+// none.
+func (o *Origins) Cursor(ctx context.Context, connector, name string) (string, error) {
+	position, err := o.store.Client().HGet(ctx, o.factsKey(connector), "cursor/"+name).Result()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	return position, datastore.Fault(err, "reading cursor")
+}
+
+// SetCursor stores a position. The last call wins.
+func (o *Origins) SetCursor(ctx context.Context, connector, name, position string) error {
+	err := o.store.Client().HSet(ctx, o.factsKey(connector), "cursor/"+name, position).Err()
+	return datastore.Fault(err, "storing cursor")
+}
+
+// Forget drops everything about a connector, as if it had never started.
+func (o *Origins) Forget(ctx context.Context, connector string) error {
+	err := o.store.Client().Del(ctx, o.existingKey(connector), o.factsKey(connector)).Err()
+	return datastore.Fault(err, "forgetting connector")
+}
+
+func members(tickets []int64) []any {
+	list := make([]any, len(tickets))
+	for i, t := range tickets {
+		list[i] = t
+	}
+	return list
+}
