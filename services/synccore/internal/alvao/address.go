@@ -44,7 +44,7 @@ func (c *Client) TicketURL(id int64) string {
 
 // TicketOfURL recognises the address of a ticket's page of this tenant. Scheme and
 // case do not count.
-func (c *Client) TicketOfURL(raw string) (id int64, ok bool) {
+func (c *Client) TicketOfURL(raw string) (int64, bool) {
 	before, after, _ := strings.Cut(foldURL(c.pages), idPlace)
 	rest, found := strings.CutPrefix(foldURL(raw), before)
 	if !found {

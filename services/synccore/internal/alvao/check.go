@@ -19,13 +19,13 @@ import (
 
 // Names of the checks.
 const (
-	checkCredentials = "alvao.credentials"
-	checkClock       = "alvao.clock"
-	checkService     = "alvao.service"
-	checkExternalID  = "alvao.external-id"
-	checkLog         = "alvao.log"
-	checkActivity    = "alvao.activity-filter"
-	checkPeople      = "alvao.people"
+	checkAccount    = "alvao.account"
+	checkClock      = "alvao.clock"
+	checkService    = "alvao.service"
+	checkExternalID = "alvao.external-id"
+	checkLog        = "alvao.log"
+	checkActivity   = "alvao.activity-filter"
+	checkPeople     = "alvao.people"
 )
 
 // skewWarning is how far two clocks may differ before "the newest wins" gets unfair.
@@ -55,8 +55,9 @@ func (c *Client) Check(ctx context.Context) []item.Finding {
 }
 
 // checkService tells whether the account can list the service, how far the clocks
-// differ, and gives one ticket to look at closer; 0: there is none.
-func (c *Client) checkService(ctx context.Context) (found []item.Finding, sample int64, usable bool) {
+// differ, and gives one ticket to look at closer; 0: there is none. false: nothing
+// else is worth asking.
+func (c *Client) checkService(ctx context.Context) ([]item.Finding, int64, bool) {
 	var p page
 	answer, err := c.do(ctx, call{
 		method: http.MethodGet, path: "/v1/tickets?" + c.query(Query{Service: c.service, Top: 1}, way{}, 0),
@@ -64,11 +65,11 @@ func (c *Client) checkService(ctx context.Context) (found []item.Finding, sample
 	}, &p)
 	switch {
 	case fault.Is(err, fault.BadToken), fault.Is(err, fault.Unavailable), fault.Is(err, fault.Throttled), fault.Is(err, fault.NotFound):
-		return []item.Finding{failed(checkCredentials, err, "Check the Alvao URL, and the user name and password of the application account.")}, 0, false
+		return []item.Finding{failed(checkAccount, err, "Check the Alvao URL, and the user name and password of the application account.")}, 0, false
 	case err != nil:
 		return []item.Finding{failed(checkService, err, "Give the account the role Manager on the service "+c.service+".")}, 0, false
 	}
-	found = append(found, item.Finding{Check: checkCredentials, Severity: item.OK, Detail: "Alvao accepts the account at " + c.base + "."})
+	found := []item.Finding{{Check: checkAccount, Severity: item.OK, Detail: "Alvao accepts the account at " + c.base + "."}}
 	if at := answer.Date(); !at.IsZero() {
 		found = append(found, c.clock(at))
 	}

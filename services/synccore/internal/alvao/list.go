@@ -64,14 +64,14 @@ func (c *Client) All(ctx context.Context) iter.Seq2[item.Ticket, error] {
 func (c *Client) Tickets(ctx context.Context, q Query) iter.Seq2[item.Ticket, error] {
 	return func(yield func(item.Ticket, error) bool) {
 		if q.ActiveSince.IsZero() {
-			if err, _ := c.list(ctx, q, way{order: "id"}, yield); err != nil {
+			if _, err := c.list(ctx, q, way{order: "id"}, yield); err != nil {
 				yield(item.Ticket{}, err)
 			}
 			return
 		}
 		all := ways()
 		for n := int(c.listing.Load()); ; n++ {
-			err, begun := c.list(ctx, q, all[n], yield)
+			begun, err := c.list(ctx, q, all[n], yield)
 			if err == nil {
 				return
 			}
@@ -91,41 +91,43 @@ type page struct {
 	Value    lenient.List[wireTicket] `json:"value"`
 }
 
-// list goes through the pages of one way. begun tells whether a page was read.
-func (c *Client) list(ctx context.Context, q Query, w way, yield func(item.Ticket, error) bool) (err error, begun bool) { //nolint:revive,staticcheck // the error decides, begun explains it
+// list goes through the pages of one way. The first result tells whether a page was
+// read.
+func (c *Client) list(ctx context.Context, q Query, w way, yield func(item.Ticket, error) bool) (bool, error) {
 	query := c.query(q, w, 0)
-	seen, given, first := 0, 0, lenient.Int(0)
+	seen, given, first, begun := 0, 0, lenient.Int(0), false
 	for {
 		p, err := c.page(ctx, query)
 		if err != nil {
-			return err, begun
+			return begun, err
 		}
 		begun = true
 		if len(p.Value) == 0 {
-			return nil, begun
+			return begun, nil
 		}
 		if p.Value[0].ID == first {
-			return fault.New(fault.Invalid, "Alvao lists the same tickets again instead of the next ones, so the list of %s is incomplete.", c.subject(q)), begun
+			return begun, fault.New(fault.Invalid,
+				"Alvao lists the same tickets again instead of the next ones, so the list of %s is incomplete.", c.subject(q))
 		}
 		first = p.Value[0].ID
 		for _, each := range p.Value {
 			t := c.ticket(each)
 			old := !t.LastActivity.IsZero() && t.LastActivity.Before(q.ActiveSince.Truncate(time.Second))
 			if old && w.sorted {
-				return nil, begun
+				return begun, nil
 			}
 			if t.ID <= 0 || old || !wanted(t, q) {
 				continue
 			}
 			given++
 			if !yield(t, nil) || given == q.Top {
-				return nil, begun
+				return begun, nil
 			}
 		}
 		seen += len(p.Value)
 		next, more := c.next(p, query, seen)
 		if !more {
-			return nil, begun
+			return begun, nil
 		}
 		if query = next; query == "" {
 			query = c.query(q, w, seen)
@@ -145,7 +147,7 @@ func (c *Client) page(ctx context.Context, query string) (page, error) {
 // next tells whether there is another page, and its query where the server gave a
 // link; else it is asked for by $skip. Of the link only the query is used: behind a
 // reverse proxy it names a host that nobody outside can or should call.
-func (c *Client) next(p page, query string, seen int) (next string, more bool) {
+func (c *Client) next(p page, query string, seen int) (string, bool) {
 	if link := string(p.NextLink); link != "" {
 		u, err := url.Parse(link)
 		if err != nil || u.RawQuery == "" || u.RawQuery == query {

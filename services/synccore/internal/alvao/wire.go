@@ -91,8 +91,8 @@ func scalar(raw json.RawMessage) string {
 }
 
 // get finds a column without regard to case.
-func (c customItems) get(column string) (value string, ok bool) {
-	if value, ok = c[column]; ok {
+func (c customItems) get(column string) (string, bool) {
+	if value, ok := c[column]; ok {
 		return value, true
 	}
 	for name, value := range c {

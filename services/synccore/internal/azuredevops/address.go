@@ -72,15 +72,16 @@ func parseAddress(raw string) (address, error) {
 	return a, nil
 }
 
-// accountKey names an account alike whatever form its URL has; organization is its
-// name on Azure DevOps Services. Both are empty where raw is no URL.
-func accountKey(raw string) (key, organization string) {
+// accountKey names an account alike whatever form its URL has, and gives the
+// organisation's name on Azure DevOps Services. Both are empty where raw is no URL.
+func accountKey(raw string) (string, string) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil || u.Hostname() == "" {
 		return "", ""
 	}
 	segments := strings.Split(strings.Trim(u.Path, "/"), "/")
 	host := strings.ToLower(u.Hostname())
+	var organization string
 	switch {
 	case host == servicesHost || host == identitiesHost:
 		organization = segments[0]
@@ -106,11 +107,11 @@ func (c *Client) AccountURL() string { return c.at.account }
 func (c *Client) ProjectName() string { return c.at.project }
 
 // Covers tells whether an event of that account and project belongs to this client.
-// match is false only where something told speaks against it; known is true where
-// enough was told to be sure. Every argument may be empty: what a service hook tells
+// The first result, match, is false only where something told speaks against it; the
+// second, known, is true where enough was told to be sure. Every argument may be empty: what a service hook tells
 // differs by server and by its age (azure-devops.md §1.2). projectID counts more than
 // projectName, which renames change, but only after Project has resolved it.
-func (c *Client) Covers(accountURL, projectID, projectName string) (match, known bool) {
+func (c *Client) Covers(accountURL, projectID, projectName string) (bool, bool) {
 	account, _ := accountKey(accountURL)
 	if account != "" && account != c.at.key {
 		return false, true

@@ -26,7 +26,7 @@ type Wants struct {
 
 // Names of the checks.
 const (
-	checkToken   = "azure-devops.token"
+	checkToken   = "azure-devops.token" //nolint:gosec // a check's name
 	checkClock   = "azure-devops.clock"
 	checkProject = "azure-devops.project"
 	checkType    = "azure-devops.type"
@@ -75,7 +75,7 @@ func (c *Client) forget() {
 }
 
 // checkToken tells whether the token works at all, and how far the clocks differ.
-func (c *Client) checkToken(ctx context.Context) (found []item.Finding, usable bool) {
+func (c *Client) checkToken(ctx context.Context) ([]item.Finding, bool) {
 	q := connectionData()
 	var w wireConnection
 	answer, err := c.do(ctx, q, &w)
@@ -87,10 +87,10 @@ func (c *Client) checkToken(ctx context.Context) (found []item.Finding, usable b
 		return []item.Finding{failed(checkToken, err, c.tokenRemedy())}, false
 	}
 	c.identity.Put("", who)
-	found = append(found, item.Finding{
+	found := []item.Finding{{
 		Check: checkToken, Severity: item.OK,
 		Detail: fmt.Sprintf("The access token belongs to %s (%s) in %s.", who.Name, who.Account, c.at.account),
-	})
+	}}
 	if at := answer.Date(); !at.IsZero() {
 		found = append(found, c.checkClock(at))
 	}
@@ -129,7 +129,7 @@ func (c *Client) checkProject(ctx context.Context) item.Finding {
 	return failed(checkProject, err, "Correct the URL in the connector's settings.")
 }
 
-func (c *Client) checkType(ctx context.Context, name string) (found []item.Finding, exists bool) {
+func (c *Client) checkType(ctx context.Context, name string) ([]item.Finding, bool) {
 	t, err := c.Type(ctx, name)
 	if err == nil {
 		return []item.Finding{{Check: checkType, Severity: item.OK, Detail: fmt.Sprintf("The work item type %s exists with %d states.", t.Name, len(t.States))}}, true

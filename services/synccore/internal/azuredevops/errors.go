@@ -198,8 +198,10 @@ func (c *Client) unreadable(q call, a outbound.Answer, err error) error {
 }
 
 // readError takes what an error answer tells, in whatever form it has.
-func readError(a outbound.Answer) (cause *Error, number int64) {
-	cause = &Error{Status: a.Status, ActivityID: a.Header.Get("ActivityId")}
+// The number is the vendor's error code, 0 if there is none.
+func readError(a outbound.Answer) (*Error, int64) {
+	var number int64
+	cause := &Error{Status: a.Status, ActivityID: a.Header.Get("ActivityId")}
 	var w wireError
 	text := ""
 	if err := json.Unmarshal(a.Body, &w); err == nil {
@@ -221,9 +223,11 @@ func readError(a outbound.Answer) (cause *Error, number int64) {
 	return cause, number
 }
 
+// tfCode finds a TF or VS code at the start of a word.
+var tfCode = regexp.MustCompile(`(?i)\b(?:TF|VS)\d{4,7}\b`)
+
 func findCode(text string) string {
-	found := tfCode.FindString(text)
-	return strings.ToUpper(found)
+	return strings.ToUpper(tfCode.FindString(text))
 }
 
 func told(cause *Error) string {
@@ -249,6 +253,3 @@ func oneLine(text string) string {
 	}
 	return text
 }
-
-
-var tfCode = regexp.MustCompile(`(?i)\b(?:TF|VS)\d{4,7}\b`)

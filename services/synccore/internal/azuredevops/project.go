@@ -107,10 +107,10 @@ func connectionData() call {
 
 func (c *Client) identified(w wireConnection, q call) (Identity, error) {
 	user := w.AuthenticatedUser
-	switch {
-	case user.ID == anonymous:
+	switch user.ID {
+	case anonymous:
 		return Identity{}, c.badToken(nil)
-	case user.ID == "":
+	case "":
 		return Identity{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that names no account"))
 	}
 	name := string(user.CustomDisplayName)

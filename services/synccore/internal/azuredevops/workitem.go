@@ -3,6 +3,7 @@ package azuredevops
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -119,7 +120,7 @@ func (c *Client) deleted(ctx context.Context, id int64, missing error) (item.Wor
 
 // passes tells whether err is of a kind that heals by itself.
 func passes(err error) bool {
-	switch fault.KindOf(err) { //nolint:exhaustive // every other kind stays as it is
+	switch fault.KindOf(err) {
 	case fault.Unavailable, fault.Throttled, fault.BadToken, fault.Internal:
 		return true
 	default:
@@ -142,9 +143,7 @@ func (c *Client) batch(ctx context.Context, ids []int64, want map[string]any) ([
 	found := make([]item.WorkItem, 0, len(ids))
 	for part := range slices.Chunk(ids, batchSize) {
 		body := map[string]any{"ids": part, "errorPolicy": "omit"}
-		for key, value := range want {
-			body[key] = value
-		}
+		maps.Copy(body, want)
 		var answer struct {
 			// An omitted item is null.
 			Value lenient.List[wireItem] `json:"value"`

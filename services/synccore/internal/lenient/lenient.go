@@ -51,9 +51,7 @@ type List[T any] []T
 func (l *List[T]) UnmarshalJSON(data []byte) error {
 	*l = nil
 	var raw []json.RawMessage
-	if json.Unmarshal(data, &raw) != nil {
-		return nil
-	}
+	_ = json.Unmarshal(data, &raw) // anything but an array leaves it empty
 	for _, element := range raw {
 		var v T
 		if bytes.Equal(element, []byte("null")) || json.Unmarshal(element, &v) != nil {
@@ -70,9 +68,7 @@ type Map map[string]json.RawMessage
 // UnmarshalJSON implements json.Unmarshaler.
 func (m *Map) UnmarshalJSON(data []byte) error {
 	var raw map[string]json.RawMessage
-	if json.Unmarshal(data, &raw) != nil {
-		raw = nil
-	}
+	_ = json.Unmarshal(data, &raw) // anything but an object leaves it empty
 	*m = raw
 	return nil
 }

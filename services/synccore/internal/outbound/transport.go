@@ -20,7 +20,7 @@ func Transport(caFile string) (*http.Transport, error) {
 		if err != nil {
 			pool = x509.NewCertPool()
 		}
-		pem, err := os.ReadFile(caFile) //nolint:gosec // the path is the administrator's setting
+		pem, err := os.ReadFile(caFile)
 		if err != nil {
 			return nil, fmt.Errorf("reading certificate authorities: %w", err)
 		}
