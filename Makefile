@@ -1,7 +1,7 @@
 # Every target is a line that a person could type; what takes more is a script
 # in .ci. `make help` lists them.
 
-SHELL := bash
+SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -19,7 +19,7 @@ COUNT ?= 10
 
 # The folders of go.work's modules; go and golangci-lint take no ./... at a
 # workspace's root.
-modules = $(shell go list -m -f '{{.Dir}}')
+modules = $(shell PATH='$(PATH)' go list -m -f '{{.Dir}}')
 
 # Tools are built once for each state of their go.sum.
 stamp = .bin/.$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | cksum | cut -d' ' -f1)
@@ -139,4 +139,5 @@ $(buf):
 
 .PHONY: clean
 clean: ## remove everything that was built
+	@if [[ -d .bin ]]; then chmod -R u+w .bin; fi
 	rm -rf .bin
