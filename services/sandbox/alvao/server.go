@@ -1,0 +1,83 @@
+package alvao
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-sync/tandem/services/sandbox/odata"
+)
+
+// Server is the stand-in: an http.Handler for AlvaoRestApi, and the service desk behind it. All methods may be called
+// from several goroutines. Close it when done.
+type Server struct {
+	opts        Options
+	dir         *directory
+	accounts    map[string]*Account // by lower-case login
+	store       *store
+	webhooks    *webhooks
+	hooks       *deliverer
+	ledger      *ledger
+	application atomic.Pointer[Application]
+	parser      *odata.Parser
+	handler     http.Handler
+
+	callsMu sync.Mutex
+	calls   map[string]int
+
+	done chan struct{}
+	wg   sync.WaitGroup
+	once sync.Once
+}
+
+// New starts a service desk. It fails only on a contradiction in the options.
+func New(opts Options) (*Server, error) {
+	opts.defaults()
+	dir, err := newDirectory(opts.Directory)
+	if err != nil {
+		return nil, fmt.Errorf("reading directory: %w", err)
+	}
+	s := &Server{
+		opts: opts, dir: dir, accounts: map[string]*Account{}, store: newStore(), webhooks: &webhooks{byID: map[int]*Webhook{}},
+		ledger: newLedger(opts.LedgerLimit), parser: odata.NewParser(), calls: map[string]int{}, done: make(chan struct{}),
+	}
+	for _, a := range opts.Accounts {
+		p := dir.login(a.Login)
+		if p == nil || !p.IsApp {
+			return nil, fmt.Errorf("account %q: there is no application person with that login", a.Login)
+		}
+		s.accounts[strings.ToLower(a.Login)] = &a
+	}
+	s.application.Store(opts.Application)
+	s.hooks = newDeliverer(&s.opts, s.webhooks.invoked, func() string {
+		if app := s.application.Load(); app != nil {
+			return app.Key
+		}
+		return ""
+	})
+	s.handler = s.routes()
+	s.wg.Go(func() { s.ledger.run(s.done) })
+	return s, nil
+}
+
+// Close stops deliveries and callbacks and waits for them. The data stays readable.
+func (s *Server) Close() {
+	s.once.Do(func() {
+		close(s.done)
+		s.hooks.close()
+		s.wg.Wait()
+	})
+}
+
+// now is the time as SQL Server keeps it, near enough: whole milliseconds, UTC.
+func (s *Server) now() time.Time { return s.opts.Now().UTC().Truncate(time.Millisecond) }
+
+func (s *Server) language(a *Account) string {
+	if a != nil && a.Language != "" {
+		return a.Language
+	}
+	return s.opts.Tenant.Language
+}
