@@ -97,7 +97,7 @@ func law(testPackages []string) []row {
 
 	for adapter, other := range map[string]string{"azuredevops": "alvao", "alvao": "azuredevops"} {
 		for _, engine := range []string{
-			other, "plan", "reconcile", "worker", "link", "inbox", "lease", "datastore", "poll", "resync", "api", "app",
+			other, "plan", "reconcile", "worker", "link", "inbox", "lease", "origin", "datastore", "connector", "poll", "resync", "api", "app",
 		} {
 			add(imports("depguard/adapter-"+adapter, synccore+adapter, core(engine)))
 		}
