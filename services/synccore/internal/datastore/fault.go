@@ -56,6 +56,9 @@ func Fault(err error, doing string) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
+// Missing tells Redis' answer that there is nothing from a failure.
+func Missing(err error) bool { return errors.Is(err, redis.Nil) }
+
 // inOrder lists words the same way each time.
 func inOrder(words []string) string {
 	slices.Sort(words)

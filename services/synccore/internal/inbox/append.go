@@ -26,15 +26,15 @@ type appendAnswer struct {
 	err     error
 }
 
-// Append stores a hint durably and returns whether it is new: false means that its
-// ID was stored within the dedup window.
+// Append stores a hint durably and tells whether it was new: false means that its ID
+// was stored within the dedup window before.
 //
 // Calls made while Redis is busy with earlier ones are stored together in one step;
 // a lone call waits for nothing. It fails with fault.Unavailable when Redis refuses
 // or can't be reached, or when the inbox is full, and with fault.Invalid when e names
 // no item. When the context ends first the hint may have been stored or not;
 // repeating it is always safe.
-func (b *Inbox) Append(ctx context.Context, e item.Event) (stored bool, err error) {
+func (b *Inbox) Append(ctx context.Context, e item.Event) (bool, error) {
 	call, err := newCall(ctx, e)
 	if err != nil {
 		return false, err
@@ -82,14 +82,11 @@ func newCall(ctx context.Context, e item.Event) (*appendCall, error) {
 	if len(payload) > MaxPayload {
 		payload = nil
 	}
-	background := "0"
-	if e.Background {
-		background = "1"
-	}
 	return &appendCall{
 		ctx: ctx,
 		args: []any{
-			seenKey(e.ID), name, newID(e.Key), text, payload, max(e.Revision, 0), traceParent(e), background,
+			seenKey(e.ID), name, newID(e.Key), text, payload, max(e.Revision, 0), traceParent(e),
+			flag(e.Background),
 		},
 		size:   len(payload) + len(text),
 		answer: make(chan appendAnswer, 1), // the caller may have left
@@ -132,7 +129,7 @@ func (b *Inbox) storeBatch(calls []*appendCall) {
 	if len(live) == 0 {
 		return
 	}
-	args := make([]any, 0, 3+8*len(live))
+	args := make([]any, 0, 3+len(live[0].args)*len(live))
 	args = append(args, b.options.MaxItems, b.options.DedupWindow.Milliseconds(), len(live))
 	for _, call := range live {
 		args = append(args, call.args...)

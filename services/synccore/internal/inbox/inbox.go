@@ -215,28 +215,20 @@ func (b *Inbox) Maintain(ctx context.Context) error {
 	}
 }
 
-// ReleaseHeld makes the held items of a connector ready, because it is healthy again,
-// and returns how many they were.
-func (b *Inbox) ReleaseHeld(ctx context.Context, connector string) (int, error) {
+// ReleaseHeld makes the held items of a connector ready, because it is healthy again.
+func (b *Inbox) ReleaseHeld(ctx context.Context, connector string) error {
 	const limit = 500
 	held, err := b.store.Client().SCard(ctx, b.prefix+"held:"+connector).Result()
 	if err != nil {
-		return 0, datastore.Fault(err, "counting held items")
+		return datastore.Fault(err, "counting held items")
 	}
 	// Only as many as there were: what is held anew meanwhile stays held.
-	released := 0
-	for left := int(held); left > 0; {
-		answer, err := b.run(ctx, "release", connector, min(left, limit)).Int64Slice()
-		if err != nil {
-			return released, datastore.Fault(err, "releasing held items")
+	for left := int(held); left > 0; left -= limit {
+		if err := b.run(ctx, "release", connector, min(left, limit)).Err(); err != nil {
+			return datastore.Fault(err, "releasing held items")
 		}
-		released += int(answer[1])
-		if answer[0] == 0 {
-			break
-		}
-		left -= int(answer[0])
 	}
-	return released, nil
+	return nil
 }
 
 // Stats is what the inbox holds at one moment.

@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -250,6 +249,3 @@ func decodePlace(p place, state State, fields map[string]string) (Record, error)
 	}
 	return decodeItem(k, fields, "w", p.due)
 }
-
-// missing tells a reply that there is nothing from a failure.
-func missing(err error) bool { return errors.Is(err, redis.Nil) }

@@ -3,8 +3,8 @@ package inbox
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
+	"math/big"
 	"strconv"
 	"time"
 
@@ -13,17 +13,6 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
-
-// Want says what a receiver has room for.
-type Want struct {
-	// Max is how many items to return at most; at least 1, at most 256.
-	Max int
-	// LiveOnly is how many of Max are kept for live items, so that a background job
-	// can't take every worker. 0: none.
-	LiveOnly int
-	// Block is how long to wait when nothing is ready; 0: not at all.
-	Block time.Duration
-}
 
 // Delivery is an item to be served, with the hints that ask for it. It is the
 // receiver's until its visibility ends, which Extend puts off.
@@ -37,43 +26,59 @@ type Delivery struct {
 	First, Last item.Event
 	// Count is how many hints are served together.
 	Count int64
-	// MaxRevision is the greatest revision any of them spoke of; 0: none did.
+	// MaxRevision is the greatest revision that the hints speak of; 0 unless all of them
+	// speak of one, as then nothing can be concluded from it.
 	MaxRevision int64
-	// Attempt is 1 for the first try, one more after each counted Retry and after each
-	// time that a worker took the item and never answered.
+	// Attempt is how many tries failed before this one: counted Retries, and workers
+	// that took the item and never answered.
 	Attempt int
+	// Redelivered tells that it was tried before, counted or not.
+	Redelivered bool
 	// LastReason and LastTraceID tell of the try before; empty for the first.
 	LastReason, LastTraceID string
 	// Background tells that all hints are background work.
 	Background bool
 	// TraceParents are those of the hints, the oldest first, at most 32.
 	TraceParents []string
-	// Token proves that the item is this receiver's.
-	Token string
+	// Token proves that the item is this receiver's; it differs between all deliveries
+	// of a process.
+	Token int64
 }
 
 // waitSlice bounds one blocking call, and so how long a connection outlives a caller
 // that has left.
 const waitSlice = 2 * time.Second
 
-// Receive takes up to want.Max items that are ready, live before background, and
-// makes them the caller's. It returns an empty slice and no error when nothing became
-// ready within want.Block.
+// MaxReceive is how many items one Receive returns at most.
+const MaxReceive = 256
+
+// Receive takes up to most items (at least 1, at most MaxReceive) that are ready, and
+// makes them the caller's: live ones first, though background ones do not starve. It
+// returns none and no error when nothing became ready within block; 0 or less does
+// not wait.
 //
 // It fails with fault.Unavailable when Redis refuses or can't be reached, and with
-// the context's error when that ends while nothing is ready. What was taken is
-// always returned, even if the context ended meanwhile.
-func (b *Inbox) Receive(ctx context.Context, want Want) ([]Delivery, error) {
-	const most = 256
-	want.Max = min(max(want.Max, 1), most)
-	background := max(want.Max-max(want.LiveOnly, 0), 0)
-	waiting, cancel := context.WithTimeout(ctx, want.Block)
+// the context's error when that ends while nothing is ready. What was taken is always
+// returned, even if the context ended meanwhile.
+func (b *Inbox) Receive(ctx context.Context, most int, block time.Duration) ([]Delivery, error) {
+	most = min(max(most, 1), MaxReceive)
+	return b.receive(ctx, most, most, block)
+}
+
+// ReceiveLive is Receive that leaves background items where they are: for a caller
+// that keeps some of its workers free for live ones.
+func (b *Inbox) ReceiveLive(ctx context.Context, most int, block time.Duration) ([]Delivery, error) {
+	return b.receive(ctx, min(max(most, 1), MaxReceive), 0, block)
+}
+
+func (b *Inbox) receive(ctx context.Context, most, background int, block time.Duration) ([]Delivery, error) {
+	waiting, cancel := context.WithTimeout(ctx, max(block, 0))
 	defer cancel()
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("waiting for items: %w", err)
 		}
-		taken, next, err := b.take(ctx, want.Max, background)
+		taken, next, err := b.take(ctx, most, background)
 		if err != nil || len(taken) > 0 {
 			return taken, err
 		}
@@ -98,8 +103,11 @@ func (b *Inbox) take(ctx context.Context, most, background int) ([]Delivery, tim
 	// An answer that is not read would leave its items to nobody until they lapse.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.options.CommitTimeout)
 	defer cancel()
-	token := rand.Text()
-	answer, err := b.run(ctx, "receive", token, b.options.Replica, most, background,
+	base, err := tokenBase()
+	if err != nil {
+		return nil, 0, err
+	}
+	answer, err := b.run(ctx, "receive", base, b.options.Replica, most, background,
 		b.liveRun.Load(), b.options.LiveShare, b.options.Visibility.Milliseconds()).Slice()
 	if err != nil {
 		return nil, 0, datastore.Fault(err, "receiving items")
@@ -110,7 +118,7 @@ func (b *Inbox) take(ctx context.Context, most, background int) ([]Delivery, tim
 	b.liveRun.Store(liveRun)
 	taken := make([]Delivery, 0, len(answer)-head)
 	for _, row := range answer[head:] {
-		d, err := decodeDelivery(row, token)
+		d, err := decodeDelivery(row)
 		if err != nil {
 			return taken, 0, err
 		}
@@ -119,30 +127,49 @@ func (b *Inbox) take(ctx context.Context, most, background int) ([]Delivery, tim
 	return taken, time.Duration(next) * time.Millisecond, nil
 }
 
-func decodeDelivery(row any, token string) (Delivery, error) {
+// tokenBase is a random number after which MaxReceive numbers are free to be tokens.
+// It stays in the range that a script's numbers hold exactly.
+func tokenBase() (int64, error) {
+	const choices = 1 << 44
+	n, err := rand.Int(rand.Reader, big.NewInt(choices))
+	if err != nil {
+		return 0, fmt.Errorf("making a token: %w", err)
+	}
+	return n.Int64() * MaxReceive, nil
+}
+
+// decodeDelivery reads what the script tells of an item: its group, failed tries, the
+// last reason and trace, its key, whether it was tried before, and its token.
+func decodeDelivery(row any) (Delivery, error) {
 	values, _ := row.([]any)
 	v := make([]string, len(values))
 	for i := range values {
 		v[i], _ = values[i].(string)
 	}
-	if len(v) != batchFields+4 {
+	const more = 6
+	if len(v) != batchFields+more {
 		return Delivery{}, fmt.Errorf("decoding delivery: %d values", len(v))
 	}
 	g, err := decodeBatch(v)
 	if err != nil {
 		return Delivery{}, err
 	}
-	failed, err := strconv.Atoi(v[batchFields])
+	rest := v[batchFields:]
+	attempt, err := strconv.Atoi(rest[0])
 	if err != nil {
 		return Delivery{}, fmt.Errorf("decoding attempts: %w", err)
 	}
-	key, err := item.ParseKey(v[batchFields+3])
+	key, err := item.ParseKey(rest[3])
 	if err != nil {
 		return Delivery{}, fmt.Errorf("decoding delivery: %w", err)
 	}
+	token, err := strconv.ParseInt(rest[5], 10, 64)
+	if err != nil {
+		return Delivery{}, fmt.Errorf("decoding token: %w", err)
+	}
 	return Delivery{
 		ID: g.id, Key: key, First: g.first, Last: g.last, Count: g.count, MaxRevision: g.revision,
-		Attempt: failed + 1, LastReason: v[batchFields+1], LastTraceID: v[batchFields+2],
+		Attempt: attempt, Redelivered: rest[4] == "1", LastReason: rest[1], LastTraceID: rest[2],
 		Background: g.background, TraceParents: g.traceParents, Token: token,
 	}, nil
 }
@@ -167,7 +194,7 @@ func (b *Inbox) wait(ctx context.Context, next time.Duration, background bool) e
 	})
 	select {
 	case err := <-seen:
-		if errors.Is(err, redis.Nil) {
+		if datastore.Missing(err) {
 			return nil
 		}
 		return datastore.Fault(err, "waiting for items")

@@ -78,7 +78,7 @@ func (b *Inbox) current(ctx context.Context, k item.Key, id string) (Record, boo
 	pipe := b.store.Client().TxPipeline()
 	all := pipe.HGetAll(ctx, b.prefix+"item:"+name)
 	due := pipe.ZScore(ctx, b.keys[2], name)
-	if _, err := pipe.Exec(ctx); err != nil && !missing(err) {
+	if _, err := pipe.Exec(ctx); err != nil && !datastore.Missing(err) {
 		return Record{}, false, datastore.Fault(err, "reading item of inbox")
 	}
 	fields := all.Val()

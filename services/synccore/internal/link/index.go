@@ -29,9 +29,10 @@ func (l *Links) workItemsKey(connector string) string {
 // orders them as text; the number is padded to stand in numeric order.
 func entry(ticket int64, token string) string { return fmt.Sprintf("%019d:%s", ticket, token) }
 
-func readEntry(member string) (ticket int64, token string) {
+// readEntry is the ticket and the token of an entry.
+func readEntry(member string) (int64, string) {
 	number, token, _ := strings.Cut(member, ":")
-	ticket, _ = strconv.ParseInt(number, 10, 64) // only entry writes members
+	ticket, _ := strconv.ParseInt(number, 10, 64) // only entry writes members
 	return ticket, token
 }
 
@@ -39,7 +40,7 @@ func readEntry(member string) (ticket int64, token string) {
 func (l *Links) index(ctx context.Context, held lease.Lease, workItem int64) error {
 	connector, token := held.Key.Connector, strconv.FormatInt(held.Token, 10)
 	present, err := l.store.Client().HGet(ctx, l.linkKey(held.Key), "v").Result()
-	if err != nil && !missing(err) {
+	if err != nil && !datastore.Missing(err) {
 		return datastore.Fault(err, "reading link")
 	}
 	if present == "" {
@@ -61,7 +62,7 @@ func (l *Links) claimWorkItem(ctx context.Context, held lease.Lease, workItem in
 	field := strconv.FormatInt(workItem, 10)
 	mine := strconv.FormatInt(held.Key.ID, 10) + ":" + strconv.FormatInt(held.Token, 10)
 	present, err := l.store.Client().HGet(ctx, l.workItemsKey(connector), field).Result()
-	if err != nil && !missing(err) {
+	if err != nil && !datastore.Missing(err) {
 		return datastore.Fault(err, "reading claim of work item")
 	}
 	if present != "" && present != mine {
@@ -88,7 +89,7 @@ func (l *Links) claimWorkItem(ctx context.Context, held lease.Lease, workItem in
 func (l *Links) disputed(ctx context.Context, connector string, other int64, token string, workItem int64) error {
 	k := TicketKey(connector, other)
 	valid, err := l.store.Client().Get(ctx, lease.KeyOf(l.store, k)).Result()
-	if err != nil && !missing(err) {
+	if err != nil && !datastore.Missing(err) {
 		return datastore.Fault(err, "reading lease of other ticket")
 	}
 	known, err := l.Get(ctx, connector, other)
@@ -124,33 +125,33 @@ func (l *Links) unindex(ctx context.Context, held lease.Lease, creator, workItem
 		return nil
 	}
 	claimed, err := client.HGet(ctx, l.workItemsKey(connector), workItem).Result()
-	if missing(err) {
+	if datastore.Missing(err) {
 		return nil
 	}
 	if err != nil {
 		return datastore.Fault(err, "reading claim of work item")
 	}
 	number, text, _ := strings.Cut(claimed, ":")
-	token, err := strconv.ParseInt(text, 10, 64)
+	token, _ := strconv.ParseInt(text, 10, 64) // only claimWorkItem writes claims
 	// A claim made anew for the ticket after the deletion has a greater token.
-	if err != nil || number != strconv.FormatInt(held.Key.ID, 10) || token > held.Token {
+	if number != strconv.FormatInt(held.Key.ID, 10) || token > held.Token {
 		return nil
 	}
 	err = l.claim.Run(ctx, client, []string{l.workItemsKey(connector)}, workItem, claimed, "").Err()
 	return datastore.Fault(err, "dropping claim of work item")
 }
 
-// TicketOf returns the ticket whose link names workItem.
-func (l *Links) TicketOf(ctx context.Context, connector string, workItem int64) (ticket int64, found bool, err error) {
+// TicketOf returns the ticket whose link names workItem, and whether there is one.
+func (l *Links) TicketOf(ctx context.Context, connector string, workItem int64) (int64, bool, error) {
 	claimed, err := l.store.Client().HGet(ctx, l.workItemsKey(connector), strconv.FormatInt(workItem, 10)).Result()
-	if missing(err) {
+	if datastore.Missing(err) {
 		return 0, false, nil
 	}
 	if err != nil {
 		return 0, false, datastore.Fault(err, "reading ticket of work item")
 	}
 	number, _, _ := strings.Cut(claimed, ":")
-	ticket, err = strconv.ParseInt(number, 10, 64)
+	ticket, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
 		return 0, false, fmt.Errorf("decoding ticket of work item: %w", err)
 	}
@@ -208,7 +209,7 @@ func (l *Links) confirm(ctx context.Context, connector string, members []string)
 		leases[i] = pipe.Get(ctx, lease.KeyOf(l.store, k))
 		stored[i] = pipe.HMGet(ctx, l.linkKey(k), "v", "j", "c")
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !missing(err) {
+	if _, err := pipe.Exec(ctx); err != nil && !datastore.Missing(err) {
 		return nil, datastore.Fault(err, "reading links")
 	}
 	links := make([]item.Link, 0, len(members))

@@ -27,7 +27,6 @@ import (
 	"context"
 	_ "embed" // the scripts
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -225,6 +224,3 @@ func encodeChanges(changes []item.LinkChange) ([]any, error) {
 	}
 	return entries, nil
 }
-
-// missing tells a reply that there is nothing from a failure.
-func missing(err error) bool { return errors.Is(err, redis.Nil) }

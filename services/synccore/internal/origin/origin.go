@@ -7,9 +7,6 @@ package origin
 
 import (
 	"context"
-	"errors"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 )
@@ -76,7 +73,7 @@ func (o *Origins) IsComplete(ctx context.Context, connector string) (bool, error
 // none.
 func (o *Origins) Cursor(ctx context.Context, connector, name string) (string, error) {
 	position, err := o.store.Client().HGet(ctx, o.factsKey(connector), "cursor/"+name).Result()
-	if errors.Is(err, redis.Nil) {
+	if datastore.Missing(err) {
 		return "", nil
 	}
 	return position, datastore.Fault(err, "reading cursor")

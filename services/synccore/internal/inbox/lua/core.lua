@@ -10,10 +10,12 @@ local call = redis.call
 --   s  state: q queued, r running, w waiting       e  its entry in a stream (q)
 --   k  token, o replica (r)                         h  '1': held (w)
 --   n  counted failed tries   m  reason of the last failure   x  its trace id
+--   y  '1': it was served before
 -- and up to two groups of coalesced hints: W is what is served next or now, P what
 -- came in while W is being served (r only). Each group has, behind w or p:
 --   i  public id   f  first hint   l  newest hint   p  newest payload   c  count
---   r  greatest revision   t  traceparents   b  '1': background   a  ms of arrival
+--   r  greatest revision, 0 if any hint has none   t  traceparents
+--   b  '1': all are background   a  ms of arrival
 local W = {'wi', 'wf', 'wl', 'wp', 'wc', 'wr', 'wt', 'wb', 'wa'}
 local Q = {'pi', 'pf', 'pl', 'pp', 'pc', 'pr', 'pt', 'pb', 'pa'}
 local TRACES = 32 * 56 - 1 -- 32 traceparents of 55 characters with a space between
@@ -54,8 +56,12 @@ local function join(it, names, g)
     traces = string.sub(traces .. ' ' .. g[7], 1, TRACES)
   end
   local background = (o[4] == '1' and g[8] == '1') and '1' or '0'
-  call('HSET', it, names[3], g[3], names[5], text(o[1] + g[5]),
-    names[6], text(math.max(tonumber(o[2]), tonumber(g[6]))), names[7], traces, names[8], background)
+  local revision = '0'
+  if o[2] ~= '0' and g[6] ~= '0' then
+    revision = text(math.max(tonumber(o[2]), tonumber(g[6])))
+  end
+  call('HSET', it, names[3], g[3], names[5], text(o[1] + g[5]), names[6], revision,
+    names[7], traces, names[8], background)
   if g[4] ~= '' then
     call('HSET', it, names[4], g[4])
   end
@@ -155,7 +161,7 @@ local function sweep(t, limit)
     fold(it)
     call('HDEL', it, 'k', 'o')
     call('HINCRBY', it, 'n', 1)
-    call('HSET', it, 'm', 'The worker that served it vanished or was paused for too long.')
+    call('HSET', it, 'y', '1', 'm', 'The worker that served it vanished or was paused for too long.')
     enqueue(k, it)
   end
 end

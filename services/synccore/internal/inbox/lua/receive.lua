@@ -1,8 +1,9 @@
--- ARGV: prefix, token, replica, most items, most background items, live items taken
--- since the last background one, live items per background one, visibility in ms.
+-- ARGV: prefix, a number no token is near, replica, most items, most background
+-- items, live items taken since the last background one, live items per background
+-- one, visibility in ms.
 -- Returns {ms until something is due (-1: nothing), live items taken since the last
--- background one, items...}, an item being {key, group W, n, m, x}.
-local token, replica = ARGV[2], ARGV[3]
+-- background one, items...}, an item being {group W, n, m, x, key, y, token}.
+local token, replica = tonumber(ARGV[2]), ARGV[3]
 local left, background, run, share = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local t = now()
 sweep(t, 100)
@@ -28,13 +29,16 @@ local function take(lane, n)
     local e, k = entry[1], entry[2][2]
     local it = item(k)
     entries[#entries + 1] = e
-    local o = call('HMGET', it, 's', 'e', 'n', 'm', 'x')
+    local o = call('HMGET', it, 's', 'e', 'n', 'm', 'x', 'y')
     if o[1] == 'q' and o[2] == e then
-      call('HSET', it, 's', 'r', 'k', token, 'o', replica)
+      token = token + 1
+      call('HSET', it, 's', 'r', 'k', text(token), 'o', replica)
       call('HDEL', it, 'e')
       call('ZADD', RUN, text(t + ARGV[8]), k)
       local row = read(it, W)
-      row[10], row[11], row[12], row[13] = o[3], o[4] or '', o[5] or '', k
+      for _, v in ipairs({o[3], o[4] or '', o[5] or '', k, o[6] or '', text(token)}) do
+        row[#row + 1] = v
+      end
       out[#out + 1] = row
     end
   end

@@ -1,4 +1,4 @@
--- ARGV: prefix, connector, most items. Returns {items looked at, items made ready}.
+-- ARGV: prefix, connector, most items. Returns how many were made ready.
 local keys = call('SPOP', P .. 'held:' .. ARGV[2], ARGV[3])
 local woken = 0
 for _, k in ipairs(keys) do
@@ -9,4 +9,4 @@ for _, k in ipairs(keys) do
     woken = woken + 1
   end
 end
-return {#keys, woken}
+return woken

@@ -1,5 +1,6 @@
 -- ARGV: prefix, connector, public id, most items. Returns {1, item key}, {0} when
--- there is no such dead letter, or {-1} when the inbox is full.
+-- there is no such dead letter, or {-1} when the inbox is full. As a person asks for
+-- it, it is live.
 local name = ARGV[2] .. '/' .. ARGV[3]
 local letter = P .. 'letter:' .. name
 local o = call('HMGET', letter, 'key', 'd')
