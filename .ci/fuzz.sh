@@ -20,7 +20,10 @@ while read -r dir; do
   package=${dir#./}
   targets=$(sed -nE 's/^func (Fuzz[A-Z0-9][A-Za-z0-9_]*)\(.*/\1/p' "$dir"/*_test.go)
   first=${targets%%$'\n'*}
-  go test -c -vet=off -fuzz="^$first\$" -o "$work/fuzz.test" "$dir"
+  if ! go test -c -vet=off -fuzz="^$first\$" -o "$work/fuzz.test" "$dir"; then
+    failed+=("$package") && echo "FAIL  $package does not build"
+    continue
+  fi
   mkdir -p "$cache/$module/$package"
   for target in $targets; do
     count=$((count + 1))
