@@ -232,5 +232,5 @@ func (c *call) nextLink(skip int) string {
 		}
 	}
 	q.Set("$skip", strconv.Itoa(skip))
-	return c.baseURL() + c.r.URL.Path + "?" + q.Encode()
+	return c.api(c.r.URL.Path[len(c.s.opts.BasePath):]) + "?" + q.Encode()
 }

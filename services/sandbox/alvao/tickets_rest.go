@@ -147,7 +147,12 @@ func (s *Server) find(q odata.Query, match func(*ticket) bool, sorter func(a, b 
 		return !sorted || q.Count || len(found) <= take
 	})
 	if !sorted {
-		slices.SortStableFunc(found, sorter)
+		slices.SortFunc(found, func(a, b *ticket) int {
+			if n := sorter(a, b); n != 0 {
+				return n
+			}
+			return a.id - b.id
+		})
 		found = found[min(skip, len(found)):]
 	}
 	return found, total

@@ -235,6 +235,9 @@ func compare[T any](left term[T], op string, right term[T]) (term[T], error) {
 	if err != nil {
 		return left, err
 	}
+	if left.kind == String && (op == "eq" || op == "ne") {
+		return sameText(left, right, op == "eq"), nil
+	}
 	test := comparer(op)
 	return term[T]{kind: Bool, get: func(row T) Value {
 		a, b := left.get(row), right.get(row)
@@ -245,6 +248,14 @@ func compare[T any](left term[T], op string, right term[T]) (term[T], error) {
 		}
 		return Flag(test(order(a, b)))
 	}}, nil
+}
+
+// sameText compares two strings for equality, without the copies that ordering them would make.
+func sameText[T any](left, right term[T], want bool) term[T] {
+	return term[T]{kind: Bool, get: func(row T) Value {
+		a, b := left.get(row), right.get(row)
+		return Flag((a.Kind == b.Kind && strings.EqualFold(a.Str, b.Str)) == want)
+	}}
 }
 
 func comparer(op string) func(int) bool {
