@@ -54,8 +54,8 @@ func (*Webhook) Verify(*http.Request, []byte) error { return nil }
 // there is no event id; sync-core serves what waits for one ticket together.
 func (h *Webhook) Read(r *http.Request, body []byte) (webhook.Notice, error) {
 	var ticket int64
-	err := h.parser.Walk(body, func(r *envelope.Reader, name string) error {
-		if name != "requestid" {
+	err := h.parser.Walk(body, func(r *envelope.Reader, name []byte) error {
+		if string(name) != "requestid" {
 			return r.Skip()
 		}
 		var err error

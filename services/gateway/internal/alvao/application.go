@@ -93,9 +93,9 @@ func (a *Application) Read(r *http.Request, body []byte) (webhook.Notice, error)
 		event  string
 		ticket int64
 	)
-	err := a.parser.Walk(body, func(r *envelope.Reader, name string) error {
+	err := a.parser.Walk(body, func(r *envelope.Reader, name []byte) error {
 		var err error
-		switch name {
+		switch string(name) {
 		case "event":
 			event, err = r.String()
 		case "ticketid":
@@ -158,7 +158,7 @@ func parseSigned(timestamp, signature string) (signed, error) {
 	if err != nil {
 		return signed{}, errTimestamp
 	}
-	s.at = time.Unix(int64(seconds), 0) //nolint:gosec // at most 12 digits.
+	s.at = time.Unix(int64(seconds), 0)
 	if len(signature) != hex.EncodedLen(len(s.signature)) {
 		return signed{}, errSignature
 	}

@@ -94,7 +94,11 @@ func (a *App) open(ctx context.Context) error {
 }
 
 // openSecrets reads the hook secrets and, if there is one, the API token.
-func (a *App) openSecrets() (hooks *hooksecret.Ring, token *secretfile.Files, err error) {
+func (a *App) openSecrets() (*hooksecret.Ring, *secretfile.Files, error) {
+	var (
+		hooks *hooksecret.Ring
+		token *secretfile.Files
+	)
 	secrets, hookErr := secretfile.Open(hooksecret.Rule(), a.cfg.HookSecretFile...)
 	if hookErr == nil {
 		a.secrets = append(a.secrets, secrets)
@@ -123,9 +127,8 @@ func (a *App) openTelemetry(ctx context.Context) error {
 		return fmt.Errorf("starting telemetry: %w", err)
 	}
 	a.logger = a.telemetry.Logger
-	a.closers = append(a.closers, func() error {
-		return a.telemetry.Shutdown(context.Background()) //nolint:contextcheck // it has its own time limit and must run when ctx has ended.
-	})
+	// Shutdown has its own time limit and must run when ctx has ended.
+	a.closers = append(a.closers, func() error { return a.telemetry.Shutdown(context.WithoutCancel(ctx)) })
 	return nil
 }
 
@@ -207,8 +210,8 @@ func (a *App) routes(ctx context.Context, hooks *hooksecret.Ring, token *secretf
 	} {
 		mux.Handle(pattern, a.traced("POST "+pattern, handler))
 	}
-	const tokenPattern = "/hooks/alvao/{connector}/{token}"
-	mux.Handle(tokenPattern, withoutToken(a.traced("POST "+tokenPattern, builtIn)))
+	const builtInPattern = "/hooks/alvao/{connector}/{token}"
+	mux.Handle(builtInPattern, withoutToken(a.traced("POST "+builtInPattern, builtIn)))
 	mux.Handle("/v1/", a.traced("REST /v1", api))
 	mux.Handle("/openapi.json", rest.OpenAPI())
 

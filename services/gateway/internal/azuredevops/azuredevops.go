@@ -68,7 +68,7 @@ func (h *Hook) Authenticate(r *http.Request) error {
 			return webhook.Denied("no credentials", challenge)
 		}
 		if !h.open.AllowN(h.now(), 1) {
-			return &webhook.Refusal{
+			return &webhook.RefusalError{
 				Outcome: webhook.Overloaded,
 				Text:    "Too many events without credentials arrive on this path; send the event again.",
 				Cause:   "rate limit",

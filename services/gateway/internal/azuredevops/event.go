@@ -54,9 +54,9 @@ func parse(parser *envelope.Parser, body []byte) (*event, error) {
 	return e, parser.Walk(body, e.member)
 }
 
-func (e *event) member(r *envelope.Reader, name string) error {
+func (e *event) member(r *envelope.Reader, name []byte) error {
 	var err error
-	switch name {
+	switch string(name) {
 	case "subscriptionid":
 		e.subscriptionID, err = r.String()
 	case "notificationid":
@@ -75,9 +75,9 @@ func (e *event) member(r *envelope.Reader, name string) error {
 	return err
 }
 
-func (s *resource) member(r *envelope.Reader, name string) error {
+func (s *resource) member(r *envelope.Reader, name []byte) error {
 	var err error
-	switch name {
+	switch string(name) {
 	case "id":
 		s.id, _, err = r.Int()
 	case "workitemid":
@@ -89,9 +89,9 @@ func (s *resource) member(r *envelope.Reader, name string) error {
 	case "fields":
 		s.project, err = teamProject(r)
 	case "revision":
-		err = r.Object(func(r *envelope.Reader, name string) error {
+		err = r.Object(func(r *envelope.Reader, name []byte) error {
 			var err error
-			switch name {
+			switch string(name) {
 			case "id":
 				s.revision.id, _, err = r.Int()
 			case "fields":
@@ -111,8 +111,8 @@ func (s *resource) member(r *envelope.Reader, name string) error {
 // only if the work item moved, as an object, which is left to revision.fields.
 func teamProject(r *envelope.Reader) (string, error) {
 	var project string
-	err := r.Object(func(r *envelope.Reader, name string) error {
-		if name != "system.teamproject" {
+	err := r.Object(func(r *envelope.Reader, name []byte) error {
+		if string(name) != "system.teamproject" {
 			return r.Skip()
 		}
 		var err error
@@ -122,31 +122,33 @@ func teamProject(r *envelope.Reader) (string, error) {
 	return project, err
 }
 
-func (e *event) container(r *envelope.Reader, name string) error {
-	var id, baseURL string
-	err := r.Object(func(r *envelope.Reader, name string) error {
+func (e *event) container(r *envelope.Reader, name []byte) error {
+	var unused string
+	id, baseURL := &unused, &unused
+	switch string(name) {
+	case "collection":
+		baseURL = &e.baseURL.collection
+	case "account":
+		baseURL = &e.baseURL.account
+	case "server":
+		baseURL = &e.baseURL.server
+	case "project":
+		id, baseURL = &e.projectID, &e.baseURL.project
+	default:
+		return r.Skip()
+	}
+	return r.Object(func(r *envelope.Reader, name []byte) error {
 		var err error
-		switch name {
+		switch string(name) {
 		case "id":
-			id, err = r.String()
+			*id, err = r.String()
 		case "baseurl":
-			baseURL, err = r.String()
+			*baseURL, err = r.String()
 		default:
 			err = r.Skip()
 		}
 		return err
 	})
-	switch name {
-	case "collection":
-		e.baseURL.collection = baseURL
-	case "account":
-		e.baseURL.account = baseURL
-	case "server":
-		e.baseURL.server = baseURL
-	case "project":
-		e.baseURL.project, e.projectID = baseURL, id
-	}
-	return err
 }
 
 // accountURL is the base URL of the organisation or collection. On a server the

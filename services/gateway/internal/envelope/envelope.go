@@ -33,8 +33,8 @@ type Parser struct {
 // Member is called for each member of an object, in the order of the body. The
 // name is in lower case, because captured deliveries exist in camelCase and in
 // PascalCase (azure-devops.md §1.2). It must consume the value with exactly one
-// call on r. A name that occurs twice is reported twice.
-type Member func(r *Reader, name string) error
+// call on r, which makes name invalid. A name that occurs twice is reported twice.
+type Member func(r *Reader, name []byte) error
 
 // Walk calls member for each member of the object that body holds. body must be
 // valid UTF-8 and must not change during the call; nothing of it is kept.
@@ -94,7 +94,7 @@ func (r *Reader) Object(member Member) error {
 			if err != nil {
 				return malformed(err)
 			}
-			if err := member(r, string(r.lower(raw))); err != nil {
+			if err := member(r, r.lower(raw)); err != nil {
 				return err
 			}
 		default:
@@ -118,9 +118,9 @@ func (r *Reader) String() (string, error) {
 	return token.String(), nil
 }
 
-// Int returns the value if it is an integer, also one written as a string; ok is
-// false for everything else, such as null, 1.5, "" or a number beyond 64 bits.
-func (r *Reader) Int() (n int64, ok bool, err error) {
+// Int returns the value if it is an integer, also one written as a string, and
+// whether it is; it is not for everything else, such as null, 1.5, "" or a number beyond 64 bits.
+func (r *Reader) Int() (int64, bool, error) {
 	kind := r.dec.PeekKind()
 	if kind != jsontext.KindNumber && kind != jsontext.KindString {
 		return 0, false, r.Skip()
@@ -168,8 +168,7 @@ func malformed(err error) error {
 		return nil
 	}
 	// The decoder's text may quote the body, so it is not passed on.
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		return fmt.Errorf("%w: it breaks off or goes wrong at byte %d", ErrMalformed, syntax.ByteOffset)
 	}
 	return fmt.Errorf("%w: it breaks off", ErrMalformed)

@@ -22,16 +22,16 @@ type seen struct {
 
 func walk(p *envelope.Parser, body string) (seen, error) {
 	var s seen
-	err := p.Walk([]byte(body), func(r *envelope.Reader, name string) error {
+	err := p.Walk([]byte(body), func(r *envelope.Reader, name []byte) error {
 		var err error
-		switch name {
+		switch string(name) {
 		case "text":
 			s.Text, err = r.String()
 		case "n":
 			s.N, s.HasN, err = r.Int()
 		case "inner":
-			err = r.Object(func(r *envelope.Reader, name string) error {
-				if name != "text" {
+			err = r.Object(func(r *envelope.Reader, name []byte) error {
+				if string(name) != "text" {
 					return r.Skip()
 				}
 				s.Inner, err = r.String()
@@ -106,12 +106,12 @@ func TestWalkKeepsMembersError(t *testing.T) {
 	t.Parallel()
 	sentinel := errors.New("stop")
 	var p envelope.Parser
-	err := p.Walk([]byte(`{"a":1}`), func(*envelope.Reader, string) error { return sentinel })
+	err := p.Walk([]byte(`{"a":1}`), func(*envelope.Reader, []byte) error { return sentinel })
 	if !errors.Is(err, sentinel) {
 		t.Fatalf("Walk = %v, want %v", err, sentinel)
 	}
 	// A parser is usable after a walk that was broken off.
-	if err := p.Walk([]byte(`{"a":1}`), func(r *envelope.Reader, _ string) error { return r.Skip() }); err != nil {
+	if err := p.Walk([]byte(`{"a":1}`), func(r *envelope.Reader, _ []byte) error { return r.Skip() }); err != nil {
 		t.Fatalf("Walk after a broken one: %v", err)
 	}
 }
@@ -139,7 +139,7 @@ func FuzzWalk(f *testing.F) {
 			return
 		}
 		for name := range all {
-			if name != "text" && len(all) > 1 {
+			if string(name) != "text" && len(all) > 1 {
 				return // several spellings of a name may compete
 			}
 		}

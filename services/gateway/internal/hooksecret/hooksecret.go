@@ -25,7 +25,7 @@ const MinLength = 32
 const (
 	keyLength               = 32
 	purposeAzureDevOps      = "tandem/v1/hook/azure-devops"
-	purposeAlvaoToken       = "tandem/v1/hook/alvao/"
+	purposeAlvaoBuiltIn     = "tandem/v1/hook/alvao/"
 	purposeAlvaoApplication = "tandem/v1/hook/alvao-application/"
 )
 
@@ -67,7 +67,7 @@ func (r *Ring) AzureDevOpsPasswords() []string {
 
 // AlvaoTokens are the tokens that the URL of connector's built-in webhooks may hold.
 func (r *Ring) AlvaoTokens(connector string) []string {
-	return deriveAll(r.files.Values(), purposeAlvaoToken+connector)
+	return deriveAll(r.files.Values(), purposeAlvaoBuiltIn+connector)
 }
 
 // AlvaoApplicationKeys are the keys that connector's Alvao application may sign

@@ -81,8 +81,8 @@ func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w h
 }
 
 // ownSentence replaces the texts of gRPC itself, which name addresses or say nothing
-// to a caller.
-func ownSentence(code codes.Code) (sentence string, replace bool) {
+// to a caller; false: the text of the status is fit to be shown.
+func ownSentence(code codes.Code) (string, bool) {
 	switch code {
 	case codes.Unavailable:
 		return "sync-core can't be reached right now; try again shortly.", true

@@ -94,9 +94,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The body is read here because grpc-gateway can't tell "too large" from
 	// "malformed".
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
+	case tooLarge(err):
 		(&problem{Status: http.StatusRequestEntityTooLarge, Detail: "The request body is larger than 1 MiB."}).write(w, r)
 		return
 	case err != nil:
@@ -111,6 +110,11 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// POST with an X-HTTP-Method-Override must not become another method.
 	inner.Header.Del("X-Http-Method-Override")
 	a.mux.ServeHTTP(w, inner)
+}
+
+func tooLarge(err error) bool {
+	_, ok := errors.AsType[*http.MaxBytesError](err)
+	return ok
 }
 
 // admit returns nil for who may call the API.

@@ -67,7 +67,7 @@ func (f *Files) Snapshot() *[]string { return f.values.Load() }
 
 // Reload reads all files anew and tells whether a value changed. On an error the
 // values stay what they were.
-func (f *Files) Reload() (changed bool, err error) {
+func (f *Files) Reload() (bool, error) {
 	f.reloadMu.Lock()
 	defer f.reloadMu.Unlock()
 	values := make([]string, 0, len(f.paths))
@@ -117,7 +117,7 @@ func (f *Files) Run(ctx context.Context, interval time.Duration, logger *slog.Lo
 }
 
 func (f *Files) read(path string) (string, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the file.
+	file, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("the %s file can't be read: %w; %s", f.rule.Name, err, f.rule.Hint)
 	}

@@ -22,15 +22,15 @@ const (
 )
 
 // checkHeaders judges method, media type and announced size.
-func (p *Pipeline) checkHeaders(r *http.Request) *Refusal {
+func (p *Pipeline) checkHeaders(r *http.Request) *RefusalError {
 	if r.Method != http.MethodPost {
-		return &Refusal{Outcome: WrongMethod, Text: "Webhooks are received by POST only."}
+		return &RefusalError{Outcome: WrongMethod, Text: "Webhooks are received by POST only."}
 	}
 	if !isJSON(r.Header.Get("Content-Type")) {
-		return &Refusal{Outcome: WrongMediaType, Text: "Send the body as application/json in UTF-8."}
+		return &RefusalError{Outcome: WrongMediaType, Text: "Send the body as application/json in UTF-8."}
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return &Refusal{Outcome: WrongMediaType, Text: "Send the body without compression."}
+		return &RefusalError{Outcome: WrongMediaType, Text: "Send the body without compression."}
 	}
 	if r.ContentLength > p.maxBody {
 		return p.tooLarge()
@@ -38,8 +38,8 @@ func (p *Pipeline) checkHeaders(r *http.Request) *Refusal {
 	return nil
 }
 
-func (p *Pipeline) tooLarge() *Refusal {
-	return &Refusal{Outcome: TooLarge, Text: "The body is larger than " + strconv.FormatInt(p.maxBody, 10) + " bytes."}
+func (p *Pipeline) tooLarge() *RefusalError {
+	return &RefusalError{Outcome: TooLarge, Text: "The body is larger than " + strconv.FormatInt(p.maxBody, 10) + " bytes."}
 }
 
 // isJSON accepts application/json, in UTF-8 if a charset is named.
@@ -58,7 +58,7 @@ func isJSON(contentType string) bool {
 
 // read reads the body into buf. It grows with what really arrives, so that a
 // sender that only announces much takes no memory.
-func (p *Pipeline) read(w http.ResponseWriter, r *http.Request, buf []byte) ([]byte, *Refusal) {
+func (p *Pipeline) read(w http.ResponseWriter, r *http.Request, buf []byte) ([]byte, *RefusalError) {
 	body := http.MaxBytesReader(w, r.Body, p.maxBody)
 	for {
 		if len(buf) == cap(buf) {
@@ -72,17 +72,16 @@ func (p *Pipeline) read(w http.ResponseWriter, r *http.Request, buf []byte) ([]b
 		if errors.Is(err, io.EOF) {
 			return buf, nil
 		}
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return buf, p.tooLarge()
 		}
-		return buf, &Refusal{Outcome: Interrupted, Text: "The body did not arrive whole in time; send it again.", Cause: err.Error()}
+		return buf, &RefusalError{Outcome: Interrupted, Text: "The body did not arrive whole in time; send it again.", Cause: err.Error()}
 	}
 }
 
 // text strips the byte order mark that some deliveries begin with (azure-devops.md
 // §1.2) and checks what every source needs.
-func text(raw []byte) ([]byte, *Refusal) {
+func text(raw []byte) ([]byte, *RefusalError) {
 	body := bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(body) {
 		return nil, Refused("The body is not valid UTF-8.")

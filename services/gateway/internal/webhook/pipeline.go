@@ -118,7 +118,7 @@ type record struct {
 	notice    Notice
 }
 
-func (rec *record) refuse(r *Refusal) {
+func (rec *record) refuse(r *RefusalError) {
 	rec.outcome, rec.text, rec.cause, rec.challenge = r.Outcome, r.Text, r.Cause, r.Challenge
 }
 
@@ -168,7 +168,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, start time.Tim
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots }()
 	default:
-		rec.refuse(&Refusal{Outcome: Overloaded, Text: "Tandem has too much to do right now; send the event again."})
+		rec.refuse(&RefusalError{Outcome: Overloaded, Text: "Tandem has too much to do right now; send the event again."})
 		return
 	}
 
@@ -249,14 +249,14 @@ func (h *handler) ingest(ctx context.Context, body []byte, received time.Time, r
 
 // fail takes the outcome from a source's error.
 func (rec *record) fail(err error) {
-	var refusal *Refusal
+	var refusal *RefusalError
 	switch {
 	case errors.As(err, &refusal):
 		rec.refuse(refusal)
 	case errors.Is(err, envelope.ErrMalformed):
-		rec.refuse(&Refusal{Outcome: Malformed, Text: "The body is not one well-formed JSON object.", Cause: err.Error()})
+		rec.refuse(&RefusalError{Outcome: Malformed, Text: "The body is not one well-formed JSON object.", Cause: err.Error()})
 	default:
-		rec.refuse(&Refusal{Outcome: Broken, Text: "Tandem met an unexpected error; send the event again.", Cause: err.Error()})
+		rec.refuse(&RefusalError{Outcome: Broken, Text: "Tandem met an unexpected error; send the event again.", Cause: err.Error()})
 	}
 }
 

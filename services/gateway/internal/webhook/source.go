@@ -3,7 +3,7 @@ package webhook
 import "net/http"
 
 // Source is one kind of sender: how it proves who it is and how its envelope reads.
-// Its methods may be called by many goroutines at once. An error that is a *Refusal
+// Its methods may be called by many goroutines at once. An error that is a *RefusalError
 // decides the answer, envelope.ErrMalformed is answered 400, any other error 503.
 type Source interface {
 	// Name names the source in metrics and logs, e.g. "azure-devops". It must not
@@ -89,8 +89,8 @@ type Origin struct {
 	ProjectName string
 }
 
-// Refusal is an error that decides the answer to the sender.
-type Refusal struct {
+// RefusalError decides the answer to the sender.
+type RefusalError struct {
 	// Outcome decides the status.
 	Outcome Outcome
 	// Text is one sentence for the sender, without anything that came from it.
@@ -102,7 +102,7 @@ type Refusal struct {
 }
 
 // Error gives the sentence and the cause.
-func (r *Refusal) Error() string {
+func (r *RefusalError) Error() string {
 	if r.Cause == "" {
 		return r.Text
 	}
@@ -111,11 +111,11 @@ func (r *Refusal) Error() string {
 
 // Denied refuses credentials. The sender is never told what was wrong with them;
 // cause is for the log.
-func Denied(cause, challenge string) *Refusal {
-	return &Refusal{Outcome: Unauthorized, Text: "The credentials are missing or wrong.", Cause: cause, Challenge: challenge}
+func Denied(cause, challenge string) *RefusalError {
+	return &RefusalError{Outcome: Unauthorized, Text: "The credentials are missing or wrong.", Cause: cause, Challenge: challenge}
 }
 
 // Refused refuses a body; text is one sentence that says what is wrong with it.
-func Refused(text string) *Refusal {
-	return &Refusal{Outcome: Malformed, Text: text}
+func Refused(text string) *RefusalError {
+	return &RefusalError{Outcome: Malformed, Text: text}
 }
