@@ -74,7 +74,7 @@ fuzz: ## every fuzz target for FUZZTIME (1m); a crasher fails
 .PHONY: lint
 lint: $(tools) $(buf) importlaw ## golangci-lint over all modules, the import law's proof, buf lint
 	.bin/golangci-lint config verify
-	.bin/golangci-lint run $(addsuffix /...,$(modules))
+	GOGC=400 .bin/golangci-lint run $(addsuffix /...,$(modules))
 	cd .tools && GOWORK=off ../.bin/golangci-lint run ./...
 	.bin/buf lint
 	.bin/buf format --diff --exit-code
