@@ -2,7 +2,7 @@ package config
 
 import (
 	"errors"
-	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -51,6 +51,9 @@ func (d *document) load() (*yaml.Node, *unreadable) {
 	if errors.Is(err, errNothing) {
 		return nil, &unreadable{1, 1, "there is nothing in it", "See the example in the manual"}
 	}
+	if errors.Is(err, errSeveral) {
+		return nil, &unreadable{1, 1, "it holds several documents, set apart by lines of three dashes", "Keep one document in the file"}
+	}
 	failure := &unreadable{line: 1, column: 1, text: "it can't be read as YAML or JSON", remedy: "Check quotes, commas, brackets and indentation around this place"}
 	var at *yaml.LoadError
 	if errors.As(err, &at) {
@@ -58,7 +61,12 @@ func (d *document) load() (*yaml.Node, *unreadable) {
 			failure.line, failure.column = at.Mark.Line, max(1, at.Mark.Column)
 		}
 		if at.ContextMark.Line > 0 && at.ContextMark.Line != failure.line {
-			failure.text += fmt.Sprintf(": something that begins on line %d goes wrong here", at.ContextMark.Line)
+			line, _, within := d.place(at.ContextMark.Line, max(1, at.ContextMark.Column))
+			where := "on line " + strconv.Itoa(line)
+			if within != "" {
+				where = "at " + within
+			}
+			failure.text += ": something that begins " + where + " goes wrong here"
 		}
 		// Only messages of the scanner and the parser are about the text; they quote
 		// none of it.
@@ -69,15 +77,27 @@ func (d *document) load() (*yaml.Node, *unreadable) {
 	return nil, failure
 }
 
-var errNothing = errors.New("no document")
+var (
+	errNothing = errors.New("no document")
+	errSeveral = errors.New("several documents")
+)
 
 func parseYAML(text string) (*yaml.Node, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, errNothing
 	}
-	var node yaml.Node
-	if err := yaml.Load([]byte(text), &node); err != nil {
+	loader, err := yaml.NewLoader(strings.NewReader(text))
+	if err != nil {
 		return nil, err
+	}
+	var node, next yaml.Node
+	if err := loader.Load(&node); errors.Is(err, io.EOF) {
+		return nil, errNothing
+	} else if err != nil {
+		return nil, err
+	}
+	if err := loader.Load(&next); err == nil {
+		return nil, errSeveral
 	}
 	if node.Kind != yaml.DocumentNode || len(node.Content) == 0 || node.Content[0].Tag == "!!null" {
 		return nil, errNothing

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,8 @@ func Load(path string) (*Config, error) {
 	}
 	config.path = absolute
 	config.fingerprint = takeFingerprint(absolute, config)
+	// The file may have changed since it was read.
+	config.fingerprint[absolute] = sha256.Sum256(content)
 	return config, nil
 }
 

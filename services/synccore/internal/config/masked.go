@@ -45,12 +45,12 @@ func connectorNode(c Connector) *yaml.Node {
 			"url", c.Alvao.URL,
 			"webUrl", c.Alvao.WebURL,
 			"service", c.Alvao.Service,
-			"process", c.Alvao.Process,
+			"process", given(c.Alvao.Process),
 			"externalIdField", c.Alvao.ExternalIDField,
 			"credentials", objectNode("username", c.Alvao.Credentials.Username, "password", refNode(c.Alvao.Credentials.Password)),
-			"caFile", c.Alvao.CAFile,
+			"caFile", given(c.Alvao.CAFile),
 		),
-		"azureDevOps", objectNode("apiVersion", c.AzureDevOps.APIVersion, "caFile", c.AzureDevOps.CAFile),
+		"azureDevOps", objectNode("apiVersion", given(c.AzureDevOps.APIVersion), "caFile", given(c.AzureDevOps.CAFile)),
 		"settings", objectNode(
 			"ConnectorType", c.Settings.ConnectorType,
 			"URL", c.Rules.Project.URL(),
@@ -77,6 +77,9 @@ func objectNode(pairs ...any) *yaml.Node {
 }
 
 func add(node *yaml.Node, key string, content any) {
+	if content == nil {
+		return
+	}
 	node.Content = append(node.Content, scalar("!!str", key))
 	switch content := content.(type) {
 	case *yaml.Node:
@@ -86,6 +89,14 @@ func add(node *yaml.Node, key string, content any) {
 	default:
 		node.Content = append(node.Content, scalar("!!str", fmt.Sprint(content)))
 	}
+}
+
+// given leaves out what the file may leave out.
+func given(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
 }
 
 func scalar(tag, text string) *yaml.Node {

@@ -61,7 +61,7 @@ func (r *reader) report(v value, text, remedy string) { r.reportAt(v, v.node, 0,
 func (r *reader) warn(v value, text, remedy string) { r.reportAt(v, v.node, 0, text, remedy, true) }
 
 func (r *reader) reportAt(v value, node *yaml.Node, offset int, text, remedy string, warning bool) {
-	problem := Problem{File: r.file, Path: v.path, Text: text, Remedy: remedy, Warning: warning}
+	problem := Problem{File: r.file, Path: strings.TrimPrefix(v.path, "."), Text: text, Remedy: remedy, Warning: warning}
 	if node != nil {
 		problem.Line, problem.Column, problem.Within = v.doc.locate(node, offset)
 	}
@@ -285,7 +285,7 @@ func (r *reader) embedded(v value) (value, bool) {
 func (r *reader) parse(doc *document, path string) (value, bool) {
 	node, failure := doc.load()
 	if failure != nil {
-		problem := Problem{File: r.file, Path: path, Text: failure.text, Remedy: failure.remedy}
+		problem := Problem{File: r.file, Path: strings.TrimPrefix(path, "."), Text: failure.text, Remedy: failure.remedy}
 		problem.Line, problem.Column, problem.Within = doc.place(failure.line, failure.column)
 		r.problems = append(r.problems, problem)
 		return value{doc: doc, path: path}, false

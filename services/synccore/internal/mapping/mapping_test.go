@@ -191,12 +191,12 @@ func TestCompileProblems(t *testing.T) {
 			func(s *mapping.Settings) {
 				s.StatusMap = append(s.StatusMap, item.Pair{State: "TO  DO ", Status: "New"})
 			},
-			[]string{"StatusMap", "TO  DO"},
+			[]string{"StatusMap", "TO  DO "},
 			[]string{"twice", `"To Do"`}, false,
 		},
 		"an empty state": {
 			func(s *mapping.Settings) { s.StatusMap[0].State = " " },
-			[]string{"StatusMap", ""},
+			[]string{"StatusMap", " "},
 			[]string{"state is empty"}, false,
 		},
 		"an empty status": {

@@ -107,7 +107,7 @@ func CheckAddress(u *url.URL, example string) error {
 	case u.Hostname() == "":
 		return &addressError{"the address names no host", "Write it in full, as in " + example}
 	case u.User != nil:
-		return &addressError{"the address holds a user name", "Remove what stands before the @; tokens belong in accessTokens"}
+		return &addressError{"the address holds a user name", "Remove what stands before the @; user names and tokens have settings of their own"}
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return &addressError{"the address goes on behind ? or #", "Cut it off before that, as in " + example}
 	default:

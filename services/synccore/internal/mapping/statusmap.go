@@ -29,23 +29,24 @@ func NewStatusMap(pairs []item.Pair) (StatusMap, []Problem) {
 	m := StatusMap{byState: map[string]int{}, byStatus: map[string][]int{}}
 	var problems []Problem
 	for _, p := range pairs {
+		written := p.State
 		p = item.Pair{State: strings.TrimSpace(p.State), Status: strings.TrimSpace(p.Status)}
 		switch first, known := m.byState[fold(p.State)]; {
 		case p.State == "":
 			problems = append(problems, Problem{
-				Path:   []string{p.State},
+				Path:   []string{written},
 				Text:   "a work item state is empty",
 				Remedy: "Write the state's name as Azure DevOps shows it, such as To Do",
 			})
 		case p.Status == "":
 			problems = append(problems, Problem{
-				Path:   []string{p.State},
+				Path:   []string{written},
 				Text:   fmt.Sprintf("the state %q maps to no ticket status", p.State),
 				Remedy: "Write the status's name as Alvao shows it, or remove the state",
 			})
 		case known:
 			problems = append(problems, Problem{
-				Path:   []string{p.State},
+				Path:   []string{written},
 				Text:   fmt.Sprintf("the state %q is named twice, here and as %q", p.State, m.pairs[first].State),
 				Remedy: "Keep one of the two: a state can stand for one ticket status only",
 			})
