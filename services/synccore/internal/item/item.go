@@ -79,7 +79,8 @@ type Event struct {
 	Received time.Time
 	// TraceParent is the W3C traceparent of the span that stored the event.
 	TraceParent string
-	// Force tells that a person asked for the look: a parked change is tried again.
+	// Force tells that a person asked for the look: a refused change is tried again,
+	// and a wait is cut short.
 	Force bool
 	// Background marks work that waits behind live events (a resync).
 	Background bool

@@ -74,15 +74,13 @@ type Links interface {
 
 // Leases gives one holder at a time the right to change a ticket's link.
 type Leases interface {
-	Acquire(ctx context.Context, key item.Key, ttl time.Duration) (lease.Lease, error)
-	Renew(ctx context.Context, held lease.Lease, ttl time.Duration) error
-	Release(ctx context.Context, held lease.Lease) error
+	Hold(ctx context.Context, key item.Key, ttl time.Duration) (lease.Held, error)
 }
 
 // Origins knows the tickets that were there before a connector first started.
 type Origins interface {
 	IsExisting(ctx context.Context, connector string, ticket int64) (bool, error)
-	RemoveExisting(ctx context.Context, connector string, ticket int64) error
+	RemoveExisting(ctx context.Context, connector string, tickets ...int64) error
 }
 
 // Connector is one pairing as a round needs it. It must not change during a round.
@@ -122,6 +120,9 @@ type Report struct {
 	Reason string
 	// Forward names the ticket that the hints belong to; nil: served here.
 	Forward *item.Key
+	// Asked tells that both systems were asked and answered, so that both tokens are
+	// accepted.
+	Asked bool
 	// Parked tells that a change waits because a system refused it.
 	Parked bool
 }
@@ -215,12 +216,12 @@ func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) 
 
 func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (Report, error) {
 	report := Report{Ticket: hints.Key.ID}
-	held, err := e.cfg.Leases.Acquire(ctx, hints.Key, e.cfg.LeaseTTL)
+	held, err := e.cfg.Leases.Hold(ctx, hints.Key, e.cfg.LeaseTTL)
 	if err != nil {
 		return report, fmt.Errorf("taking the lease of ticket %d: %w", hints.Key.ID, err)
 	}
-	ctx, stop := e.keep(ctx, held)
-	defer stop()
+	defer held.Release()
+	ctx = held.Context
 
 	link, err := e.cfg.Links.Get(ctx, connector.Name, hints.Key.ID)
 	if err != nil {
@@ -234,12 +235,13 @@ func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (R
 	if !link.Exists() {
 		link = item.Link{Connector: connector.Name, Ticket: hints.Key.ID, State: item.LinkCreating}
 	}
-	r := &round{engine: e, connector: connector, held: held, link: link, report: &report}
+	r := &round{engine: e, connector: connector, held: held.Lease, link: link, report: &report}
 	if err := r.read(ctx, hints); err != nil {
 		return report, err
 	}
 	err = r.run(ctx)
 	report.WorkItem = r.link.WorkItem
+	report.Asked = r.sides.WorkItem != nil || r.sides.WorkItemGone || r.sides.Searched
 	report.Parked = r.link.State == item.LinkParked
 	return report, err
 }
@@ -247,38 +249,6 @@ func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (R
 // settled tells that nothing was left to do when the link was last written.
 func settled(link item.Link) bool {
 	return link.State == item.LinkActive && link.Move == nil && link.Agreed.Status != ""
-}
-
-// keep renews the lease until stop, and ends the context when it is lost: a holder
-// that was replaced must not go on.
-func (e *Engine) keep(ctx context.Context, held lease.Lease) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(e.cfg.LeaseTTL / 4)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				err := e.cfg.Leases.Renew(ctx, held, e.cfg.LeaseTTL)
-				if fault.Is(err, fault.Conflict) {
-					cancel(err)
-					return
-				}
-			}
-		}
-	}()
-	return ctx, func() {
-		cancel(context.Canceled)
-		<-done
-		last, end := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer end()
-		// An error costs the next holder the rest of the lease's time and nothing else.
-		_ = e.cfg.Leases.Release(last, held)
-	}
 }
 
 // round is one round of one ticket.
@@ -289,6 +259,8 @@ type round struct {
 	link      item.Link
 	sides     plan.Sides
 	report    *Report
+	// replaced tells that the link could not be written: this round is over.
+	replaced bool
 }
 
 // read fetches both sides at once.
@@ -377,8 +349,9 @@ func (r *round) run(ctx context.Context) error {
 		}
 		switch fault.KindOf(err) {
 		case fault.Conflict:
-			// Somebody else wrote the work item meanwhile: what it shows now decides.
-			if r.link.WorkItem == 0 || lease.IsLost(err) {
+			// Somebody else wrote the work item meanwhile: what it shows now decides. A
+			// conflict over the link means that another round took over.
+			if r.link.WorkItem == 0 || r.replaced {
 				return err
 			}
 			if err := r.readWorkItem(ctx, r.link.WorkItem); err != nil {
@@ -399,6 +372,5 @@ func (r *round) run(ctx context.Context) error {
 }
 
 func (r *round) park(ctx context.Context, cause error) error {
-	r.sides.Force = false
 	return r.remember(ctx, plan.Refused(r.link, r.sides, fault.Sentence(cause)))
 }

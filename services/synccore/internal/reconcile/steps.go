@@ -255,6 +255,7 @@ func (r *round) remember(ctx context.Context, step plan.Step) error {
 	}
 	stored, err := r.engine.cfg.Links.Put(ctx, r.held, next, changes...)
 	if err != nil {
+		r.replaced = true
 		return fmt.Errorf("remembering %s of ticket %d: %w", step.Kind, r.link.Ticket, err)
 	}
 	r.link = stored

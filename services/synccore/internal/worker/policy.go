@@ -67,16 +67,16 @@ func Decide(err error, attempt int, jitter float64) Outcome {
 	case fault.BadToken:
 		out.After, out.Held = spread(badTokenWait, jitter), true
 	case fault.Unavailable:
-		out = backoff(out, attempt, attemptsUnavailable, told, jitter)
+		out = retryLater(out, attempt, attemptsUnavailable, told, jitter)
 	case fault.Internal:
-		out = backoff(out, attempt, attemptsInternal, told, jitter)
+		out = retryLater(out, attempt, attemptsInternal, told, jitter)
 	case fault.Invalid, fault.NotFound, fault.Denied, fault.Refused, fault.Misconfigured:
 		out.Verdict = GiveUp
 	}
 	return out
 }
 
-func backoff(out Outcome, attempt, attempts int, told time.Duration, jitter float64) Outcome {
+func retryLater(out Outcome, attempt, attempts int, told time.Duration, jitter float64) Outcome {
 	out.Counted = true
 	if attempt+1 >= attempts {
 		out.Verdict = GiveUp

@@ -1,0 +1,148 @@
+// Package api is the gRPC surface of sync-core: the services of tandem.v1.
+//
+// Its one invariant: it translates and decides nothing. Requests become calls of
+// the inbox, the link store and the connectors; faults become statuses in one
+// place, statusOf.
+package api
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+)
+
+// domain is the ErrorInfo domain of every error that this API sends.
+const domain = "tandem.v1"
+
+// reason gives the enum's name as ErrorInfo carries it.
+func reason(r tandemv1.ErrorReason) string {
+	return strings.TrimPrefix(r.String(), "ERROR_REASON_")
+}
+
+// refuse makes a status with a reason and further details.
+func refuse(code codes.Code, why tandemv1.ErrorReason, text string, details ...protoadapt.MessageV1) error {
+	st := status.New(code, text)
+	details = append([]protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: reason(why), Domain: domain}}, details...)
+	with, err := st.WithDetails(details...)
+	if err != nil {
+		return st.Err()
+	}
+	return with.Err()
+}
+
+// statusOf turns an error of the core into a status. What no caller can act on
+// becomes a neutral text; the interceptor logs the rest.
+func statusOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return status.FromContextError(context.Canceled).Err()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return refuse(codes.DeadlineExceeded, tandemv1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE, "The store did not answer in time; nothing is known to have been stored. Try again.")
+	}
+	text := fault.Sentence(err)
+	var details []protoadapt.MessageV1
+	if f, ok := fault.As(err); ok && f.RetryAfter > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(f.RetryAfter)})
+	}
+	switch fault.KindOf(err) {
+	case fault.Invalid:
+		return refuse(codes.InvalidArgument, tandemv1.ErrorReason_ERROR_REASON_INVALID_REQUEST, text, details...)
+	case fault.NotFound:
+		return refuse(codes.NotFound, tandemv1.ErrorReason_ERROR_REASON_UNKNOWN_EVENT, text, details...)
+	case fault.Throttled:
+		return refuse(codes.ResourceExhausted, tandemv1.ErrorReason_ERROR_REASON_INBOX_FULL, text, details...)
+	case fault.Unavailable, fault.Conflict, fault.Busy:
+		return refuse(codes.Unavailable, tandemv1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE, text, details...)
+	case fault.BadToken, fault.Denied, fault.Refused, fault.Misconfigured:
+		return refuse(codes.FailedPrecondition, tandemv1.ErrorReason_ERROR_REASON_VENDOR_UNAVAILABLE, text, details...)
+	case fault.Internal:
+		return refuse(codes.Internal, tandemv1.ErrorReason_ERROR_REASON_INTERNAL, text)
+	default:
+		return refuse(codes.Internal, tandemv1.ErrorReason_ERROR_REASON_INTERNAL, text)
+	}
+}
+
+// violations gathers what is wrong with a request, to be told all at once.
+type violations []*errdetails.BadRequest_FieldViolation
+
+func (v *violations) add(field, description string) {
+	*v = append(*v, &errdetails.BadRequest_FieldViolation{Field: field, Description: description})
+}
+
+// check adds a violation unless ok.
+func (v *violations) check(ok bool, field, description string) {
+	if !ok {
+		v.add(field, description)
+	}
+}
+
+func (v *violations) err() error {
+	if len(*v) == 0 {
+		return nil
+	}
+	texts := make([]string, 0, len(*v))
+	for _, one := range *v {
+		texts = append(texts, one.GetField()+" "+one.GetDescription())
+	}
+	return refuse(codes.InvalidArgument, tandemv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
+		"The request breaks these rules: "+strings.Join(texts, "; ")+".", &errdetails.BadRequest{FieldViolations: *v})
+}
+
+const (
+	defaultPage = 50
+	largestPage = 1000
+)
+
+// pageSize applies the rule that every list states: 0 is the default and too much
+// is taken as the most.
+func pageSize(v *violations, asked int32, most int) int {
+	v.check(asked >= 0, "page_size", "must not be negative")
+	if asked == 0 {
+		return min(defaultPage, most)
+	}
+	return min(int(asked), most)
+}
+
+// connectorOf reads connectors/{connector}.
+func connectorOf(v *violations, field, name string) string {
+	connector, ok := strings.CutPrefix(name, "connectors/")
+	v.check(ok && connector != "" && !strings.Contains(connector, "/"), field, "must be connectors/{connector}")
+	return connector
+}
+
+// childOf reads connectors/{connector}/{collection}/{id}.
+func childOf(v *violations, field, name, collection string) (connector, id string) {
+	parts := strings.Split(name, "/")
+	if len(parts) != 4 || parts[0] != "connectors" || parts[1] == "" || parts[2] != collection || parts[3] == "" {
+		v.add(field, "must be connectors/{connector}/"+collection+"/{id}")
+		return "", ""
+	}
+	return parts[1], parts[3]
+}
+
+// ticketOf reads connectors/{connector}/links/{ticket_id}.
+func ticketOf(v *violations, field, name string) (connector string, ticket int64) {
+	connector, id := childOf(v, field, name, "links")
+	if connector == "" {
+		return "", 0
+	}
+	ticket, err := strconv.ParseInt(id, 10, 64)
+	v.check(err == nil && ticket > 0, field, "must end in a ticket number")
+	return connector, ticket
+}

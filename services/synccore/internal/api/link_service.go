@@ -1,0 +1,176 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+)
+
+// Links is what LinkService needs of the link store.
+type Links interface {
+	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
+	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
+	History(ctx context.Context, connector string, ticket int64, n int) ([]item.LinkChange, error)
+}
+
+// Appender is what takes hints in.
+type Appender interface {
+	// Append stores an event durably and tells whether it was new.
+	Append(ctx context.Context, event item.Event) (stored bool, err error)
+}
+
+// historyKept is how many entries of a link's history are kept.
+const historyKept = 200
+
+// LinkService implements tandem.v1.LinkService.
+type LinkService struct {
+	tandemv1.UnsafeLinkServiceServer
+
+	// All fields are required.
+	Links      Links
+	Inbox      Appender
+	Connectors Connectors
+	Now        func() time.Time
+}
+
+// GetLink implements tandem.v1.LinkService.
+func (s *LinkService) GetLink(ctx context.Context, req *tandemv1.GetLinkRequest) (*tandemv1.GetLinkResponse, error) {
+	var v violations
+	connector, ticket := ticketOf(&v, "name", req.GetName())
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	link, err := s.Links.Get(ctx, connector, ticket)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	if !link.Exists() {
+		return nil, noLink(connector, ticket)
+	}
+	return &tandemv1.GetLinkResponse{Link: linkProto(link)}, nil
+}
+
+// ListLinks implements tandem.v1.LinkService.
+func (s *LinkService) ListLinks(ctx context.Context, req *tandemv1.ListLinksRequest) (*tandemv1.ListLinksResponse, error) {
+	var v violations
+	connector := connectorOf(&v, "parent", req.GetParent())
+	size := pageSize(&v, req.GetPageSize(), largestPage)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	if _, ok := s.Connectors.Describe(connector); !ok {
+		return nil, noConnector(connector)
+	}
+	links, next, err := s.Links.List(ctx, connector, size, req.GetPageToken())
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	resp := &tandemv1.ListLinksResponse{NextPageToken: next}
+	for _, link := range links {
+		resp.Links = append(resp.Links, linkProto(link))
+	}
+	return resp, nil
+}
+
+// SyncLink implements tandem.v1.LinkService.
+func (s *LinkService) SyncLink(ctx context.Context, req *tandemv1.SyncLinkRequest) (*tandemv1.SyncLinkResponse, error) {
+	var v violations
+	connector, ticket := ticketOf(&v, "name", req.GetName())
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	if _, ok := s.Connectors.Describe(connector); !ok {
+		return nil, noConnector(connector)
+	}
+	_, err := s.Inbox.Append(ctx, item.Event{
+		Key:      item.Key{Connector: connector, System: item.Alvao, ID: ticket},
+		Type:     "sync",
+		Force:    true,
+		Received: s.Now(),
+	})
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return &tandemv1.SyncLinkResponse{}, nil
+}
+
+// ListLinkHistory implements tandem.v1.LinkService.
+func (s *LinkService) ListLinkHistory(ctx context.Context, req *tandemv1.ListLinkHistoryRequest) (*tandemv1.ListLinkHistoryResponse, error) {
+	var v violations
+	connector, ticket := ticketOf(&v, "name", req.GetName())
+	size := pageSize(&v, req.GetPageSize(), historyKept)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	changes, err := s.Links.History(ctx, connector, ticket, size)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	if len(changes) == 0 {
+		return nil, noLink(connector, ticket)
+	}
+	resp := &tandemv1.ListLinkHistoryResponse{}
+	for _, change := range changes {
+		resp.Changes = append(resp.Changes, &tandemv1.LinkChange{
+			ChangeTime: timestamp(change.Time), Action: change.Action, Detail: change.Detail, TraceId: change.TraceID,
+		})
+	}
+	return resp, nil
+}
+
+func noLink(connector string, ticket int64) error {
+	return refuse(codes.NotFound, tandemv1.ErrorReason_ERROR_REASON_UNKNOWN_LINK,
+		fmt.Sprintf("Ticket %d has no link in connector %q.", ticket, connector))
+}
+
+func noConnector(name string) error {
+	return refuse(codes.NotFound, tandemv1.ErrorReason_ERROR_REASON_UNKNOWN_CONNECTOR,
+		fmt.Sprintf("No connector is named %q; ListConnectors shows those there are.", name))
+}
+
+func linkProto(link item.Link) *tandemv1.Link {
+	return &tandemv1.Link{
+		Name:         "connectors/" + link.Connector + "/links/" + strconv.FormatInt(link.Ticket, 10),
+		TicketId:     link.Ticket,
+		TicketUrl:    link.TicketURL,
+		WorkItemId:   link.WorkItem,
+		WorkItemUrl:  link.WorkItemURL,
+		State:        linkStateProto(link.State),
+		Reason:       link.Reason,
+		AgreedStatus: link.Agreed.Status,
+		AgreedState:  link.Agreed.State,
+		CreateTime:   timestamp(link.Created),
+		UpdateTime:   timestamp(link.Updated),
+		Etag:         strconv.FormatInt(link.Version, 10),
+	}
+}
+
+func linkStateProto(state item.LinkState) tandemv1.Link_State {
+	switch state {
+	case item.LinkCreating:
+		return tandemv1.Link_STATE_CREATING
+	case item.LinkActive:
+		return tandemv1.Link_STATE_ACTIVE
+	case item.LinkParked:
+		return tandemv1.Link_STATE_PARKED
+	case item.LinkGone:
+		return tandemv1.Link_STATE_GONE
+	default:
+		return tandemv1.Link_STATE_UNSPECIFIED
+	}
+}
+
+// timestamp leaves the zero time out.
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

@@ -1,0 +1,318 @@
+// Package app builds sync-core from its settings and runs it.
+//
+// Its one invariant: New either returns an App of which everything is open, or
+// closes what it had opened; Run returns only after everything has stopped.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.opentelemetry.io/otel/propagation"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/tandem-sync/tandem/services/internal/telemetry"
+	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
+	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
+)
+
+// Config is the process' own settings, as flags and environment variables. The
+// connectors are in the file that Config names.
+type Config struct {
+	// File is the configuration file with the connectors.
+	File string `name:"config" env:"TANDEM_CONFIG" required:"" type:"path" help:"Configuration file with the connectors (YAML or JSON)."`
+	// Listen is where the gRPC API is served.
+	Listen string `default:"127.0.0.1:9000" env:"TANDEM_LISTEN" help:"Address of the gRPC API. It has no authentication of its own: keep it on a private network."`
+	// AdminListen is where health and metrics are served.
+	AdminListen string `default:"127.0.0.1:9001" env:"TANDEM_ADMIN_LISTEN" help:"Address of /health/live, /health/ready and /metrics."`
+	// Redis is the address of the store.
+	Redis string `default:"redis://127.0.0.1:6379/0" env:"TANDEM_REDIS" help:"Redis, as redis://, rediss:// or unix://; or the word embedded, which forgets everything at the end and is for demonstrations."`
+	// RedisPrefix begins every key.
+	RedisPrefix string `default:"tandem:" env:"TANDEM_REDIS_PREFIX" help:"Beginning of every Redis key."`
+	// AllowVolatileRedis accepts a Redis that may lose data.
+	AllowVolatileRedis bool `env:"TANDEM_ALLOW_VOLATILE_REDIS" help:"Accept a Redis whose settings lose data; allowVolatileRedis in the file does the same."`
+	// Workers is how many items are served at once.
+	Workers int `default:"32" env:"TANDEM_WORKERS" help:"How many items are served at once."`
+	// Grace is how long work in hand may go on after a stop was asked for.
+	Grace time.Duration `default:"10s" env:"TANDEM_GRACE" help:"How long work in hand may go on after a stop was asked for."`
+	// OTLPEndpoint is the collector that traces go to.
+	OTLPEndpoint string `name:"otlp-endpoint" env:"TANDEM_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT" help:"URL of the OTLP/gRPC collector, e.g. http://jaeger:4317; empty: traces are not exported."`
+	// TraceRatio is the share of traces that are kept.
+	TraceRatio float64 `default:"1" env:"TANDEM_TRACE_RATIO" help:"Share of traces that are kept, above 0 to 1."`
+	// LogLevel is the least level that is logged.
+	LogLevel string `default:"info" enum:"debug,info,warn,error" env:"TANDEM_LOG_LEVEL" help:"debug, info, warn or error."`
+	// Version is told in telemetry.
+	Version string `kong:"-"`
+}
+
+// App is sync-core, ready to run.
+type App struct {
+	cfg        Config
+	file       *config.Config
+	tel        *telemetry.Telemetry
+	store      *datastore.Store
+	inbox      *inbox.Inbox
+	connectors *connector.Set
+	worker     *worker.Worker
+	server     *grpc.Server
+	health     *health.Server
+	admin      *http.Server
+	listener   net.Listener
+	adminList  net.Listener
+	closers    []func() error
+}
+
+// New opens everything: the configuration, telemetry, the store and both listeners.
+// It waits for a Redis that is away, until ctx ends. Logs go to out.
+func New(ctx context.Context, cfg Config, out io.Writer) (*App, error) {
+	a := &App{cfg: cfg}
+	if err := a.open(ctx, out); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
+}
+
+func (a *App) open(ctx context.Context, out io.Writer) error {
+	var err error
+	a.file, err = config.Load(a.cfg.File)
+	if err != nil {
+		return err
+	}
+	level, err := telemetry.ParseLevel(a.cfg.LogLevel)
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	a.tel, err = telemetry.Start(ctx, telemetry.Config{
+		Service: "tandem-synccore", Version: a.cfg.Version, Instance: host,
+		OTLPEndpoint: a.cfg.OTLPEndpoint, SampleRatio: a.cfg.TraceRatio, LogWriter: out, LogLevel: level,
+	})
+	if err != nil {
+		return fmt.Errorf("starting telemetry: %w", err)
+	}
+	a.closers = append(a.closers, func() error { return a.tel.Shutdown(context.WithoutCancel(ctx)) })
+	for _, warning := range a.file.Warnings {
+		a.tel.Logger.WarnContext(ctx, "config.warning", slog.String("problem", warning.String()))
+	}
+	if err := a.openStore(ctx); err != nil {
+		return err
+	}
+	if err := a.build(host); err != nil {
+		return err
+	}
+	if err := a.observe(); err != nil {
+		return err
+	}
+	var listen net.ListenConfig
+	if a.listener, err = listen.Listen(ctx, "tcp", a.cfg.Listen); err != nil {
+		return fmt.Errorf("opening the gRPC address: %w", err)
+	}
+	a.closers = append(a.closers, ignoreClosed(a.listener.Close))
+	if a.adminList, err = listen.Listen(ctx, "tcp", a.cfg.AdminListen); err != nil {
+		return fmt.Errorf("opening the admin address: %w", err)
+	}
+	a.closers = append(a.closers, ignoreClosed(a.adminList.Close))
+	return nil
+}
+
+// openStore waits for Redis: it may start after us. One whose settings lose data is
+// refused at once, because waiting would not mend them.
+func (a *App) openStore(ctx context.Context) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 2*time.Second
+	for told := false; ; told = true {
+		store, err := datastore.Open(ctx, datastore.Options{
+			URL: a.cfg.Redis, KeyPrefix: a.cfg.RedisPrefix,
+			AllowVolatile:  a.cfg.AllowVolatileRedis || a.file.AllowVolatileRedis,
+			TracerProvider: a.tel.Tracers, MeterProvider: a.tel.Meters,
+		})
+		if err == nil {
+			a.store = store
+			a.closers = append(a.closers, store.Close)
+			for _, warning := range store.Warnings() {
+				a.tel.Logger.WarnContext(ctx, "redis.warning", slog.String("problem", warning))
+			}
+			return nil
+		}
+		if !fault.Is(err, fault.Unavailable) {
+			return err
+		}
+		if !told {
+			a.tel.Logger.WarnContext(ctx, "redis.away", slog.String("error", err.Error()))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for Redis: %w", err)
+		case <-time.After(pause.NextBackOff()):
+		}
+	}
+}
+
+// build makes the parts and puts them together.
+func (a *App) build(replica string) error {
+	var err error
+	now := time.Now //nolint:forbidigo // the one place where the clock enters
+	logger := a.tel.Logger
+	a.inbox, err = inbox.New(a.store, inbox.Options{Replica: replica})
+	if err != nil {
+		return fmt.Errorf("opening the inbox: %w", err)
+	}
+	a.closers = append(a.closers, a.inbox.Close)
+	links, leases, origins := link.New(a.store), lease.New(a.store), origin.New(a.store)
+	engine := reconcile.New(reconcile.Config{Links: links, Leases: leases, Origins: origins, Tracers: a.tel.Tracers, Now: now})
+	opener := &opener{secrets: &secret.Store{}, tracers: a.tel.Tracers, meters: a.tel.Meters, version: a.cfg.Version, now: now}
+	a.connectors = connector.NewSet(connector.Deps{
+		Open: opener.open, Engine: engine, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox, Logger: logger, Now: now,
+	})
+	a.worker, err = worker.New(worker.Config{
+		Inbox: a.inbox, Handler: a.connectors.Handle, Logger: logger, Tracers: a.tel.Tracers, Meters: a.tel.Meters, Now: now,
+		Concurrency: a.cfg.Workers, Grace: a.cfg.Grace, Heartbeat: a.inbox.Visibility() / 4,
+	})
+	if err != nil {
+		return fmt.Errorf("making the worker: %w", err)
+	}
+	a.serve(links, now)
+	return nil
+}
+
+// Addr is where the gRPC API listens.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// AdminAddr is where health and metrics listen.
+func (a *App) AdminAddr() string { return a.adminList.Addr().String() }
+
+// Run serves until ctx ends, then stops within the grace time: no new work is taken,
+// what is in hand is finished, and telemetry is flushed.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.connectors.Apply(ctx, a.file); err != nil {
+		return errors.Join(err, a.close())
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.server.Serve(a.listener) })
+	group.Go(func() error {
+		if err := a.admin.Serve(a.adminList); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving health and metrics: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error { return a.worker.Run(ctx) })
+	group.Go(func() error {
+		return config.Watch(ctx, a.cfg.File, func(file *config.Config, err error) { a.reload(ctx, file, err) }, config.From(a.file))
+	})
+	group.Go(func() error { a.watchStore(ctx); return nil })
+	group.Go(func() error { <-ctx.Done(); a.stop(ctx); return nil })
+	a.tel.Logger.InfoContext(ctx, "synccore.ready",
+		slog.String("grpc", a.Addr()), slog.String("admin", a.AdminAddr()), slog.Int("connectors", len(a.file.Connectors)))
+	err := group.Wait()
+	a.connectors.Close()
+	a.tel.Logger.InfoContext(ctx, "synccore.stopped")
+	return errors.Join(err, a.close())
+}
+
+// reload takes a changed configuration over; a broken one changes nothing.
+func (a *App) reload(ctx context.Context, file *config.Config, err error) {
+	if err != nil {
+		a.tel.Logger.ErrorContext(ctx, "config.refused", slog.String("error", err.Error()))
+		return
+	}
+	if err := a.connectors.Apply(ctx, file); err != nil {
+		a.tel.Logger.ErrorContext(ctx, "config.refused", slog.String("error", err.Error()))
+		return
+	}
+	a.tel.Logger.InfoContext(ctx, "config.applied", slog.Int("connectors", len(file.Connectors)))
+}
+
+// watchStore keeps the health service true to whether Redis can be written.
+func (a *App) watchStore(ctx context.Context) {
+	const interval = time.Second
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		status := healthpb.HealthCheckResponse_SERVING
+		check, cancel := context.WithTimeout(ctx, interval)
+		if err := a.store.Check(check); err != nil {
+			status = healthpb.HealthCheckResponse_NOT_SERVING
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		a.health.SetServingStatus("", status)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// stop ends the servers: first no caller is told to come, then open calls are
+// finished, then what is left is cut.
+func (a *App) stop(ctx context.Context) {
+	a.health.Shutdown()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Grace)
+	defer cancel()
+	finished := make(chan struct{})
+	go func() {
+		a.server.GracefulStop()
+		close(finished)
+	}()
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		a.server.Stop()
+		<-finished
+	}
+	if err := a.admin.Shutdown(ctx); err != nil {
+		_ = a.admin.Close() // what a scraper holds open is cut
+	}
+}
+
+func (a *App) close() error {
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		errs = append(errs, a.closers[i]())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+// ignoreClosed makes closing what its server has closed already no error.
+func ignoreClosed(closing func() error) func() error {
+	return func() error {
+		if err := closing(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// traceParent gives the context's span in the form that the inbox keeps.
+func traceParent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
+}

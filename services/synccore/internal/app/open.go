@@ -1,0 +1,120 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/alvao"
+	"github.com/tandem-sync/tandem/services/synccore/internal/azuredevops"
+	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
+	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
+)
+
+// opener makes the two clients of a connector.
+type opener struct {
+	secrets *secret.Store
+	tracers trace.TracerProvider
+	meters  metric.MeterProvider
+	version string
+	now     func() time.Time
+}
+
+func (o *opener) open(cfg config.Connector) (connector.Tickets, connector.WorkItems, error) {
+	desk, err := o.transport(item.Alvao, cfg.Alvao.CAFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	boards, err := o.transport(item.AzureDevOps, cfg.AzureDevOps.CAFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	agent := "tandem/" + o.version
+	alvaoClient, err := alvao.New(alvao.Options{
+		BaseURL: cfg.Alvao.URL, WebURL: cfg.Alvao.WebURL, Service: cfg.Alvao.Service,
+		ExternalIDField: cfg.Alvao.ExternalIDField, Username: cfg.Alvao.Credentials.Username,
+		Password: o.read(cfg.Alvao.Credentials.Password), Base: desk, Now: o.now, UserAgent: agent,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	azureClient, err := azuredevops.New(azuredevops.Options{
+		ProjectURL: cfg.Rules.Project.URL(), Credential: azuredevops.PAT(o.read(cfg.Token)), Base: boards,
+		Now: o.now, UserAgent: agent, APIVersion: cfg.AzureDevOps.APIVersion,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	wants := azuredevops.Wants{Type: cfg.Rules.Type.String()}
+	for _, pair := range cfg.Rules.Statuses.Pairs() {
+		wants.States = append(wants.States, pair.State)
+	}
+	for _, attribute := range cfg.Rules.Attributes {
+		wants.Fields = append(wants.Fields, attribute.Field)
+	}
+	return tickets{alvaoClient}, workItems{azureClient, wants}, nil
+}
+
+// read gives a secret anew at each call, so that a rotated one counts at once.
+func (o *opener) read(ref secret.Ref) func() (string, error) {
+	return func() (string, error) {
+		value, err := o.secrets.Get(ref)
+		if err != nil {
+			return "", err
+		}
+		return value.Reveal(), nil
+	}
+}
+
+// transport is a vendor's own connection pool with spans and metrics that name the
+// system. The trace is not told to the vendor.
+func (o *opener) transport(system item.System, caFile string) (http.RoundTripper, error) {
+	base, err := outbound.Transport(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("preparing connections to %s: %w", system.Title(), err)
+	}
+	name := attribute.String("tandem.system", string(system))
+	return otelhttp.NewTransport(base,
+		otelhttp.WithTracerProvider(o.tracers),
+		otelhttp.WithMeterProvider(o.meters),
+		otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()),
+		otelhttp.WithSpanOptions(trace.WithAttributes(name)),
+		otelhttp.WithMetricAttributesFn(func(*http.Request) []attribute.KeyValue { return []attribute.KeyValue{name} }),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + system.Title() }),
+	), nil
+}
+
+// tickets gives the Alvao client the shape that connectors ask for.
+type tickets struct{ *alvao.Client }
+
+// InStatus implements connector.Tickets.
+func (t tickets) InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error] {
+	return t.Tickets(ctx, alvao.Query{Service: t.Service(), Statuses: statuses})
+}
+
+// workItems gives the Azure DevOps client the shape that connectors ask for.
+type workItems struct {
+	*azuredevops.Client
+
+	wants azuredevops.Wants
+}
+
+// Prepare implements connector.WorkItems.
+func (w workItems) Prepare(ctx context.Context) error {
+	_, err := w.Project(ctx)
+	return err
+}
+
+// Check implements connector.WorkItems.
+func (w workItems) Check(ctx context.Context) []item.Finding { return w.Client.Check(ctx, w.wants) }

@@ -1,0 +1,181 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/api"
+	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+)
+
+// maxMessage is the most bytes of one gRPC message: a payload of 64 KiB with room.
+const maxMessage = 256 << 10
+
+// serve makes the gRPC server and the admin server.
+func (a *App) serve(links *link.Links, now func() time.Time) {
+	a.server = grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.StatsHandler(otelgrpc.NewServerHandler(
+			otelgrpc.WithTracerProvider(a.tel.Tracers), otelgrpc.WithMeterProvider(a.tel.Meters),
+			otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
+		grpc.ChainUnaryInterceptor(a.logCall),
+	)
+	described := describer{a.connectors}
+	tandemv1.RegisterEventServiceServer(a.server, &api.EventService{
+		Inbox: a.inbox, Connectors: described, Now: now, TraceParent: traceParent,
+	})
+	tandemv1.RegisterLinkServiceServer(a.server, &api.LinkService{
+		Links: links, Inbox: a.inbox, Connectors: described, Now: now,
+	})
+	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{Connectors: described})
+	a.health = health.NewServer()
+	a.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+	healthpb.RegisterHealthServer(a.server, a.health)
+	reflection.Register(a.server)
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", a.tel.Metrics)
+	mux.HandleFunc("GET /health/live", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET /health/ready", func(w http.ResponseWriter, r *http.Request) {
+		answer, err := a.health.Check(r.Context(), &healthpb.HealthCheckRequest{})
+		if err != nil || answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+			http.Error(w, "Redis can't be reached or refuses writes; the log says why.", http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+	})
+	a.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+}
+
+// logCall writes one line for each call and turns a panic into an error of that call.
+func (a *App) logCall(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) { //nolint:nonamedreturns // recover sets err
+	if strings.HasPrefix(info.FullMethod, "/grpc.health.") {
+		return handler(ctx, req)
+	}
+	started := time.Now() //nolint:forbidigo // measuring
+	defer func() {
+		if cause := recover(); cause != nil {
+			a.tel.Logger.ErrorContext(ctx, "rpc.panic", slog.String("method", info.FullMethod),
+				slog.String("error", fmt.Sprint(cause)), slog.String("stack", string(debug.Stack())))
+			err = status.Error(codes.Internal, "Tandem met an unexpected error; its log has the details under the same trace id.")
+		}
+		level := slog.LevelInfo
+		if code := status.Code(err); code == codes.Internal || code == codes.Unavailable {
+			level = slog.LevelWarn
+		}
+		attrs := []slog.Attr{
+			slog.String("method", info.FullMethod), slog.String("code", status.Code(err).String()),
+			slog.Float64("duration_ms", float64(time.Since(started).Microseconds())/1000), //nolint:forbidigo // measuring
+		}
+		if err != nil {
+			attrs = append(attrs, slog.String("error", err.Error()))
+		}
+		a.tel.Logger.LogAttrs(ctx, level, "rpc.served", attrs...)
+	}()
+	return handler(ctx, req)
+}
+
+// observe makes the gauges that are read when they are scraped.
+func (a *App) observe() error {
+	meter := a.tel.Meters.Meter("github.com/tandem-sync/tandem/services/synccore/app")
+	items, err := meter.Int64ObservableGauge("tandem.inbox.items", metric.WithDescription("Items in the inbox, by state."))
+	if err != nil {
+		return fmt.Errorf("making a gauge: %w", err)
+	}
+	age, err := meter.Float64ObservableGauge("tandem.inbox.age", metric.WithUnit("s"),
+		metric.WithDescription("How long ago the oldest hint that is not finished was stored."))
+	if err != nil {
+		return fmt.Errorf("making a gauge: %w", err)
+	}
+	unhealthy, err := meter.Int64ObservableGauge("tandem.connectors.unhealthy",
+		metric.WithDescription("1 for a connector whose token is refused, else 0."))
+	if err != nil {
+		return fmt.Errorf("making a gauge: %w", err)
+	}
+	_, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		for _, one := range a.connectors.List() {
+			value := int64(0)
+			if one.Unhealthy != "" {
+				value = 1
+			}
+			o.ObserveInt64(unhealthy, value, metric.WithAttributes(attribute.String("connector", one.Config.Name)))
+		}
+		stats, err := a.inbox.Stats(ctx)
+		if err != nil {
+			return err
+		}
+		for state, n := range map[string]int64{
+			"queued_live": stats.QueuedLive, "queued_background": stats.QueuedBackground,
+			"running": stats.Running, "waiting": stats.Waiting, "dead": stats.Dead,
+		} {
+			o.ObserveInt64(items, n, metric.WithAttributes(attribute.String("state", state)))
+		}
+		o.ObserveFloat64(age, stats.OldestAge.Seconds())
+		return nil
+	}, items, age, unhealthy)
+	if err != nil {
+		return fmt.Errorf("registering the gauges: %w", err)
+	}
+	return nil
+}
+
+// describer shows connectors in the API's words.
+type describer struct{ set *connector.Set }
+
+// Describe implements api.Connectors.
+func (d describer) Describe(name string) (api.Description, bool) {
+	one, ok := d.set.Get(name)
+	if !ok {
+		return api.Description{}, false
+	}
+	return describe(one), true
+}
+
+// DescribeAll implements api.Connectors.
+func (d describer) DescribeAll() []api.Description {
+	var all []api.Description
+	for _, one := range d.set.List() {
+		all = append(all, describe(one))
+	}
+	return all
+}
+
+// Find implements api.Connectors.
+func (d describer) Find(accountURL, projectID, projectName string) ([]string, error) {
+	return d.set.Find(accountURL, projectID, projectName)
+}
+
+// Check implements api.Connectors.
+func (d describer) Check(ctx context.Context, name string) ([]item.Finding, error) {
+	return d.set.Check(ctx, name)
+}
+
+func describe(s connector.Summary) api.Description {
+	return api.Description{
+		Name: s.Config.Name, AlvaoService: s.Config.Alvao.Service, AlvaoURL: s.Config.Alvao.URL,
+		AzureDevOpsURL: s.Config.Rules.Project.URL(), StatusMap: s.Config.Rules.Statuses.Pairs(),
+		Unhealthy: s.Unhealthy, UnhealthySince: s.UnhealthySince,
+	}
+}

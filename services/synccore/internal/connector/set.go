@@ -1,0 +1,250 @@
+package connector
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
+)
+
+const (
+	// startingWait is how soon an item is tried again while its connector prepares.
+	startingWait = time.Second
+	// unknownWait is how soon an item is tried again whose connector this process
+	// does not know: another one may have read a newer configuration already.
+	unknownWait = 30 * time.Second
+)
+
+// Set is the connectors of the present configuration. It is safe for concurrent use.
+type Set struct {
+	deps Deps
+
+	mu      sync.RWMutex
+	running map[string]*running
+}
+
+// NewSet makes an empty Set.
+func NewSet(deps Deps) *Set {
+	return &Set{deps: deps, running: map[string]*running{}}
+}
+
+// Apply brings the set to a configuration: connectors that are new are started, those
+// that are gone are stopped, those whose settings changed are replaced, and the rest
+// are left in peace. ctx bounds the life of what is started. Connectors that can't be
+// opened are reported together; the others run.
+func (s *Set) Apply(ctx context.Context, cfg *config.Config) error {
+	s.mu.Lock()
+	old := s.running
+	next := make(map[string]*running, len(cfg.Connectors))
+	var errs []error
+	for _, one := range cfg.Connectors {
+		kept := old[one.Name]
+		if kept != nil && kept.resync == cfg.Resync.Interval && same(kept.cfg, one) {
+			next[one.Name] = kept
+			continue
+		}
+		started, err := start(ctx, one, cfg.Resync.Interval, s.deps)
+		if err != nil {
+			errs = append(errs, err)
+			// The settings that worked are better than none.
+			if kept != nil {
+				next[one.Name] = kept
+			}
+			continue
+		}
+		next[one.Name] = started
+	}
+	s.running = next
+	s.mu.Unlock()
+	for name, one := range old {
+		if next[name] != one {
+			one.close()
+			s.deps.Logger.InfoContext(ctx, "connector.stopped", slog.String("connector", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// same tells whether two settings mean the same. Rules are compiled from the settings
+// and the policies, and can't be compared themselves.
+func same(a, b config.Connector) bool {
+	if a.Rules.Conflict != b.Rules.Conflict || a.Rules.ExistingTickets != b.Rules.ExistingTickets {
+		return false
+	}
+	a.Rules, b.Rules = mapping.Rules{}, mapping.Rules{}
+	return reflect.DeepEqual(a, b)
+}
+
+// Close stops all connectors.
+func (s *Set) Close() {
+	s.mu.Lock()
+	old := s.running
+	s.running = map[string]*running{}
+	s.mu.Unlock()
+	for _, one := range old {
+		one.close()
+	}
+}
+
+func (s *Set) get(name string) *running {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.running[name]
+}
+
+// Handle serves one delivery of the inbox; it is the worker's handler.
+func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, error) {
+	r := s.get(d.Key.Connector)
+	if r == nil {
+		return worker.Served{}, fault.New(fault.Unavailable,
+			"Connector %q is not in the configuration; add it again, or ignore its events.", d.Key.Connector).After(unknownWait)
+	}
+	if err := r.health.admit(s.deps.Now()); err != nil {
+		return worker.Served{}, err
+	}
+	if !r.ready.Load() {
+		return worker.Served{}, fault.New(fault.Busy, "Connector %q is still starting.", d.Key.Connector).After(startingWait)
+	}
+	report, err := s.deps.Engine.Handle(ctx, r.forRound(), hints(d))
+	if err != nil {
+		r.health.note(err, s.deps.Now())
+	} else if report.Asked {
+		r.recovered(ctx)
+	}
+	return worker.Served{Forward: report.Forward, Attrs: attrs(report)}, err
+}
+
+// recovered notes that the systems accept the tokens, and lets held work go.
+func (r *running) recovered(ctx context.Context) {
+	if !r.health.recover() {
+		return
+	}
+	r.deps.Logger.InfoContext(ctx, "connector.healthy", slog.String("connector", r.cfg.Name))
+	if err := r.deps.Inbox.ReleaseHeld(ctx, r.cfg.Name); err != nil {
+		// Held work comes by itself when its time is over.
+		r.deps.Logger.WarnContext(ctx, "connector.release", slog.String("connector", r.cfg.Name), slog.String("error", err.Error()))
+	}
+}
+
+func (r *running) forRound() reconcile.Connector {
+	return reconcile.Connector{
+		Name: r.cfg.Name, Service: r.cfg.Alvao.Service, Rules: r.cfg.Rules,
+		Tickets: r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
+	}
+}
+
+func hints(d inbox.Delivery) reconcile.Hints {
+	h := reconcile.Hints{Key: d.Key, Received: d.Last.Received, Force: d.First.Force || d.Last.Force, Payload: d.Last.Payload}
+	// Only hints that are served for the first time can be known to be echoes: of a try
+	// before, it is not known how far it came.
+	if !d.Redelivered {
+		h.Revision = d.MaxRevision
+	}
+	return h
+}
+
+func attrs(report reconcile.Report) []slog.Attr {
+	return []slog.Attr{
+		slog.Int64("ticket_id", report.Ticket),
+		slog.Int64("work_item_id", report.WorkItem),
+		slog.Any("steps", report.Steps),
+		slog.Int("writes", report.Writes),
+		slog.Bool("parked", report.Parked),
+		slog.String("rest", report.Reason),
+	}
+}
+
+// Find names the connectors that cover an origin: fault.NotFound if there are none,
+// fault.Unavailable while one that may cover it has not reached its project yet.
+func (s *Set) Find(accountURL, projectID, projectName string) ([]string, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var sure []string
+	unsure := false
+	for name, r := range s.running {
+		match, known := r.workItems.Covers(accountURL, projectID, projectName)
+		switch {
+		case match && known:
+			sure = append(sure, name)
+		case match:
+			unsure = true
+		}
+	}
+	switch {
+	case len(sure) > 0:
+		slices.Sort(sure)
+		return sure, nil
+	case unsure:
+		return nil, fault.New(fault.Unavailable, "The connectors have not reached Azure DevOps yet, so the event's connector can't be told; send it again.")
+	default:
+		return nil, fault.New(fault.NotFound, "No connector covers the project that the event came from; compare the URL in its settings with the project.")
+	}
+}
+
+// Summary is what a connector tells of itself.
+type Summary struct {
+	Config config.Connector
+	// Ready tells that it serves items.
+	Ready bool
+	// Unhealthy is the sentence that says why it can't work; empty: it is healthy.
+	Unhealthy      string
+	UnhealthySince time.Time
+}
+
+// Get tells about one connector.
+func (s *Set) Get(name string) (Summary, bool) {
+	r := s.get(name)
+	if r == nil {
+		return Summary{}, false
+	}
+	return r.summary(), true
+}
+
+// List tells about all connectors, by name.
+func (s *Set) List() []Summary {
+	s.mu.RLock()
+	all := make([]Summary, 0, len(s.running))
+	for _, r := range s.running {
+		all = append(all, r.summary())
+	}
+	s.mu.RUnlock()
+	slices.SortFunc(all, func(a, b Summary) int { return cmp.Compare(a.Config.Name, b.Config.Name) })
+	return all
+}
+
+func (r *running) summary() Summary {
+	reason, since := r.health.state()
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Unhealthy: reason, UnhealthySince: since}
+}
+
+// Check asks both systems whether a connector can work.
+func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
+	r := s.get(name)
+	if r == nil {
+		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
+	}
+	return append(r.workItems.Check(ctx), r.tickets.Check(ctx)...), nil
+}
+
+// statusesOf lists the statuses of a map, each once, in order.
+func statusesOf(m mapping.StatusMap) []string {
+	var statuses []string
+	for _, pair := range m.Pairs() {
+		if !slices.ContainsFunc(statuses, func(s string) bool { return mapping.Same(s, pair.Status) }) {
+			statuses = append(statuses, pair.Status)
+		}
+	}
+	return statuses
+}

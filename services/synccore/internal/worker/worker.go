@@ -1,0 +1,399 @@
+// Package worker serves the inbox: it takes items, hands each to the handler, and
+// turns what came of it into done, retry or dead letter.
+//
+// Its one invariant: a delivery ends in exactly one of these, or in none: then the
+// process died or was cut off, the inbox gives the item to somebody else, and the
+// handler must be able to serve it again.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+)
+
+const (
+	scope = "github.com/tandem-sync/tandem/services/synccore/worker"
+	// block is how long one Receive waits for work.
+	block = 2 * time.Second
+	// settleTimeout bounds telling the inbox how a delivery ended.
+	settleTimeout = 5 * time.Second
+)
+
+// Inbox is the queue that is served.
+type Inbox interface {
+	Receive(ctx context.Context, most int, block time.Duration) ([]inbox.Delivery, error)
+	Extend(ctx context.Context, d inbox.Delivery) error
+	Done(ctx context.Context, d inbox.Delivery) error
+	Retry(ctx context.Context, d inbox.Delivery, options inbox.RetryOptions) error
+	Dead(ctx context.Context, d inbox.Delivery, reason, traceID string) error
+	Forward(ctx context.Context, d inbox.Delivery, to item.Key) error
+	Maintain(ctx context.Context) error
+}
+
+// Served is what a handler made of a delivery.
+type Served struct {
+	// Forward hands the hints to another item; nil: they were served.
+	Forward *item.Key
+	// Attrs are added to the log line.
+	Attrs []slog.Attr
+}
+
+// Handler serves one delivery. It is called from many goroutines, never for two
+// deliveries of one item at once. The fault kind of its error decides what follows.
+type Handler func(ctx context.Context, d inbox.Delivery) (Served, error)
+
+// Config is what a Worker is made of. Inbox, Handler, Logger, Tracers, Meters and
+// Now are required.
+type Config struct {
+	Inbox   Inbox
+	Handler Handler
+	Logger  *slog.Logger
+	Tracers trace.TracerProvider
+	Meters  metric.MeterProvider
+	Now     func() time.Time
+	// Concurrency is how many items are served at once; 0 means 32.
+	Concurrency int
+	// Heartbeat is how often the inbox is told that a delivery is still in hand; it
+	// must be well below the inbox' visibility time. 0 means 5 s.
+	Heartbeat time.Duration
+	// Upkeep is how often due, abandoned and outdated entries are looked after, beside
+	// what receiving does of that. 0 means 10 s.
+	Upkeep time.Duration
+	// Grace is how long deliveries in hand may go on after the context ended; 0
+	// means 10 s.
+	Grace time.Duration
+}
+
+// Worker serves the inbox until its context ends.
+type Worker struct {
+	cfg        Config
+	tracer     trace.Tracer
+	propagator propagation.TraceContext
+	served     metric.Int64Counter
+	lag        metric.Float64Histogram
+
+	mu     sync.Mutex
+	inHand map[item.Key]inbox.Delivery
+}
+
+// New makes a Worker.
+func New(cfg Config) (*Worker, error) {
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = 32
+	}
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = 5 * time.Second
+	}
+	if cfg.Upkeep == 0 {
+		cfg.Upkeep = 10 * time.Second
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = 10 * time.Second
+	}
+	meter := cfg.Meters.Meter(scope)
+	served, err := meter.Int64Counter("tandem.reconciles",
+		metric.WithDescription("Items served, by connector and outcome."))
+	if err != nil {
+		return nil, fmt.Errorf("making the counter of served items: %w", err)
+	}
+	lag, err := meter.Float64Histogram("tandem.convergence.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time from the receipt of an item's oldest hint until both sides agreed."),
+		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800))
+	if err != nil {
+		return nil, fmt.Errorf("making the histogram of convergence: %w", err)
+	}
+	return &Worker{cfg: cfg, tracer: cfg.Tracers.Tracer(scope), served: served, lag: lag, inHand: map[item.Key]inbox.Delivery{}}, nil
+}
+
+// Run serves until ctx ends, then finishes what is in hand within the grace time.
+// What is left then is taken over by another worker, or by this one's next start.
+func (w *Worker) Run(ctx context.Context) error {
+	// Deliveries outlive ctx by the grace time.
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var serving, keeping sync.WaitGroup
+	keep, stopKeeping := context.WithCancel(work)
+	defer stopKeeping()
+	keeping.Go(func() { w.beat(keep) })
+	keeping.Go(func() { w.upkeep(ctx) })
+
+	slots := make(chan struct{}, w.cfg.Concurrency)
+	w.receive(ctx, slots, func(d inbox.Delivery) {
+		serving.Go(func() {
+			defer func() { <-slots }()
+			w.serve(work, d)
+		})
+	})
+
+	finished := make(chan struct{})
+	go func() {
+		serving.Wait()
+		close(finished)
+	}()
+	timer := time.NewTimer(w.cfg.Grace)
+	defer timer.Stop()
+	select {
+	case <-finished:
+	case <-timer.C:
+		cut()
+		<-finished
+	}
+	stopKeeping()
+	keeping.Wait()
+	return nil
+}
+
+// receive hands deliveries on, as many as there are free slots.
+func (w *Worker) receive(ctx context.Context, slots chan struct{}, hand func(inbox.Delivery)) {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, time.Second
+	away := false
+	for ctx.Err() == nil {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		free := 1
+		for free < w.cfg.Concurrency {
+			select {
+			case slots <- struct{}{}:
+				free++
+				continue
+			default:
+			}
+			break
+		}
+		deliveries, err := w.cfg.Inbox.Receive(ctx, free, block)
+		for range free - len(deliveries) {
+			<-slots
+		}
+		for _, d := range deliveries {
+			hand(d)
+		}
+		if err == nil {
+			if away {
+				w.cfg.Logger.InfoContext(ctx, "inbox.back")
+				away = false
+			}
+			pause.Reset()
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if !away {
+			w.cfg.Logger.ErrorContext(ctx, "inbox.away", slog.String("error", err.Error()))
+			away = true
+		}
+		wait(ctx, pause.NextBackOff())
+	}
+}
+
+// beat tells the inbox what is still in hand.
+func (w *Worker) beat(ctx context.Context) {
+	every(ctx, w.cfg.Heartbeat, func() {
+		w.mu.Lock()
+		held := make([]inbox.Delivery, 0, len(w.inHand))
+		for _, d := range w.inHand {
+			held = append(held, d)
+		}
+		w.mu.Unlock()
+		for _, d := range held {
+			err := w.cfg.Inbox.Extend(ctx, d)
+			if err != nil && ctx.Err() == nil && !fault.Is(err, fault.Conflict) {
+				w.cfg.Logger.WarnContext(ctx, "inbox.extend", slog.String("item", d.Key.String()), slog.String("error", err.Error()))
+			}
+		}
+	})
+}
+
+// upkeep makes waiting items ready when they are due and takes over abandoned ones.
+func (w *Worker) upkeep(ctx context.Context) {
+	every(ctx, w.cfg.Upkeep, func() {
+		// While Redis is away, receive says so.
+		_ = w.cfg.Inbox.Maintain(ctx)
+	})
+}
+
+func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
+	w.mu.Lock()
+	w.inHand[d.Key] = d
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		delete(w.inHand, d.Key)
+		w.mu.Unlock()
+	}()
+
+	started := w.cfg.Now()
+	ctx, span := w.startSpan(ctx, d)
+	defer span.End()
+	served, err := w.handle(ctx, d)
+	if err != nil && ctx.Err() != nil {
+		// Cut off at shutdown: nothing is told, so that the item is taken over as it is.
+		span.SetStatus(codes.Error, "cut off by shutdown")
+		return
+	}
+	outcome := Decide(err, d.Attempt, rand.Float64()) //nolint:gosec // spreading retries needs no secrecy
+	settleErr := w.settle(ctx, d, served, outcome)
+
+	verdict := string(outcome.Verdict)
+	if served.Forward != nil && err == nil {
+		verdict = "forwarded"
+	}
+	span.SetAttributes(attribute.String("tandem.outcome", verdict), attribute.String("tandem.reason", outcome.Reason))
+	if err != nil {
+		span.SetStatus(codes.Error, fault.KindOf(err).String())
+	}
+	w.served.Add(ctx, 1, metric.WithAttributes(
+		attribute.String("connector", d.Key.Connector), attribute.String("outcome", verdict)))
+	if verdict == string(Finish) {
+		w.lag.Record(ctx, w.cfg.Now().Sub(d.First.Received).Seconds(),
+			metric.WithAttributes(attribute.String("connector", d.Key.Connector)))
+	}
+	w.log(ctx, d, line{served: served, verdict: verdict, outcome: outcome, err: err, settleErr: settleErr, took: w.cfg.Now().Sub(started)})
+}
+
+// handle calls the handler; a panic in it is an error of its item alone.
+func (w *Worker) handle(ctx context.Context, d inbox.Delivery) (served Served, err error) { //nolint:nonamedreturns // recover sets err
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic while serving %s: %v\n%s", d.Key, cause, debug.Stack())
+		}
+	}()
+	return w.cfg.Handler(ctx, d)
+}
+
+// settle tells the inbox how the delivery ended, even while shutting down.
+func (w *Worker) settle(ctx context.Context, d inbox.Delivery, served Served, out Outcome) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	traceID := trace.SpanContextFromContext(ctx).TraceID().String()
+	switch out.Verdict {
+	case Finish:
+		if served.Forward != nil {
+			return w.cfg.Inbox.Forward(ctx, d, *served.Forward)
+		}
+		return w.cfg.Inbox.Done(ctx, d)
+	case Again:
+		return w.cfg.Inbox.Retry(ctx, d, inbox.RetryOptions{
+			After: out.After, Reason: out.Reason, Counted: out.Counted, Held: out.Held, TraceID: traceID,
+		})
+	case GiveUp:
+		return w.cfg.Inbox.Dead(ctx, d, out.Reason, traceID)
+	default:
+		return fmt.Errorf("unknown verdict %q", out.Verdict)
+	}
+}
+
+// startSpan lets the first attempt go on in the trace of the webhook, so that one
+// trace shows the whole way; a retry starts a trace of its own that links to it,
+// else traces would grow for days (OpenTelemetry: messaging spans).
+func (w *Worker) startSpan(ctx context.Context, d inbox.Delivery) (context.Context, trace.Span) {
+	options := []trace.SpanStartOption{
+		trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(
+			attribute.String("messaging.system", "redis"),
+			attribute.String("messaging.operation.type", "process"),
+			attribute.String("messaging.destination.name", "inbox"),
+			attribute.String("tandem.connector", d.Key.Connector),
+			attribute.String("tandem.system", string(d.Key.System)),
+			attribute.Int64("tandem.item.id", d.Key.ID),
+			attribute.Int("tandem.attempt", d.Attempt),
+			attribute.Int64("tandem.hints", d.Count),
+		),
+	}
+	for _, parent := range d.TraceParents {
+		origin := trace.SpanContextFromContext(w.propagator.Extract(ctx, propagation.MapCarrier{"traceparent": parent}))
+		if origin.IsValid() {
+			options = append(options, trace.WithLinks(trace.Link{SpanContext: origin}))
+		}
+	}
+	if !d.Redelivered && len(d.TraceParents) > 0 {
+		ctx = w.propagator.Extract(ctx, propagation.MapCarrier{"traceparent": d.TraceParents[0]})
+	} else {
+		options = append(options, trace.WithNewRoot())
+	}
+	return w.tracer.Start(ctx, "process inbox", options...)
+}
+
+// line is what the wide log line of one delivery tells.
+type line struct {
+	served    Served
+	verdict   string
+	outcome   Outcome
+	err       error
+	settleErr error
+	took      time.Duration
+}
+
+func (w *Worker) log(ctx context.Context, d inbox.Delivery, l line) {
+	attrs := []slog.Attr{
+		slog.String("connector", d.Key.Connector),
+		slog.String("system", string(d.Key.System)),
+		slog.Int64("item_id", d.Key.ID),
+		slog.String("event_type", d.First.Type),
+		slog.Int64("hints", d.Count),
+		slog.Int("attempt", d.Attempt),
+		slog.String("outcome", l.verdict),
+		slog.Float64("duration_ms", float64(l.took.Microseconds())/1000),
+	}
+	attrs = append(attrs, l.served.Attrs...)
+	level := slog.LevelInfo
+	if l.err != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs,
+			slog.String("reason", l.outcome.Reason),
+			slog.String("kind", fault.KindOf(l.err).String()),
+			slog.String("error", l.err.Error()),
+			slog.Float64("again_after_ms", float64(l.outcome.After.Milliseconds())))
+	}
+	if l.outcome.Verdict == GiveUp {
+		level = slog.LevelError
+	}
+	if l.settleErr != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("settle_error", l.settleErr.Error()))
+	}
+	w.cfg.Logger.LogAttrs(ctx, level, "sync.handled", attrs...)
+}
+
+// every calls f at each tick until ctx ends.
+func every(ctx context.Context, interval time.Duration, f func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			f()
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
