@@ -55,7 +55,7 @@ func parseAddress(raw string) (address, error) {
 	case len(segments) > 1 && strings.HasPrefix(segments[len(segments)-2], "_"), strings.HasPrefix(project, "_"):
 		return address{}, misconfigured("The Azure DevOps project URL must end with the project, without a page such as _boards behind it.")
 	}
-	account := strings.TrimRight(raw[:len(raw)-len(last)], "/")
+	account := strings.TrimRight(raw[:strings.LastIndex(raw, "/")], "/")
 	origin, err := outbound.ParseOrigin(account)
 	if err != nil {
 		return address{}, misconfigured("The Azure DevOps project URL is unusable: %s.", err)

@@ -118,8 +118,9 @@ func repeatable(r *http.Request) bool {
 // passing tells whether the same request may well succeed a moment later.
 func passing(answer *http.Response, err error) bool {
 	if err != nil {
+		// A try that took its whole time would take it again.
 		var wait *WaitError
-		return !errors.As(err, &wait)
+		return !errors.As(err, &wait) && !errors.Is(err, context.DeadlineExceeded)
 	}
 	switch answer.StatusCode {
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
