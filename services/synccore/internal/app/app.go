@@ -57,8 +57,8 @@ type Config struct {
 	Grace time.Duration `default:"10s" env:"TANDEM_GRACE" help:"How long work in hand may go on after a stop was asked for."`
 	// OTLPEndpoint is the collector that traces go to.
 	OTLPEndpoint string `name:"otlp-endpoint" env:"TANDEM_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT" help:"URL of the OTLP/gRPC collector, e.g. http://jaeger:4317; empty: traces are not exported."`
-	// TraceRatio is the share of traces that are kept.
-	TraceRatio float64 `default:"1" env:"TANDEM_TRACE_RATIO" help:"Share of traces that are kept, above 0 to 1."`
+	// SampleRatio is the share of traces that are kept.
+	SampleRatio float64 `default:"1" env:"TANDEM_SAMPLE_RATIO" help:"Share of traces that are kept, above 0 to 1."`
 	// LogLevel is the least level that is logged.
 	LogLevel string `default:"info" enum:"debug,info,warn,error" env:"TANDEM_LOG_LEVEL" help:"debug, info, warn or error."`
 	// Version is told in telemetry.
@@ -108,7 +108,7 @@ func (a *App) open(ctx context.Context, out io.Writer) error {
 	}
 	a.tel, err = telemetry.Start(ctx, telemetry.Config{
 		Service: "tandem-synccore", Version: a.cfg.Version, Instance: host,
-		OTLPEndpoint: a.cfg.OTLPEndpoint, SampleRatio: a.cfg.TraceRatio, LogWriter: out, LogLevel: level,
+		OTLPEndpoint: a.cfg.OTLPEndpoint, SampleRatio: a.cfg.SampleRatio, LogWriter: out, LogLevel: level,
 	})
 	if err != nil {
 		return fmt.Errorf("starting telemetry: %w", err)
