@@ -162,14 +162,16 @@ func TestWatchFollowsSwappedLinks(t *testing.T) {
 func TestWatchWaitsUntilChangesSettle(t *testing.T) {
 	t.Parallel()
 	path := write(t, t.TempDir(), "tandem.yaml", named(t, "one"))
-	asked, tick := make(chan struct{}, 64), make(chan time.Time)
+	began, asked, tick := make(chan struct{}), make(chan struct{}, 64), make(chan time.Time)
 	changes := watching(t, path, func(d time.Duration) <-chan time.Time {
 		if d > time.Second {
+			close(began)
 			return nil
 		}
 		asked <- struct{}{}
 		return tick
 	}, config.From(load(t, path)))
+	<-began
 	for _, name := range []string{"two", "three", "four"} {
 		replace(t, path, named(t, name))
 	}

@@ -22,17 +22,33 @@ const MaxSize = 64 << 10
 
 const mask = "***"
 
-// Value is a secret. Its zero value is the absence of one.
-type Value struct{ content string }
+// Value is a secret. Its zero value is the absence of one. Values are not to be
+// compared with ==.
+type Value struct {
+	// A pointer, because fmt prints what is behind an unexported field of a caller's
+	// struct without asking for methods, but never what is behind a pointer there.
+	content *string
+}
 
 // NewValue wraps content, without the blanks around it.
-func NewValue(content string) Value { return Value{content: strings.TrimSpace(content)} }
+func NewValue(content string) Value {
+	content = strings.TrimSpace(content)
+	if content == "" {
+		return Value{}
+	}
+	return Value{content: &content}
+}
 
 // Reveal gives the secret itself, for the one call that needs it.
-func (v Value) Reveal() string { return v.content }
+func (v Value) Reveal() string {
+	if v.content == nil {
+		return ""
+	}
+	return *v.content
+}
 
 // IsZero tells whether there is no secret.
-func (v Value) IsZero() bool { return v.content == "" }
+func (v Value) IsZero() bool { return v.content == nil }
 
 // String gives a mask.
 func (v Value) String() string { return mask }
