@@ -25,11 +25,11 @@ const (
 // variable; the tags hold the defaults.
 type Config struct {
 	// Listen is the address for webhooks and the API.
-	Listen string `default:":8080" env:"TANDEM_LISTEN" placeholder:"ADDR" help:"Address for webhooks and the API."`
+	Listen string `default:":8080" env:"TANDEM_LISTEN" help:"Address for webhooks and the API."`
 	// AdminListen is the address for health and metrics. It must not be public.
-	AdminListen string `default:":8081" env:"TANDEM_ADMIN_LISTEN" placeholder:"ADDR" help:"Address for /health/live, /health/ready and /metrics; keep it private."`
+	AdminListen string `default:":8081" env:"TANDEM_ADMIN_LISTEN" help:"Address for /health/live, /health/ready and /metrics; keep it private."`
 	// Core is the gRPC target of sync-core. A name with several addresses is balanced.
-	Core string `default:"127.0.0.1:9000" env:"TANDEM_CORE" placeholder:"TARGET" help:"Address of sync-core's gRPC server."`
+	Core string `default:"127.0.0.1:9000" env:"TANDEM_CORE" help:"Address of sync-core's gRPC server."`
 	// CoreTimeout bounds one call of sync-core, retries included.
 	CoreTimeout time.Duration `default:"5s" env:"TANDEM_CORE_TIMEOUT" help:"How long sync-core may take to store an event or answer a read."`
 
@@ -42,7 +42,7 @@ type Config struct {
 	// CallbackBurst is how many of them may come at once.
 	CallbackBurst int `default:"100" env:"TANDEM_CALLBACK_BURST" help:"Events without credentials that may come at once."`
 	// MaxBody is the largest webhook body in bytes.
-	MaxBody int64 `default:"4194304" env:"TANDEM_MAX_BODY" placeholder:"BYTES" help:"Largest body of a webhook in bytes."`
+	MaxBody int64 `default:"4194304" env:"TANDEM_MAX_BODY" help:"Largest body of a webhook in bytes."`
 	// MaxInFlight is how many webhooks are worked on at once.
 	MaxInFlight int `default:"512" env:"TANDEM_MAX_IN_FLIGHT" help:"Webhooks that are worked on at once; more are asked to come back (503)."`
 
@@ -83,6 +83,7 @@ func Parse(args []string, out io.Writer) (Config, error) {
 		kong.Name("gateway"),
 		kong.Description("The edge of Tandem: receives the webhooks of Azure DevOps and Alvao and serves the API of sync-core as REST."),
 		kong.Writers(out, out),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}),
 		kong.Exit(func(int) { helped = true }),
 	)
 	if err != nil {

@@ -139,7 +139,7 @@ func FuzzWalk(f *testing.F) {
 			return
 		}
 		for name := range all {
-			if string(name) != "text" && len(all) > 1 {
+			if name != "text" && len(all) > 1 {
 				return // several spellings of a name may compete
 			}
 		}

@@ -69,7 +69,11 @@ func NewAPI(ctx context.Context, conn grpc.ClientConnInterface, access Access) (
 		}
 	}
 	// A page of another site must not call an open API through a visitor's browser.
-	return http.NewCrossOriginProtection().Handler(&api{mux: mux, access: access}), nil
+	sameSite := http.NewCrossOriginProtection()
+	sameSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(&problem{Status: http.StatusForbidden, Detail: "A page of another site may not call the API."}).write(w, r)
+	}))
+	return sameSite.Handler(&api{mux: mux, access: access}), nil
 }
 
 type api struct {

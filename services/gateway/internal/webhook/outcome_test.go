@@ -48,7 +48,7 @@ func TestNeverSent(t *testing.T) {
 	for _, outcome := range webhook.Outcomes() {
 		statuses = append(statuses, outcome.Status())
 	}
-	for code := codes.OK; code < 40; code++ {
+	for code := range codes.Code(40) {
 		statuses = append(statuses, webhook.OutcomeOf(code).Status())
 	}
 	for _, status := range statuses {

@@ -305,9 +305,11 @@ func TestFaultyCode(t *testing.T) {
 		return webhook.Notice{System: webhook.Alvao, ItemID: 1}, nil
 	}
 	tests := map[string]source{
-		"panic in Authenticate":      {func() error { panic("planted-secret") }, fine, notice},
-		"panic in Verify":            {fine, func() error { panic(errors.New("boom")) }, notice},
-		"panic in Read":              {fine, fine, func() (webhook.Notice, error) { var m map[string]int; m["x"] = 1; return webhook.Notice{}, nil }},
+		"panic in Authenticate": {func() error { panic("planted-secret") }, fine, notice},
+		"panic in Verify":       {fine, func() error { panic(errors.New("boom")) }, notice},
+		"panic in Read": {fine, fine, func() (webhook.Notice, error) {
+			return webhook.Notice{ItemID: int64(len(strings.Split("a", "b")[1:][0]))}, nil
+		}},
 		"unknown error":              {fine, fine, func() (webhook.Notice, error) { return webhook.Notice{}, errors.New("boom") }},
 		"unknown error when proving": {func() error { return errors.New("boom") }, fine, notice},
 	}
