@@ -30,7 +30,7 @@ func Check(w io.Writer, path string) bool {
 	case err != nil:
 		fmt.Fprintf(&out, "%s: %v\n", path, err)
 	default:
-		warnings := append(config.Warnings, config.reachable(path)...)
+		warnings := slices.Concat(config.Warnings, config.reachable(path))
 		writeAll(&out, warnings)
 		fmt.Fprintf(&out, "%s is fine: %s%s.\n", path, count(len(config.Connectors), "connector"), andWarnings(len(warnings)))
 	}

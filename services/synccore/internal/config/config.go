@@ -118,12 +118,12 @@ func (c *Config) Path() string { return c.path }
 
 // defaults are all the values that a file need not give.
 func defaults() (Config, Connector) {
-	return Config{
-			Resync: Resync{Interval: time.Hour},
-		}, Connector{
-			Alvao:        Alvao{ExternalIDField: "ExternalTicketId"},
-			Settings:     mapping.Settings{OpenCommand: true, TicketReporter: "Default"},
-			Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
-			PollInterval: 30 * time.Second,
-		}
+	config := Config{Resync: Resync{Interval: time.Hour}}
+	connector := Connector{
+		Alvao:        Alvao{ExternalIDField: "ExternalTicketId"},
+		Settings:     mapping.Settings{OpenCommand: true, TicketReporter: "Default"},
+		Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
+		PollInterval: 30 * time.Second,
+	}
+	return config, connector
 }

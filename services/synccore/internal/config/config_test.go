@@ -19,7 +19,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew") //nolint:gochecknoglobals // a flag of the test binary
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // golden compares got with a file in testdata.
 func golden(t *testing.T, name, got string) {
@@ -41,11 +41,11 @@ func golden(t *testing.T, name, got string) {
 
 // seedSettings is the recorded default value of Alvao's settings field (Alvao:
 // Azure DevOps Connector page, version 26).
-func seedSettings(t testing.TB) string {
-	t.Helper()
+func seedSettings(tb testing.TB) string {
+	tb.Helper()
 	content, err := os.ReadFile(filepath.Join("testdata", "alvao-default-settings.json"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(content)
 }
@@ -141,7 +141,7 @@ func TestSeedSettingsAreAcceptedUnchanged(t *testing.T) {
 		"as a folded text":          " >-\n" + indent(seed, "      "),
 		"as a quoted text":          " " + strconv.Quote(seed),
 		"as a single-quoted text":   " '" + strings.TrimSpace(indent(seed, "      ")) + "'",
-		"as a block of text, tabs":  " |\n" + strings.ReplaceAll(indent(seed, "      \t"), "\n", "\n"),
+		"as a block of text, tabs":  " |\n" + indent(seed, "      \t"),
 		"by an anchor and an alias": " &s\n" + indent(seed, "      "),
 	} {
 		c := parse(t, file(settings))
@@ -176,13 +176,13 @@ func with(t *testing.T, key string) string {
 }
 
 // instead replaces a part of the seed's settings.
-func instead(t *testing.T, old, new string) string {
+func instead(t *testing.T, part, other string) string {
 	t.Helper()
 	settings := seedSettings(t)
-	if !strings.Contains(settings, old) {
-		t.Fatalf("the seed's settings lack %q", old)
+	if !strings.Contains(settings, part) {
+		t.Fatalf("the seed's settings lack %q", part)
 	}
-	return file("\n" + indent(strings.Replace(settings, old, new, 1), "      "))
+	return file("\n" + indent(strings.Replace(settings, part, other, 1), "      "))
 }
 
 func TestTrapOpenCommandHasTwoNames(t *testing.T) {
@@ -472,4 +472,31 @@ func write(t *testing.T, dir, name, content string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// The recorded default settings are those of the manual that the seed quotes.
+func TestRecordedSettingsAreTheSeeds(t *testing.T) {
+	t.Parallel()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		seed := filepath.Join(dir, "shared", "seeds", "alvao-azure-devops-connector.txt")
+		if content, err := os.ReadFile(seed); err == nil {
+			if !strings.Contains(string(content), strings.TrimSpace(seedSettings(t))) {
+				t.Errorf("%s holds other settings than testdata", seed)
+			}
+			return
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			break
+		}
+		dir = parent
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("there is no folder shared/seeds above the repository, which CI must have")
+	}
+	t.Skip("there is no folder shared/seeds above the repository to compare with")
 }

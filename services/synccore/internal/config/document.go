@@ -55,18 +55,12 @@ func (d *document) load() (*yaml.Node, *unreadable) {
 		return nil, &unreadable{1, 1, "it holds several documents, set apart by lines of three dashes", "Keep one document in the file"}
 	}
 	failure := &unreadable{line: 1, column: 1, text: "it can't be read as YAML or JSON", remedy: "Check quotes, commas, brackets and indentation around this place"}
-	var at *yaml.LoadError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*yaml.LoadError](err); ok {
 		if at.Mark.Line > 0 {
 			failure.line, failure.column = at.Mark.Line, max(1, at.Mark.Column)
 		}
 		if at.ContextMark.Line > 0 && at.ContextMark.Line != failure.line {
-			line, _, within := d.place(at.ContextMark.Line, max(1, at.ContextMark.Column))
-			where := "on line " + strconv.Itoa(line)
-			if within != "" {
-				where = "at " + within
-			}
-			failure.text += ": something that begins " + where + " goes wrong here"
+			failure.text += ": what begins at " + d.place(at.ContextMark.Line, max(1, at.ContextMark.Column)).String() + " goes wrong here"
 		}
 		// Only messages of the scanner and the parser are about the text; they quote
 		// none of it.
@@ -105,9 +99,24 @@ func parseYAML(text string) (*yaml.Node, error) {
 	return node.Content[0], nil
 }
 
+// spot is a place in the file, or, if within is set, one within a text that begins
+// there.
+type spot struct {
+	line, column int
+	within       string
+}
+
+// String names the spot in a sentence.
+func (s spot) String() string {
+	if s.within != "" {
+		return s.within
+	}
+	return "line " + strconv.Itoa(s.line)
+}
+
 // locate gives the place of a node in the file, or of a byte within its value.
-func (d *document) locate(node *yaml.Node, offset int) (line, column int, within string) {
-	line, column = node.Line, node.Column
+func (d *document) locate(node *yaml.Node, offset int) spot {
+	line, column := node.Line, node.Column
 	if offset > 0 && node.Kind == yaml.ScalarNode && line >= 1 && line <= len(d.lines) && offset <= len(node.Value) {
 		// Exact only if the value stands in the text as it is, on its first line.
 		source := d.lines[line-1]
@@ -120,9 +129,9 @@ func (d *document) locate(node *yaml.Node, offset int) (line, column int, within
 }
 
 // place gives the place in the file of a place in the document.
-func (d *document) place(line, column int) (fileLine, fileColumn int, within string) {
+func (d *document) place(line, column int) spot {
 	if d.host == nil {
-		return line, max(1, column-d.indented[line]), ""
+		return spot{line: line, column: max(1, column-d.indented[line])}
 	}
 	outer := d.host.doc
 	node := d.host.node
@@ -136,12 +145,12 @@ func (d *document) place(line, column int) (fileLine, fileColumn int, within str
 			}
 		}
 	}
-	fileLine, fileColumn, within = outer.locate(node, 0)
+	at := outer.locate(node, 0)
 	here := "line " + strconv.Itoa(line) + ", column " + strconv.Itoa(max(1, column-d.indented[line])) + " of its text"
-	if within != "" {
-		here += ", which is at " + within
+	if at.within != "" {
+		here += ", which is at " + at.within
 	}
-	return fileLine, fileColumn, here
+	return spot{line: at.line, column: at.column, within: here}
 }
 
 // repair makes YAML of what is well-meant JSON: escaped braces, as the manual's

@@ -64,8 +64,7 @@ func readCapped(path string) ([]byte, error) {
 
 // reasonOf leaves out the path, which the problem names already.
 func reasonOf(err error) string {
-	var at *os.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*os.PathError](err); ok {
 		return "the file can't be read: " + at.Err.Error()
 	}
 	return err.Error()
@@ -353,8 +352,8 @@ func webURL(api string) string {
 func (r *reader) collisions(connectors []Connector, places []value) {
 	for i, later := range connectors {
 		for j, earlier := range connectors[:i] {
-			at, line := places[i], 0
-			line, _, _ = places[j].doc.locate(places[j].node, 0)
+			at := places[i]
+			line := places[j].doc.locate(places[j].node, 0).line
 			if later.Name != "" && later.Name == earlier.Name {
 				name := value{doc: at.doc, node: at.node, path: at.path + ".name"}
 				r.report(name, fmt.Sprintf("the name %q is taken by the connector on line %d", later.Name, line), "Give each connector a name of its own")

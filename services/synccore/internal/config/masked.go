@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -85,7 +86,7 @@ func add(node *yaml.Node, key string, content any) {
 	case *yaml.Node:
 		node.Content = append(node.Content, content)
 	case bool:
-		node.Content = append(node.Content, scalar("!!bool", fmt.Sprint(content)))
+		node.Content = append(node.Content, scalar("!!bool", strconv.FormatBool(content)))
 	default:
 		node.Content = append(node.Content, scalar("!!str", fmt.Sprint(content)))
 	}

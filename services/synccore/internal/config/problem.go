@@ -28,6 +28,12 @@ type Problem struct {
 	Warning bool
 }
 
+// at gives p its place.
+func (p Problem) at(s spot) Problem {
+	p.Line, p.Column, p.Within = s.line, s.column, s.within
+	return p
+}
+
 // String gives "file:line:col: path: sentence. Remedy.".
 func (p Problem) String() string {
 	var b strings.Builder
@@ -62,7 +68,7 @@ func sentence(text string) string {
 
 // Problems is all that is wrong with a file, in the file's order. As an error it
 // holds at least one.
-type Problems []Problem
+type Problems []Problem //nolint:errname // it is a list of problems first; warnings travel in it too
 
 // Error lists the problems, one a line.
 func (p Problems) Error() string {
@@ -79,8 +85,9 @@ func (p Problems) sort() {
 	})
 }
 
-// split parts what forbids the configuration from what is only worth saying.
-func (p Problems) split() (fatal, warnings Problems) {
+// split parts what forbids the configuration from warnings.
+func (p Problems) split() (Problems, Problems) {
+	var fatal, warnings Problems
 	for _, problem := range p {
 		if problem.Warning {
 			warnings = append(warnings, problem)

@@ -63,7 +63,7 @@ func (r *reader) warn(v value, text, remedy string) { r.reportAt(v, v.node, 0, t
 func (r *reader) reportAt(v value, node *yaml.Node, offset int, text, remedy string, warning bool) {
 	problem := Problem{File: r.file, Path: strings.TrimPrefix(v.path, "."), Text: text, Remedy: remedy, Warning: warning}
 	if node != nil {
-		problem.Line, problem.Column, problem.Within = v.doc.locate(node, offset)
+		problem = problem.at(v.doc.locate(node, offset))
 	}
 	r.problems = append(r.problems, problem)
 }
@@ -286,8 +286,7 @@ func (r *reader) parse(doc *document, path string) (value, bool) {
 	node, failure := doc.load()
 	if failure != nil {
 		problem := Problem{File: r.file, Path: strings.TrimPrefix(path, "."), Text: failure.text, Remedy: failure.remedy}
-		problem.Line, problem.Column, problem.Within = doc.place(failure.line, failure.column)
-		r.problems = append(r.problems, problem)
+		r.problems = append(r.problems, problem.at(doc.place(failure.line, failure.column)))
 		return value{doc: doc, path: path}, false
 	}
 	root := value{doc: doc, node: node, path: path}
@@ -305,12 +304,7 @@ func (r *reader) duplicates(v value) {
 			name := v.node.Content[i]
 			child := value{doc: v.doc, node: v.node.Content[i+1], path: v.path + step(name.Value)}
 			if other, twice := first[name.Value]; twice && name.Kind == yaml.ScalarNode {
-				line, _, within := v.doc.locate(other, 0)
-				where := "line " + strconv.Itoa(line)
-				if within != "" {
-					where = within
-				}
-				r.reportAt(child, name, 0, fmt.Sprintf("the key %s stands here a second time, after %s", name.Value, where),
+				r.reportAt(child, name, 0, fmt.Sprintf("the key %s stands here a second time, after %s", name.Value, v.doc.locate(other, 0)),
 					"Keep one of the two", false)
 			} else {
 				first[name.Value] = name
@@ -321,6 +315,7 @@ func (r *reader) duplicates(v value) {
 		for i, node := range v.node.Content {
 			r.duplicates(value{doc: v.doc, node: node, path: v.path + "[" + strconv.Itoa(i) + "]"})
 		}
+	default:
 	}
 }
 
@@ -343,10 +338,10 @@ func step(key string) string {
 }
 
 func kindOf(node *yaml.Node) string {
-	switch node.Kind {
-	case yaml.MappingNode:
+	if node.Kind == yaml.MappingNode {
 		return "an object"
-	case yaml.SequenceNode:
+	}
+	if node.Kind == yaml.SequenceNode {
 		return "a list"
 	}
 	switch node.Tag {

@@ -28,8 +28,8 @@ func (r *reader) settings(v value, s mapping.Settings, policy mapping.Policy, in
 	readable := map[string]bool{}
 	places := map[string]place{}
 	text := func(key, remedy string) string {
-		content, ok := r.needed(o, key, remedy)
-		readable[key] = ok
+		content, found := r.needed(o, key, remedy)
+		readable[key] = found
 		return content
 	}
 	s.ConnectorType = text("ConnectorType", "Write AzureDevOps")

@@ -175,7 +175,7 @@ func Compile(s Settings, policy Policy) (Rules, []Problem) {
 		ExistingTickets:   policy.ExistingTickets,
 	}}
 	if s.ConnectorType != "AzureDevOps" {
-		c.report("ConnectorType", -1, fmt.Sprintf("the connector type %q is not known", s.ConnectorType), "Write AzureDevOps")
+		c.report("ConnectorType", fmt.Sprintf("the connector type %q is not known", s.ConnectorType), "Write AzureDevOps")
 	}
 	c.project(s.URL)
 	c.statuses(s.StatusMap)
@@ -189,14 +189,14 @@ type compiler struct {
 	problems []Problem
 }
 
-func (c *compiler) report(key string, offset int, text, remedy string) {
-	c.problems = append(c.problems, Problem{Path: []string{key}, Offset: offset, Text: text, Remedy: remedy})
+func (c *compiler) report(key, text, remedy string) {
+	c.problems = append(c.problems, Problem{Path: []string{key}, Offset: -1, Text: text, Remedy: remedy})
 }
 
 func (c *compiler) project(raw string) {
 	project, err := ParseProject(raw)
 	if err != nil {
-		c.report("URL", -1, err.Error(), Remedy(err))
+		c.report("URL", err.Error(), Remedy(err))
 		return
 	}
 	c.rules.Project = project
@@ -204,7 +204,7 @@ func (c *compiler) project(raw string) {
 
 func (c *compiler) statuses(pairs []item.Pair) {
 	if len(pairs) == 0 {
-		c.report("StatusMap", -1, "it names no state, so that no work item would ever be created",
+		c.report("StatusMap", "it names no state, so that no work item would ever be created",
 			`Name at least one state and its ticket status, as in {"To Do": "Development"}`)
 		return
 	}
@@ -217,7 +217,8 @@ func (c *compiler) statuses(pairs []item.Pair) {
 }
 
 // governed are the fields that something other than the AttributeMap decides.
-func governed(field string) (why, remedy string) {
+// It gives why, and what to do; both empty: the AttributeMap may fill the field.
+func governed(field string) (string, string) {
 	switch strings.ToLower(field) {
 	case "system.state":
 		return "the state is governed by StatusMap", "Remove it; the ticket's status decides the state"
@@ -280,7 +281,7 @@ func (c *compiler) attributes(attributes []AttributeText) {
 	}
 	for _, field := range []string{fieldTitle, fieldType} {
 		if !seen[strings.ToLower(field)] {
-			c.report("AttributeMap", -1, field+" is missing, and no work item can be created without it", required(field))
+			c.report("AttributeMap", field+" is missing, and no work item can be created without it", required(field))
 		}
 	}
 }
@@ -308,7 +309,7 @@ func (c *compiler) reporter(name string) {
 	}
 	for _, word := range []string{"Default", "Requester"} {
 		if levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(word)) <= 2 {
-			c.report("TicketReporter", -1, fmt.Sprintf("%q is neither Default nor Requester nor a user name", name), "Did you mean "+word+"?")
+			c.report("TicketReporter", fmt.Sprintf("%q is neither Default nor Requester nor a user name", name), "Did you mean "+word+"?")
 			return
 		}
 	}

@@ -89,11 +89,8 @@ func ParseProject(raw string) (Project, error) {
 	}
 	u.RawPath = ""
 	u.Path = ""
-	account := strings.TrimSuffix(u.String(), "/")
-	for _, s := range segments[:len(segments)-1] {
-		account += "/" + s
-	}
-	return Project{Account: account, Name: name}, nil
+	account := append([]string{strings.TrimSuffix(u.String(), "/")}, segments[:len(segments)-1]...)
+	return Project{Account: strings.Join(account, "/"), Name: name}, nil
 }
 
 const exampleProject = "https://dev.azure.com/contoso/Alvaoproject"
@@ -117,8 +114,7 @@ func CheckAddress(u *url.URL, example string) error {
 
 // Remedy is what to do about an error of ParseProject or CheckAddress.
 func Remedy(err error) string {
-	var refusal *addressError
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*addressError](err); ok {
 		return refusal.remedy
 	}
 	return "Write it as in " + exampleProject

@@ -48,8 +48,10 @@ func TestStatusMapLooksNamesUpAsPeopleWriteThem(t *testing.T) {
 func TestSeveralStatesForOneStatusKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	pairs := []item.Pair{
-		{State: "Closed", Status: "Testing"}, {State: "New", Status: "Development"},
-		{State: "Active", Status: "development "}, {State: "Approved", Status: "DEVELOPMENT"},
+		{State: "Closed", Status: "Testing"},
+		{State: "New", Status: "Development"},
+		{State: "Active", Status: "development "},
+		{State: "Approved", Status: "DEVELOPMENT"},
 	}
 	m, problems := mapping.NewStatusMap(pairs)
 	if len(problems) > 0 {

@@ -24,7 +24,8 @@ func hostile() *rapid.Generator[string] {
 }
 
 // shape lists the elements of markup and its text.
-func shape(markup string) (elements []string, text string) {
+func shape(markup string) ([]string, string) {
+	var elements []string
 	z := html.NewTokenizer(strings.NewReader(markup))
 	var b strings.Builder
 	for {

@@ -67,11 +67,11 @@ func Parse(text string) (Template, []Problem) {
 	for offset := 0; offset < len(text); {
 		start := strings.Index(text[offset:], opening)
 		if start < 0 {
-			t.addLiteral(text[offset:])
+			t.segments = withLiteral(t.segments, text[offset:])
 			break
 		}
 		start += offset
-		t.addLiteral(text[offset:start])
+		t.segments = withLiteral(t.segments, text[offset:start])
 		inner := start + len(opening)
 		length := strings.Index(text[inner:], closing)
 		// A second opening before the closing means that the first was never closed.
@@ -81,7 +81,7 @@ func Parse(text string) (Template, []Problem) {
 				Text:   "a variable starts with [$ and is never closed",
 				Remedy: "Close it with $], as in [$TicketTitle$]",
 			})
-			t.addLiteral(opening)
+			t.segments = withLiteral(t.segments, opening)
 			offset = inner
 			continue
 		}
@@ -92,7 +92,7 @@ func Parse(text string) (Template, []Problem) {
 			problem.Offset = start
 			problem.Variable = name
 			problems = append(problems, *problem)
-			t.addLiteral(text[start:end])
+			t.segments = withLiteral(t.segments, text[start:end])
 		} else {
 			t.segments = append(t.segments, segment{value: v.value})
 			t.needs = t.needs.Union(v.needs)
@@ -127,15 +127,16 @@ func (t Template) Constant() bool {
 	return true
 }
 
-func (t *Template) addLiteral(text string) {
+// withLiteral adds text to the literal that segments end in, or as a new one.
+func withLiteral(segments []segment, text string) []segment {
 	if text == "" {
-		return
+		return segments
 	}
-	if last := len(t.segments) - 1; last >= 0 && t.segments[last].value == nil {
-		t.segments[last].literal += text
-		return
+	if last := len(segments) - 1; last >= 0 && segments[last].value == nil {
+		segments[last].literal += text
+		return segments
 	}
-	t.segments = append(t.segments, segment{literal: text})
+	return append(segments, segment{literal: text})
 }
 
 // strayTags warns of tags other than <b> in the template's own text: whoever wrote

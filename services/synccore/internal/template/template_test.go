@@ -3,6 +3,7 @@ package template_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf16"
@@ -400,4 +401,32 @@ func ExampleParse_problems() {
 	// Output:
 	// 0: [$TicketTitel$] is not a variable that Alvao knows. Did you mean [$TicketTitle$]?
 	// 16: [$FeedbackUrl$] is not available here: only Alvao itself can work it out, its REST API does not give it. Remove it
+}
+
+// One template serves many tickets at once.
+func TestRenderIsSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
+	parsed := mustParse(t, "<b>[$TicketTitle$]</b> [$LatestImportantMessage$] [$TicketInfo$]")
+	want := parsed.Render(data(), template.HTML)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 20 {
+				if got := parsed.Render(data(), template.HTML); got != want {
+					t.Errorf("Render = %q, want %q", got, want)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// Rendering is on the way of every new work item; it must stay far below the cost
+// of one call to a vendor.
+func BenchmarkRender(b *testing.B) {
+	parsed, _ := template.Parse("<b>[$TicketTitle$]</b> [$LatestImportantMessage$]")
+	d := data()
+	for b.Loop() {
+		parsed.Render(d, template.HTML)
+	}
 }
