@@ -143,7 +143,7 @@ func TestConformance(t *testing.T) {
 	path := "/v1/tickets/" + id
 	d.want(200, "GET", path+"?$expand=objects", "")
 	d.want(404, "GET", "/v1/tickets/1", "")
-	d.want(204, "PATCH", path, `{"name":"Plotter","impact":"Low","urgency":"High","requester":{"email":"marie.dvorak@contoso.com"}}`)
+	d.want(204, "PATCH", path, `{"name":"Plotter","impact":"Low","urgency":"High","requester":{"email":"jana.dvorakova@contoso.com"}}`)
 	d.want(400, "PATCH", path, `{"priority":"Urgent"}`)
 	d.want(404, "PATCH", "/v1/tickets/1", `{"name":"x"}`)
 	d.want(204, "PUT", path+"/state", `{"stateName":"development"}`)
@@ -157,7 +157,7 @@ func TestConformance(t *testing.T) {
 		"attachments":[{"contentBytes":"aGVsbG8=","contentType":"text/plain","name":"b.txt"}]}`)
 	d.want(400, "POST", path+"/log", `{"subject":"Hi","kind":"Sms"}`)
 	d.want(404, "POST", "/v1/tickets/1/log", `{"subject":"Hi","kind":"Note"}`)
-	d.want(200, "GET", "/v1/users?$filter=login%20eq%20%27marie.dvorak@contoso.com%27&$top=2", "")
+	d.want(200, "GET", "/v1/users?$filter=login%20eq%20%27jana.dvorakova@contoso.com%27&$top=2", "")
 	d.want(201, "POST", "/webhooks/tickettransitionstostatus",
 		`{"webhookUrl":"http://127.0.0.1:1/x","process":"Development process","status":"Development","service":"Development"}`)
 	d.want(201, "POST", "/webhooks/ticketfieldchanged", `{"webhookUrl":"http://127.0.0.1:1/x","fieldId":2}`)

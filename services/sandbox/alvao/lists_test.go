@@ -151,7 +151,7 @@ func TestLog(t *testing.T) {
 	}
 	first := decode[record](t, d.want(201, "POST", path, `{"subject":"A picture","kind":"Note","contentPlain":"a < b\nc","fromPersonId":25,
 		"attachments":[{"name":"ř.png","contentType":"image/png","contentBytes":"`+base64.StdEncoding.EncodeToString(png)+`"}]}`))
-	if first.ContentHTML != "a &lt; b<br>c" || first.FromPersonID != 25 || first.From != "Dvořák Marie" || first.EmailFrom != alvao.Requester {
+	if first.ContentHTML != "a &lt; b<br>c" || first.FromPersonID != 25 || first.From != "Dvořáková Jana" || first.EmailFrom != alvao.Requester {
 		t.Errorf("got %+v", first)
 	}
 	link := first.Attachments[0].Link
@@ -211,7 +211,7 @@ func TestUsers(t *testing.T) {
 		return out
 	}
 	for query, want := range map[string][]string{
-		"$filter=login eq 'MARIE.DVORAK@contoso.com'":                          {alvao.Requester},
+		"$filter=login eq 'JANA.DVORAKOVA@contoso.com'":                          {alvao.Requester},
 		"$filter=Email eq 'petr.svoboda@contoso.com'":                          {alvao.Solver},
 		"$filter=id eq 27":                                                     {alvao.ServiceManager},
 		"$filter=id eq '27'":                                                   {alvao.ServiceManager},

@@ -270,7 +270,7 @@ func TestLedgerAndWatchers(t *testing.T) {
 		got = append(got, string(w.Op)+" "+w.Login+" "+w.Account+" "+w.From+">"+w.To)
 	}
 	want := []string{
-		"ticket.create marie.dvorak@contoso.com  >New", "record.create marie.dvorak@contoso.com  >",
+		"ticket.create jana.dvorakova@contoso.com  >New", "record.create jana.dvorakova@contoso.com  >",
 		"ticket.status petr.svoboda@contoso.com  New>Development", "ticket.status tandem tandem Development>Testing",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

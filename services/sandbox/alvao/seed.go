@@ -5,11 +5,11 @@ import "time"
 // Logins of the default directory.
 const (
 	// Requester is the person who asks, in the default directory.
-	Requester = "marie.dvorak@contoso.com"
+	Requester = "jana.dvorakova@contoso.com"
 	// Solver is the person who works on tickets.
 	Solver = "petr.svoboda@contoso.com"
 	// ServiceManager manages the service.
-	ServiceManager = "eva.horak@contoso.com"
+	ServiceManager = "eva.horakova@contoso.com"
 	// ApplicationAccount is Tandem's account.
 	ApplicationAccount = "tandem"
 )
@@ -80,12 +80,12 @@ func defaultPersons() []Person {
 			Organization: "Contoso", CreatedDate: since, LocaleID: 1033, Timezone: "Central Europe Standard Time",
 		}
 	}
-	requester := person(25, Requester, "Marie", "Dvořák")
+	requester := person(25, Requester, "Jana", "Dvořáková")
 	requester.Department, requester.WorkPosition, requester.Phone, requester.ManagerID = "Sales", "Account manager", "+420 555 010 025", 27
-	requester.SAMAccountName, requester.PersonalNumber, requester.Office = `CONTOSO\mdvorak`, "0025", "Brno 2.14"
+	requester.SAMAccountName, requester.PersonalNumber, requester.Office = `CONTOSO\jdvorakova`, "0025", "Brno 2.14"
 	solver := person(26, Solver, "Petr", "Svoboda")
 	solver.Department, solver.WorkPosition = "Development", "Developer"
-	manager := person(27, ServiceManager, "Eva", "Horák")
+	manager := person(27, ServiceManager, "Eva", "Horáková")
 	manager.Department, manager.WorkPosition = "Development", "Service manager"
 	left := person(28, "jan.novotny@contoso.com", "Jan", "Novotný")
 	left.IsDisabled, left.RemovedDate = true, since.AddDate(1, 0, 0)
