@@ -31,8 +31,9 @@ func (c *Client) Ticket(ctx context.Context, id int64) (item.Ticket, error) {
 // status may differ: a status can pass on to another by itself (alvao.md §2.3). While
 // an approval runs the fault is Busy; any other refusal is Refused with Alvao's words.
 func (c *Client) SetStatus(ctx context.Context, ticket item.Ticket, status string) (item.Ticket, error) {
+	status = strings.TrimSpace(status)
 	key := statusKey(ticket.Process, status)
-	body := map[string]any{"stateName": strings.TrimSpace(status)}
+	body := map[string]any{"stateName": status}
 	if id, known := c.statuses.Known(key); known {
 		body = map[string]any{"stateId": id}
 	}
@@ -52,7 +53,7 @@ func (c *Client) SetStatus(ctx context.Context, ticket item.Ticket, status strin
 	switch {
 	case readErr != nil:
 		return item.Ticket{}, readErr
-	case strings.EqualFold(present.Status, strings.TrimSpace(status)):
+	case strings.EqualFold(present.Status, status):
 		// Somebody else was faster with the same move.
 		return present, nil
 	case present.InApproval:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -76,7 +77,11 @@ func (c *Client) Do(ctx context.Context, q Request) (Answer, error) {
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return Answer{}, err
+		// url.Error repeats the query, which may name people.
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err
+		}
+		return Answer{}, fmt.Errorf("calling %s %s: %w", q.Method, r.URL.Path, err)
 	}
 	defer resp.Body.Close()
 	most := q.Cap

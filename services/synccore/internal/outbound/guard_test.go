@@ -214,6 +214,17 @@ func TestAnswerIsCapped(t *testing.T) {
 	}
 }
 
+// TestErrorsRepeatNoQuery: a query may name people.
+func TestErrorsRepeatNoQuery(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken pipe")
+	client := outbound.NewClient(replies(func(*http.Request) (*http.Response, error) { return nil, broken }))
+	_, err := client.Do(t.Context(), outbound.Request{Method: http.MethodGet, URL: "http://home/x?$filter=login%20eq%20%27jan%27"})
+	if !errors.Is(err, broken) || strings.Contains(err.Error(), "jan") || !strings.Contains(err.Error(), "GET /x") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestLooksHTML(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
