@@ -83,6 +83,9 @@ type Alvao struct {
 	// CAFile is a PEM file of certificate authorities to trust beside the system's;
 	// empty: none.
 	CAFile string
+	// Location is the time zone of times that Alvao tells without one (alvao.md
+	// §1.3), and of dates that people read in work items.
+	Location *time.Location
 }
 
 // Credentials are a user name and where its password is.
@@ -120,7 +123,7 @@ func (c *Config) Path() string { return c.path }
 func defaults() (Config, Connector) {
 	config := Config{Resync: Resync{Interval: time.Hour}}
 	connector := Connector{
-		Alvao:        Alvao{ExternalIDField: "ExternalTicketId"},
+		Alvao:        Alvao{ExternalIDField: "ExternalTicketId", Location: time.UTC},
 		Settings:     mapping.Settings{OpenCommand: true, TicketReporter: "Default"},
 		Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
 		PollInterval: 30 * time.Second,

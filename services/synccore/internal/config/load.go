@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -235,7 +236,7 @@ func (r *reader) alvao(connector object, a Alvao) Alvao {
 		r.missing(connector, "alvao", "Add url, service and credentials of Alvao")
 		return a
 	}
-	o, ok := r.object(v, "url", "webUrl", "service", "process", "externalIdField", "credentials", "caFile")
+	o, ok := r.object(v, "url", "webUrl", "service", "process", "externalIdField", "credentials", "caFile", "timeZone")
 	if !ok {
 		return a
 	}
@@ -265,6 +266,9 @@ func (r *reader) alvao(connector object, a Alvao) Alvao {
 	}
 	a.Credentials = r.credentials(o)
 	a.CAFile = r.path(o.get("caFile"))
+	if at := o.get("timeZone"); !at.absent() {
+		a.Location = r.location(at, a.Location)
+	}
 	return a
 }
 
@@ -310,6 +314,20 @@ func (r *reader) azureDevOps(v value) AzureDevOps {
 		}
 	}
 	return a
+}
+
+func (r *reader) location(v value, otherwise *time.Location) *time.Location {
+	name, ok := r.filled(v)
+	if !ok {
+		return otherwise
+	}
+	location, err := time.LoadLocation(name)
+	// The machine's own zone would differ from replica to replica.
+	if err != nil || location == time.Local {
+		r.report(v, fmt.Sprintf("%q is not a time zone", name), "Write its name in the IANA database, such as Europe/Prague, or UTC")
+		return otherwise
+	}
+	return location
 }
 
 func (r *reader) path(v value) string {

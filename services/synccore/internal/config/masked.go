@@ -50,6 +50,7 @@ func connectorNode(c Connector) *yaml.Node {
 			"externalIdField", c.Alvao.ExternalIDField,
 			"credentials", objectNode("username", c.Alvao.Credentials.Username, "password", refNode(c.Alvao.Credentials.Password)),
 			"caFile", given(c.Alvao.CAFile),
+			"timeZone", c.Alvao.Location.String(),
 		),
 		"azureDevOps", objectNode("apiVersion", given(c.AzureDevOps.APIVersion), "caFile", given(c.AzureDevOps.CAFile)),
 		"settings", objectNode(

@@ -75,7 +75,7 @@ func (r *reader) settings(v value, s mapping.Settings, policy mapping.Policy, in
 		if p.AtKey {
 			node = where.name
 		}
-		r.reportAt(where.value, node, max(0, p.Offset), p.Text, p.Remedy, p.Warning)
+		r.reportAt(where.value, node, p.Offset, p.Text, p.Remedy, p.Warning)
 	}
 	return s, rules
 }

@@ -24,7 +24,7 @@ func (r Rules) WorkItemType(data template.Data) (string, error) {
 }
 
 // Draft renders the AttributeMap for a ticket. Fields are those of the work item
-// type, by reference name; mark, ticketURL and linkText go into the draft as they
+// type, by reference name, as each of them says itself; mark, ticketURL and linkText go into the draft as they
 // are. Each value takes the form of its field: text in one line of 255 characters,
 // HTML, a number, a date (RFC 3339, UTC), true or false. An empty value leaves the
 // field to its default and is not part of the draft, save the title, which must
@@ -65,21 +65,14 @@ func (r Rules) Draft(data template.Data, fields map[string]item.Field, mark, tic
 // findField looks a field up; reference names know no case.
 func findField(fields map[string]item.Field, reference string) (item.Field, bool) {
 	if field, ok := fields[reference]; ok {
-		return named(field, reference), true
+		return field, true
 	}
 	for key, field := range fields {
 		if strings.EqualFold(key, reference) {
-			return named(field, key), true
+			return field, true
 		}
 	}
 	return item.Field{}, false
-}
-
-func named(field item.Field, key string) item.Field {
-	if field.Reference == "" {
-		field.Reference = key
-	}
-	return field
 }
 
 // byDisplayName hints at the field whose shown name is the last part of a wrong

@@ -84,8 +84,8 @@ type Problem struct {
 	// Path leads to the faulty key within the settings, such as AttributeMap,
 	// System.Title.
 	Path []string
-	// Offset is the byte within the value at which the faulty part starts; -1: the
-	// value as a whole.
+	// Offset is the byte within the value at which the faulty part starts; 0 where it
+	// is the value as a whole.
 	Offset int
 	// AtKey tells that the key itself is at fault.
 	AtKey bool
@@ -190,7 +190,7 @@ type compiler struct {
 }
 
 func (c *compiler) report(key, text, remedy string) {
-	c.problems = append(c.problems, Problem{Path: []string{key}, Offset: -1, Text: text, Remedy: remedy})
+	c.problems = append(c.problems, Problem{Path: []string{key}, Text: text, Remedy: remedy})
 }
 
 func (c *compiler) project(raw string) {
@@ -244,18 +244,18 @@ func (c *compiler) attributes(attributes []AttributeText) {
 		why, remedy := governed(field)
 		switch {
 		case why != "":
-			c.problems = append(c.problems, Problem{Path: path, Offset: -1, AtKey: true, Text: why, Remedy: remedy})
+			c.problems = append(c.problems, Problem{Path: path, AtKey: true, Text: why, Remedy: remedy})
 			continue
 		case !referenceName.MatchString(field):
 			c.problems = append(c.problems, Problem{
-				Path: path, Offset: -1, AtKey: true,
+				Path: path, AtKey: true,
 				Text:   fmt.Sprintf("%q is not a field's reference name", field),
 				Remedy: "Write the reference name, as in System.Title",
 			})
 			continue
 		case seen[key]:
 			c.problems = append(c.problems, Problem{
-				Path: path, Offset: -1, AtKey: true,
+				Path: path, AtKey: true,
 				Text:   fmt.Sprintf("the field %s is named twice", field),
 				Remedy: "Keep one of the two; case does not tell fields apart",
 			})
@@ -273,7 +273,7 @@ func (c *compiler) attributes(attributes []AttributeText) {
 		}
 		if strings.TrimSpace(a.Value) == "" && (key == strings.ToLower(fieldType) || key == strings.ToLower(fieldTitle)) {
 			c.problems = append(c.problems, Problem{
-				Path: path, Offset: -1,
+				Path:   path,
 				Text:   "it is empty, and no work item can be created without it",
 				Remedy: required(field),
 			})
@@ -314,7 +314,7 @@ func (c *compiler) reporter(name string) {
 		}
 	}
 	c.problems = append(c.problems, Problem{
-		Path: []string{"TicketReporter"}, Offset: -1, Warning: true,
+		Path: []string{"TicketReporter"}, Warning: true,
 		Text:   fmt.Sprintf("%q does not look like an Azure DevOps user name", name),
 		Remedy: `Write Default, Requester, or a name such as user@contoso.com or DOMAIN\user`,
 	})
