@@ -117,31 +117,44 @@ func (c *Client) checkActivity(ctx context.Context) item.Finding {
 	}
 }
 
+// externalIDTitle is the title of the field in Alvao's own connector; its column is
+// not public (alvao.md §2.2).
+const externalIDTitle = "external application"
+
 // checkExternalID looks for the field on a ticket, then in the list of ticket fields.
+// Both may leave out what exists: a ticket its empty fields, the list the columns
+// behind the titles. So a field that isn't found is a warning.
 func (c *Client) checkExternalID(ctx context.Context, ticket item.Ticket) item.Finding {
 	if _, ok := customItems(ticket.Custom).get(c.external); ok {
 		return item.Finding{Check: checkExternalID, Severity: item.OK, Detail: "Tickets have the custom field " + c.external + "."}
 	}
 	names := slices.Sorted(maps.Keys(ticket.Custom))
 	columns, err := c.columns(ctx)
+	titled := ""
 	for _, column := range columns {
 		// The list may tell a column with its table.
 		bare := column[strings.LastIndex(column, ".")+1:]
 		if strings.EqualFold(bare, c.external) {
 			return item.Finding{Check: checkExternalID, Severity: item.OK, Detail: "Alvao knows the ticket field " + column + "."}
 		}
+		if strings.HasPrefix(fold(column), externalIDTitle) {
+			titled = column
+		}
 		names = append(names, bare)
 	}
-	severity := item.Error
-	if err != nil && len(names) == 0 {
-		// Neither place tells fields, so nothing speaks against it.
-		severity = item.Warning
-	}
-	return item.Finding{
-		Check: checkExternalID, Severity: severity,
+	f := item.Finding{
+		Check: checkExternalID, Severity: item.Warning,
 		Detail: fmt.Sprintf("Alvao shows no custom field with the database column %s on tickets%s.", c.external, perhaps(c.external, names)),
-		Remedy: "Create the custom field for tickets in Alvao, or set externalIdField to its database column.",
+		Remedy: "Create the custom field for tickets in Alvao, or set externalIdField to its database column; without it no ticket can be linked.",
 	}
+	switch {
+	case titled != "":
+		f.Detail = fmt.Sprintf("Alvao has the ticket field %s, but does not tell whether its database column is %s.", titled, c.external)
+		f.Remedy = "Compare externalIdField with the column shown in Alvao's administration of custom fields."
+	case err != nil:
+		f.Detail = fmt.Sprintf("Alvao does not tell which fields tickets have, so the database column %s can't be checked.", c.external)
+	}
+	return f
 }
 
 func (c *Client) columns(ctx context.Context) ([]string, error) {
