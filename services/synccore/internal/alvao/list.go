@@ -162,7 +162,21 @@ func (c *Client) next(p page, query string, seen int) (string, bool) {
 	return "", len(p.Value) >= c.pageSize
 }
 
+// longestQuery keeps below IIS's default bound of 2,048 bytes (Microsoft: IIS request
+// limits, maxQueryString), beyond which a query is answered as if there were no list.
+const longestQuery = 1900
+
+// query is the query of one page. Statuses that make it too long are left to wanted.
 func (c *Client) query(q Query, w way, skip int) string {
+	text := c.queryFor(q, w, skip)
+	if len(text) > longestQuery && len(q.Statuses) > 0 {
+		q.Statuses = nil
+		text = c.queryFor(q, w, skip)
+	}
+	return text
+}
+
+func (c *Client) queryFor(q Query, w way, skip int) string {
 	var statuses []string
 	for _, s := range q.Statuses {
 		statuses = append(statuses, "stateName eq "+literal(s))

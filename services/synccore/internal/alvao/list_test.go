@@ -180,6 +180,20 @@ func TestListQuery(t *testing.T) {
 	}
 }
 
+// TestLongQuery: IIS answers a query of more than 2,048 bytes as if there were no list.
+func TestLongQuery(t *testing.T) {
+	t.Parallel()
+	statuses := []string{"New"}
+	for range 40 {
+		statuses = append(statuses, "Schválení nasazení žluťoučkého koně")
+	}
+	c, s := answering(t, options(), desk{tickets: []string{rows(1)[0], `{"id":2,"stateName":"Closed"}`}}.ServeHTTP)
+	got, err := ids(t, c, alvao.Query{Service: "Development", Statuses: statuses})
+	if err != nil || len(got) != 1 || len(s.all()[0].raw) > 2048 {
+		t.Errorf("got %v, %v with a query of %d bytes", got, err, len(s.all()[0].raw))
+	}
+}
+
 // TestListChecksTheServer: what the server lets through although it was asked not to.
 func TestListChecksTheServer(t *testing.T) {
 	t.Parallel()

@@ -126,8 +126,8 @@ func connectorOf(v *violations, field, name string) string {
 	return connector
 }
 
-// childOf reads connectors/{connector}/{collection}/{id}.
-func childOf(v *violations, field, name, collection string) (connector, id string) {
+// childOf reads the connector and the id of connectors/{connector}/{collection}/{id}.
+func childOf(v *violations, field, name, collection string) (string, string) {
 	parts := strings.Split(name, "/")
 	if len(parts) != 4 || parts[0] != "connectors" || parts[1] == "" || parts[2] != collection || parts[3] == "" {
 		v.add(field, "must be connectors/{connector}/"+collection+"/{id}")
@@ -136,8 +136,8 @@ func childOf(v *violations, field, name, collection string) (connector, id strin
 	return parts[1], parts[3]
 }
 
-// ticketOf reads connectors/{connector}/links/{ticket_id}.
-func ticketOf(v *violations, field, name string) (connector string, ticket int64) {
+// ticketOf reads the connector and the number of connectors/{connector}/links/{ticket_id}.
+func ticketOf(v *violations, field, name string) (string, int64) {
 	connector, id := childOf(v, field, name, "links")
 	if connector == "" {
 		return "", 0

@@ -85,14 +85,27 @@ func (o *opener) transport(system item.System, caFile string) (http.RoundTripper
 		return nil, fmt.Errorf("preparing connections to %s: %w", system.Title(), err)
 	}
 	name := attribute.String("tandem.system", string(system))
-	return otelhttp.NewTransport(base,
+	instrumented := otelhttp.NewTransport(base,
 		otelhttp.WithTracerProvider(o.tracers),
 		otelhttp.WithMeterProvider(o.meters),
 		otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()),
 		otelhttp.WithSpanOptions(trace.WithAttributes(name)),
-		otelhttp.WithMetricAttributesFn(func(*http.Request) []attribute.KeyValue { return []attribute.KeyValue{name} }),
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + system.Title() }),
-	), nil
+	)
+	return labelled{next: instrumented, label: name}, nil
+}
+
+// labelled adds a label to the metrics of each call.
+type labelled struct {
+	next  http.RoundTripper
+	label attribute.KeyValue
+}
+
+// RoundTrip implements http.RoundTripper.
+func (l labelled) RoundTrip(r *http.Request) (*http.Response, error) {
+	labeler := &otelhttp.Labeler{}
+	labeler.Add(l.label)
+	return l.next.RoundTrip(r.WithContext(otelhttp.ContextWithLabeler(r.Context(), labeler)))
 }
 
 // tickets gives the Alvao client the shape that connectors ask for.

@@ -87,7 +87,7 @@ func (a *App) logCall(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		}
 		attrs := []slog.Attr{
 			slog.String("method", info.FullMethod), slog.String("code", status.Code(err).String()),
-			slog.Float64("duration_ms", float64(time.Since(started).Microseconds())/1000), //nolint:forbidigo // measuring
+			slog.Float64("duration_ms", float64(time.Since(started).Microseconds())/1000),
 		}
 		if err != nil {
 			attrs = append(attrs, slog.String("error", err.Error()))

@@ -69,31 +69,25 @@ func (c *Client) Create(ctx context.Context, d item.Draft) (item.WorkItem, error
 }
 
 func draftOperations(d item.Draft) []operation {
-	values := make(map[string]string, len(d.Fields)+1)
-	order := make([]string, 0, len(d.Fields)+1)
-	put := func(reference, value string) {
-		if _, seen := values[reference]; !seen {
-			order = append(order, reference)
-		}
-		values[reference] = value
-	}
+	operations := make([]operation, 0, len(d.Fields)+2)
+	at := make(map[string]int, len(d.Fields))
 	tags := ""
 	for _, f := range d.Fields {
+		name := fold(f.Reference)
+		n, seen := at[name]
 		switch {
-		case strings.EqualFold(f.Reference, fieldTags):
+		case name == fold(fieldTags):
 			tags = f.Value
-		case strings.EqualFold(f.Reference, fieldType), f.Value == "":
+		case name == fold(fieldType), f.Value == "":
 			// The type stands in the address; an empty value is no value.
+		case seen:
+			operations[n].Value = f.Value
 		default:
-			put(f.Reference, f.Value)
+			at[name] = len(operations)
+			operations = append(operations, setField(f.Reference, f.Value))
 		}
 	}
-	put(fieldTags, withTag(tags, d.Mark))
-	operations := make([]operation, 0, len(order)+1)
-	for _, reference := range order {
-		operations = append(operations, setField(reference, values[reference]))
-	}
-	return append(operations, addHyperlink(d.TicketURL, d.LinkText))
+	return append(operations, setField(fieldTags, withTag(tags, d.Mark)), addHyperlink(d.TicketURL, d.LinkText))
 }
 
 // SetState moves a work item to a state, provided it still has revision rev; 0 skips

@@ -26,7 +26,7 @@ func draft() item.Draft {
 			{Reference: "System.Tags", Value: "alvao"},
 			{Reference: "System.Description", Value: "<b>x</b>"},
 			{Reference: "Custom.Empty", Value: ""},
-			{Reference: "System.Title", Value: "last"},
+			{Reference: "system.title", Value: "last"},
 		},
 	}
 }

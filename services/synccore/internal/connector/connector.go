@@ -77,7 +77,7 @@ type Inbox interface {
 
 // Leases gives one replica at a time a connector's turn.
 type Leases interface {
-	Hold(ctx context.Context, key item.Key, ttl time.Duration) (lease.Held, error)
+	Hold(ctx context.Context, key item.Key, ttl time.Duration) (context.Context, lease.Held, error)
 }
 
 // Deps is what connectors are made with. All fields are required.
@@ -252,13 +252,12 @@ func (r *running) turnKey(name string) item.Key {
 // turn does work that one replica at a time does, and not again before every has
 // passed. An error is told and noted; the next turn makes up for it.
 func (r *running) turn(ctx context.Context, name string, every time.Duration, work func(context.Context) error) {
-	held, err := r.deps.Leases.Hold(ctx, r.turnKey(name), turnTTL)
+	ctx, held, err := r.deps.Leases.Hold(ctx, r.turnKey(name), turnTTL)
 	if err != nil {
 		// Another replica has the turn, or Redis is away and every one says so.
 		return
 	}
 	defer held.Release()
-	ctx = held.Context
 	last, err := r.deps.Origins.Cursor(ctx, r.cfg.Name, name+"-at")
 	if err != nil {
 		return

@@ -58,7 +58,8 @@ func (h *health) recover() bool {
 	return was
 }
 
-func (h *health) state() (reason string, since time.Time) {
+// state is the reason and since when it holds; empty while healthy.
+func (h *health) state() (string, time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.reason, h.since

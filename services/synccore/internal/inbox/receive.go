@@ -20,9 +20,9 @@ type Delivery struct {
 	// ID is the public id under which the API shows these hints.
 	ID  string
 	Key item.Key
-	// First and Last are the oldest and the newest hint. After Forward their Key is
-	// the item that was hinted at, not the delivery's. Last carries the newest payload
-	// of any of them.
+	// First and Last are the hints that came first and last; a replayed or forwarded one
+	// comes when that is done. Their Key is the item that was hinted at, which after
+	// Forward is not the delivery's. Last carries the newest payload of any of them.
 	First, Last item.Event
 	// Count is how many hints are served together.
 	Count int64

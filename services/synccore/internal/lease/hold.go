@@ -12,20 +12,20 @@ import (
 // Held is a lease that is being renewed.
 type Held struct {
 	Lease
-	// Context ends when the lease is lost: a holder that was replaced must not go on.
-	Context context.Context //nolint:containedctx // it is the lease's own life, handed to the holder
+
 	release func()
 }
 
 // Release stops renewing and gives the lease back. It must be called once.
 func (h Held) Release() { h.release() }
 
-// Hold takes the lease and renews it, four times within its time, until Release.
-// It fails with fault.Conflict when somebody else holds the lease.
-func (l *Leases) Hold(ctx context.Context, k item.Key, ttl time.Duration) (Held, error) {
+// Hold takes the lease and renews it, four times within its time, until Release. The
+// context ends when the lease is lost: a holder that was replaced must not go on. It
+// fails with fault.Conflict when somebody else holds the lease.
+func (l *Leases) Hold(ctx context.Context, k item.Key, ttl time.Duration) (context.Context, Held, error) {
 	taken, err := l.Acquire(ctx, k, ttl)
 	if err != nil {
-		return Held{}, err
+		return ctx, Held{}, err
 	}
 	holding, cancel := context.WithCancelCause(ctx)
 	var renewing sync.WaitGroup
@@ -45,7 +45,7 @@ func (l *Leases) Hold(ctx context.Context, k item.Key, ttl time.Duration) (Held,
 			}
 		}
 	})
-	return Held{Lease: taken, Context: holding, release: func() {
+	return holding, Held{Lease: taken, release: func() {
 		cancel(context.Canceled)
 		renewing.Wait()
 		last, end := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

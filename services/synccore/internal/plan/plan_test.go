@@ -3,6 +3,7 @@ package plan_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -148,7 +149,7 @@ func (w *world) effect(step plan.Step, s *plan.Sides) bool {
 		w.read(s)
 	case plan.WriteExternalID:
 		w.writes++
-		w.ticket.ExternalID = fmt.Sprint(step.WorkItem)
+		w.ticket.ExternalID = strconv.FormatInt(step.WorkItem, 10)
 		s.Ticket = w.ticket
 	case plan.SetState:
 		if w.refuses {
@@ -233,7 +234,7 @@ func TestSeedProcess(t *testing.T) {
 	if !slices.Equal(w.trail, want) {
 		t.Errorf("entering Development took %v, want %v", w.trail, want)
 	}
-	if w.ticket.ExternalID != fmt.Sprint(workItemID) || w.link.State != item.LinkActive {
+	if w.ticket.ExternalID != strconv.Itoa(workItemID) || w.link.State != item.LinkActive {
 		t.Errorf("ticket %+v, link %+v", w.ticket, w.link)
 	}
 	w.setState("Doing")

@@ -61,7 +61,8 @@ type Poller struct {
 // Once reads what was active since the last time and returns how many tickets it put
 // into the inbox. The first run only sets the position: what was there before is a
 // matter for a resync.
-func (p *Poller) Once(ctx context.Context) (found int, err error) {
+func (p *Poller) Once(ctx context.Context) (int, error) {
+	found := 0
 	started := p.Now()
 	text, err := p.Cursors.Cursor(ctx, p.Connector, cursorName)
 	if err != nil {

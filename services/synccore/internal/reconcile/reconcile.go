@@ -74,7 +74,7 @@ type Links interface {
 
 // Leases gives one holder at a time the right to change a ticket's link.
 type Leases interface {
-	Hold(ctx context.Context, key item.Key, ttl time.Duration) (lease.Held, error)
+	Hold(ctx context.Context, key item.Key, ttl time.Duration) (context.Context, lease.Held, error)
 }
 
 // Origins knows the tickets that were there before a connector first started.
@@ -216,12 +216,11 @@ func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) 
 
 func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (Report, error) {
 	report := Report{Ticket: hints.Key.ID}
-	held, err := e.cfg.Leases.Hold(ctx, hints.Key, e.cfg.LeaseTTL)
+	ctx, held, err := e.cfg.Leases.Hold(ctx, hints.Key, e.cfg.LeaseTTL)
 	if err != nil {
 		return report, fmt.Errorf("taking the lease of ticket %d: %w", hints.Key.ID, err)
 	}
 	defer held.Release()
-	ctx = held.Context
 
 	link, err := e.cfg.Links.Get(ctx, connector.Name, hints.Key.ID)
 	if err != nil {

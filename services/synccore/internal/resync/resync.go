@@ -140,7 +140,7 @@ func (r *Resync) compareTicket(ctx context.Context, ticket item.Ticket, result *
 	if err != nil {
 		return fmt.Errorf("reading the link of ticket %d: %w", ticket.ID, err)
 	}
-	differs := false
+	var differs bool
 	switch {
 	case !link.Exists() || link.WorkItem == 0:
 		differs = !ticket.Removed && (ticket.ExternalID != "" || len(r.Map.States(ticket.Status)) > 0)

@@ -243,7 +243,8 @@ func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
 	}()
 
 	started := w.cfg.Now()
-	ctx, span := w.startSpan(ctx, d)
+	ctx, options := w.span(ctx, d)
+	ctx, span := w.tracer.Start(ctx, "process inbox", options...)
 	defer span.End()
 	served, err := w.handle(ctx, d)
 	if err != nil && ctx.Err() != nil {
@@ -303,10 +304,10 @@ func (w *Worker) settle(ctx context.Context, d inbox.Delivery, served Served, ou
 	}
 }
 
-// startSpan lets the first attempt go on in the trace of the webhook, so that one
+// span lets the first attempt go on in the trace of the webhook, so that one
 // trace shows the whole way; a retry starts a trace of its own that links to it,
 // else traces would grow for days (OpenTelemetry: messaging spans).
-func (w *Worker) startSpan(ctx context.Context, d inbox.Delivery) (context.Context, trace.Span) {
+func (w *Worker) span(ctx context.Context, d inbox.Delivery) (context.Context, []trace.SpanStartOption) {
 	options := []trace.SpanStartOption{
 		trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(
@@ -331,7 +332,7 @@ func (w *Worker) startSpan(ctx context.Context, d inbox.Delivery) (context.Conte
 	} else {
 		options = append(options, trace.WithNewRoot())
 	}
-	return w.tracer.Start(ctx, "process inbox", options...)
+	return ctx, options
 }
 
 // line is what the wide log line of one delivery tells.

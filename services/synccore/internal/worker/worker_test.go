@@ -302,7 +302,7 @@ func TestLongWorkIsNotTakenAway(t *testing.T) {
 	}
 	close(release)
 	go func() {
-		for range beats { //nolint:revive // drained, so that the worker can go on
+		for range beats {
 		}
 	}()
 	await(t, "the end of the work", done)

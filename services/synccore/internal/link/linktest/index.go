@@ -287,4 +287,4 @@ func (w *writes) last() int64 {
 }
 
 // chance is a number from 0 to n-1.
-func chance(n int64) int64 { return rand.Int64N(n) } //nolint:gosec // a test needs no secrecy
+func chance(n int64) int64 { return rand.Int64N(n) }

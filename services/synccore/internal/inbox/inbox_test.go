@@ -1,0 +1,17 @@
+package inbox_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox/inboxtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestInbox(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, inboxtest.Run)
+}

@@ -1,0 +1,308 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/trace/noop"
+	"go.uber.org/goleak"
+
+	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
+	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
+	"github.com/tandem-sync/tandem/services/synccore/internal/alvao"
+	"github.com/tandem-sync/tandem/services/synccore/internal/azuredevops"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const name = "development"
+
+// world is an engine with real clients, both stand-in systems and an embedded Redis.
+type world struct {
+	desk      *standalvao.Server
+	boards    *standazure.Server
+	links     *link.Links
+	origins   *origin.Origins
+	engine    *reconcile.Engine
+	connector reconcile.Connector
+	cuts      *cuts
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now = w.now.Add(d)
+}
+
+type options struct {
+	pairs    []item.Pair
+	typeName string
+	boards   standazure.Options
+	desk     standalvao.Options
+	conflict mapping.Conflict
+}
+
+func setup(t *testing.T, change ...func(*options)) *world {
+	t.Helper()
+	o := options{
+		typeName: "Task", conflict: mapping.ConflictNewest,
+		pairs: []item.Pair{
+			{State: "To Do", Status: "Development"}, {State: "Doing", Status: "Development pending"}, {State: "Done", Status: "Testing"},
+		},
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	w := &world{now: time.Now(), cuts: &cuts{}}
+	mux := http.NewServeMux()
+	host := httptest.NewServer(mux)
+	t.Cleanup(host.Close)
+
+	o.boards.BaseURL = host.URL + "/azuredevops"
+	w.boards = standazure.New(o.boards)
+	t.Cleanup(func() {
+		if err := w.boards.Close(); err != nil {
+			t.Errorf("closing the stand-in Azure DevOps: %v", err)
+		}
+	})
+	mux.Handle("/azuredevops/", http.StripPrefix("/azuredevops", w.boards))
+	o.desk.BaseURL = host.URL
+	desk, err := standalvao.New(o.desk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.desk = desk
+	t.Cleanup(desk.Close)
+	mux.Handle("/AlvaoRestApi/", desk)
+
+	rules, problems := mapping.Compile(mapping.Settings{
+		ConnectorType: "AzureDevOps", URL: host.URL + "/azuredevops/contoso/Alvaoproject", AccessToken: "0",
+		AttributeMap: []mapping.AttributeText{
+			{Field: "System.Title", Value: "[$TicketTitle$]"},
+			{Field: "System.Description", Value: "[$LatestImportantMessage$]"},
+			{Field: "System.WorkItemType", Value: o.typeName},
+		},
+		StatusMap: o.pairs, TicketReporter: "Default",
+	}, mapping.Policy{Conflict: o.conflict, ExistingTickets: mapping.ExistingIgnore})
+	if len(problems) > 0 {
+		t.Fatalf("settings: %v", problems)
+	}
+	secret := func(s string) func() (string, error) { return func() (string, error) { return s, nil } }
+	pool := &http.Transport{}
+	t.Cleanup(pool.CloseIdleConnections)
+	tickets, err := alvao.New(alvao.Options{
+		BaseURL: host.URL + "/AlvaoRestApi", Service: "Development", Username: "tandem", Password: secret("tandem"),
+		Base: pool, Now: w.clock, PerSecond: 10_000, Burst: 10_000,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	workItems, err := azuredevops.New(azuredevops.Options{
+		ProjectURL: rules.Project.URL(), Credential: azuredevops.PAT(secret("sandbox-pat")), Base: pool, Now: w.clock,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := redistest.Embedded(t)
+	w.links, w.origins = link.New(store), origin.New(store)
+	w.engine = reconcile.New(reconcile.Config{
+		Links: cutLinks{w.links, w.cuts}, Leases: lease.New(store), Origins: w.origins,
+		Tracers: noop.NewTracerProvider(), Now: w.clock,
+	})
+	w.connector = reconcile.Connector{
+		Name: name, Service: "Development", Rules: rules,
+		Tickets: cutTickets{tickets, w.cuts}, WorkItems: cutWorkItems{workItems, w.cuts}, TicketOfURL: tickets.TicketOfURL,
+	}
+	return w
+}
+
+// agile is a project whose bugs go New, Active, Resolved, Closed, one step at a time.
+func agile(o *options) {
+	o.boards.Projects = []standazure.Project{{Name: "Alvaoproject", Process: standazure.Agile()}}
+	o.typeName = "Bug"
+	o.pairs = []item.Pair{
+		{State: "New", Status: "Development"}, {State: "Active", Status: "Development pending"}, {State: "Closed", Status: "Testing"},
+	}
+}
+
+func (w *world) ticket(t *testing.T, status string) int64 {
+	t.Helper()
+	made, err := w.desk.CreateTicket(t.Context(), standalvao.Requester, standalvao.NewTicket{
+		Name: "Printer is on fire", Description: "<p>Smoke & flames</p>", Service: "Development", Status: status,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(made.ID)
+}
+
+func (w *world) setStatus(t *testing.T, ticket int64, status string) {
+	t.Helper()
+	if err := w.desk.SetStatus(t.Context(), standalvao.Solver, int(ticket), status); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) setState(t *testing.T, workItem int64, state string) {
+	t.Helper()
+	if _, err := w.boards.As("jana.dvorakova@contoso.com").SetState(int(workItem), state); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hints(ticket int64) reconcile.Hints {
+	return reconcile.Hints{Key: item.Key{Connector: name, System: item.Alvao, ID: ticket}, Received: time.Now()}
+}
+
+func (w *world) handle(t *testing.T, ticket int64) reconcile.Report {
+	t.Helper()
+	report, err := w.engine.Handle(t.Context(), w.connector, hints(ticket))
+	if err != nil {
+		t.Fatalf("ticket %d: %v", ticket, err)
+	}
+	return report
+}
+
+func (w *world) link(t *testing.T, ticket int64) item.Link {
+	t.Helper()
+	l, err := w.links.Get(t.Context(), name, ticket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (w *world) status(t *testing.T, ticket int64) string {
+	t.Helper()
+	shown, ok := w.desk.Ticket(int(ticket))
+	if !ok {
+		t.Fatalf("ticket %d is gone", ticket)
+	}
+	return shown.Status
+}
+
+func (w *world) state(t *testing.T, workItem int64) string {
+	t.Helper()
+	shown, ok := w.boards.WorkItem(int(workItem))
+	if !ok {
+		t.Fatalf("work item %d is gone", workItem)
+	}
+	return shown.State
+}
+
+// writes counts what Tandem wrote to either system.
+func (w *world) writes() int {
+	_, desk := w.desk.WriteCounts()
+	boards := 0
+	for _, write := range w.boards.Writes() {
+		if write.REST && write.By != "jana.dvorakova@contoso.com" {
+			boards++
+		}
+	}
+	return int(desk) + boards
+}
+
+// marked counts the work items that carry a ticket's mark.
+func (w *world) marked(ticket int64) int {
+	return len(w.boards.Tagged("ALVAO-" + strconv.FormatInt(ticket, 10)))
+}
+
+var errCut = errors.New("the process died here")
+
+// cuts counts the effects of a round and dies at one of them, before or after it.
+type cuts struct {
+	mu     sync.Mutex
+	count  int
+	at     int
+	before bool
+	names  []string
+}
+
+func (c *cuts) arm(at int, before bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count, c.at, c.before, c.names = 0, at, before, nil
+}
+
+// effect runs one effect, or dies before or after it.
+func effect[T any](c *cuts, what string, do func() (T, error)) (T, error) {
+	c.mu.Lock()
+	c.count++
+	c.names = append(c.names, what)
+	die := c.count == c.at
+	c.mu.Unlock()
+	var none T
+	if die && c.before {
+		return none, errCut
+	}
+	value, err := do()
+	if die && err == nil {
+		return none, errCut
+	}
+	return value, err
+}
+
+type cutLinks struct {
+	*link.Links
+
+	cuts *cuts
+}
+
+func (c cutLinks) Put(ctx context.Context, held lease.Lease, l item.Link, changes ...item.LinkChange) (item.Link, error) {
+	return effect(c.cuts, "put link", func() (item.Link, error) { return c.Links.Put(ctx, held, l, changes...) })
+}
+
+type cutTickets struct {
+	*alvao.Client
+
+	cuts *cuts
+}
+
+func (c cutTickets) SetStatus(ctx context.Context, ticket item.Ticket, status string) (item.Ticket, error) {
+	return effect(c.cuts, string(plan.SetStatus), func() (item.Ticket, error) { return c.Client.SetStatus(ctx, ticket, status) })
+}
+
+func (c cutTickets) SetExternalID(ctx context.Context, ticket item.Ticket, value string) (item.Ticket, error) {
+	return effect(c.cuts, string(plan.WriteExternalID), func() (item.Ticket, error) { return c.Client.SetExternalID(ctx, ticket, value) })
+}
+
+type cutWorkItems struct {
+	*azuredevops.Client
+
+	cuts *cuts
+}
+
+func (c cutWorkItems) Create(ctx context.Context, draft item.Draft) (item.WorkItem, error) {
+	return effect(c.cuts, string(plan.Create), func() (item.WorkItem, error) { return c.Client.Create(ctx, draft) })
+}
+
+func (c cutWorkItems) SetState(ctx context.Context, id, rev int64, state string) (item.WorkItem, error) {
+	return effect(c.cuts, string(plan.SetState), func() (item.WorkItem, error) { return c.Client.SetState(ctx, id, rev, state) })
+}
+
+func (c cutWorkItems) AddMark(ctx context.Context, id, rev int64, mark, url, text string) (item.WorkItem, error) {
+	return effect(c.cuts, string(plan.Mark), func() (item.WorkItem, error) { return c.Client.AddMark(ctx, id, rev, mark, url, text) })
+}
