@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type deliverer struct {
 	timers  map[*time.Timer]struct{}
 	open    int           // hints neither delivered nor lost
 	settled chan struct{} // closed when open falls to zero
+	paused  bool
 	closed  bool
 	stats   DeliveryStats
 }
@@ -154,7 +156,7 @@ func (d *deliverer) schedule(h hint) {
 func (d *deliverer) work() {
 	for {
 		d.mu.Lock()
-		for len(d.queue) == 0 && !d.closed {
+		for (len(d.queue) == 0 || d.paused) && !d.closed {
 			d.ready.Wait()
 		}
 		if d.closed {
@@ -177,6 +179,30 @@ func (d *deliverer) work() {
 		d.done()
 		d.mu.Unlock()
 	}
+}
+
+// resume lets what was held back go, newest first if reversed.
+func (d *deliverer) resume(reversed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.paused = false
+	if reversed {
+		slices.Reverse(d.queue)
+	}
+	d.ready.Broadcast()
+}
+
+// drop forgets the hints that wait in the queue.
+func (d *deliverer) drop() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := len(d.queue)
+	d.queue = nil
+	d.stats.Lost += n
+	for range n {
+		d.done()
+	}
+	return n
 }
 
 // done takes one hint off the count. The caller holds mu.

@@ -411,6 +411,20 @@ func (s *Server) SetDelivery(how Delivery) { s.hooks.set(how) }
 // SetApplication switches the companion application on, over or (nil) off.
 func (s *Server) SetApplication(app *Application) { s.application.Store(app) }
 
+// PauseHooks holds hints back until [Server.ResumeHooks].
+func (s *Server) PauseHooks() {
+	s.hooks.mu.Lock()
+	defer s.hooks.mu.Unlock()
+	s.hooks.paused = true
+}
+
+// ResumeHooks lets held back hints go, newest first if reversed. For an order that is certain also at the receiver,
+// HookWorkers must be 1.
+func (s *Server) ResumeHooks(reversed bool) { s.hooks.resume(reversed) }
+
+// DropHooks forgets the hints that are held back, as if they had been lost, and tells how many.
+func (s *Server) DropHooks() int { return s.hooks.drop() }
+
 // DeliveryStats counts what became of hints so far.
 func (s *Server) DeliveryStats() DeliveryStats {
 	s.hooks.mu.Lock()

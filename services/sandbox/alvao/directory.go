@@ -116,6 +116,9 @@ type Column struct {
 	MaxLength int
 }
 
+// StatusColumn is the id of the status among the suggested columns, for [TopicField].
+const StatusColumn = columnStatus
+
 // Columns of tickets that `ticketfieldchanged` can watch. Ids are the stand-in's own.
 const (
 	columnName = iota + 1

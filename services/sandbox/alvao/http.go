@@ -243,8 +243,8 @@ func (c *call) person(field string, id *int) (*Person, error) {
 
 // baseURL is scheme, host and port for links.
 func (c *call) baseURL() string {
-	if c.s.opts.BaseURL != "" {
-		return strings.TrimSuffix(c.s.opts.BaseURL, "/")
+	if base := *c.s.base.Load(); base != "" {
+		return base
 	}
 	scheme := "http"
 	if c.r.TLS != nil {

@@ -211,15 +211,15 @@ func TestUsers(t *testing.T) {
 		return out
 	}
 	for query, want := range map[string][]string{
-		"$filter=login eq 'JANA.DVORAKOVA@contoso.com'":                          {alvao.Requester},
-		"$filter=Email eq 'petr.svoboda@contoso.com'":                          {alvao.Solver},
-		"$filter=id eq 27":                                                     {alvao.ServiceManager},
-		"$filter=id eq '27'":                                                   {alvao.ServiceManager},
-		"$filter=name eq 'O''Neil Sean'":                                       {"sean.oneil@fabrikam.com"},
-		"$search=svoboda":                                                      {alvao.Solver},
-		"search=svoboda&top=1":                                                 {alvao.Solver},
-		"$filter=isApp eq true":                                                {alvao.ApplicationAccount},
-		"$filter=email eq 'nobody@contoso.com'":                                nil,
+		"$filter=login eq 'JANA.DVORAKOVA@contoso.com'": {alvao.Requester},
+		"$filter=Email eq 'petr.svoboda@contoso.com'":   {alvao.Solver},
+		"$filter=id eq 27":                      {alvao.ServiceManager},
+		"$filter=id eq '27'":                    {alvao.ServiceManager},
+		"$filter=name eq 'O''Neil Sean'":        {"sean.oneil@fabrikam.com"},
+		"$search=svoboda":                       {alvao.Solver},
+		"search=svoboda&top=1":                  {alvao.Solver},
+		"$filter=isApp eq true":                 {alvao.ApplicationAccount},
+		"$filter=email eq 'nobody@contoso.com'": nil,
 		"$filter=isDisabled eq true or removedDate ne null&$orderBy=login":     {"jan.novotny@contoso.com"},
 		"$filter=endswith(login,'@contoso.com')&$orderby=lastName desc&$top=1": {alvao.Solver},
 	} {

@@ -28,6 +28,8 @@ type recordJSON struct {
 	ToPersonID   int            `json:"toPersonId,omitempty"`
 	MessageID    string         `json:"messageId,omitempty"`
 	Attachments  []documentJSON `json:"attachments"`
+	// ShowToRequester is there only for tenants with LogShowsVisibility.
+	ShowToRequester *bool `json:"showToRequester,omitempty"`
 }
 
 type documentJSON struct {
@@ -89,7 +91,11 @@ func (c *call) listLog() error {
 	found = found[min(skip, len(found)):]
 	values := make([]any, 0, min(len(found), take))
 	for _, r := range found[:min(len(found), take)] {
-		values = append(values, c.s.recordJSON(r, c.baseURL()))
+		v := c.s.recordJSON(r, c.baseURL())
+		if c.s.opts.Tenant.LogShowsVisibility {
+			v.ShowToRequester = &r.showToRequester
+		}
+		values = append(values, v)
 	}
 	rows, err := c.s.rows(values, q.Select, nullableRecord())
 	if err != nil {

@@ -70,6 +70,8 @@ type Tenant struct {
 	NotesAreSilent bool
 	// ListCustomItems puts customItems into list answers too.
 	ListCustomItems bool
+	// LogShowsVisibility adds showToRequester to the records of GET …/log; the OpenAPI document has it in requests only.
+	LogShowsVisibility bool
 	// RelativeLinks makes attachments[].link relative to the host.
 	RelativeLinks bool
 	// NoWebhooks answers every path under /webhooks with 404.

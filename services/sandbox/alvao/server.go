@@ -22,6 +22,7 @@ type Server struct {
 	hooks       *deliverer
 	ledger      *ledger
 	application atomic.Pointer[Application]
+	base        atomic.Pointer[string] // scheme, host and port; empty: each request's
 	parser      *odata.Parser
 	handler     http.Handler
 
@@ -52,6 +53,7 @@ func New(opts Options) (*Server, error) {
 		s.accounts[strings.ToLower(a.Login)] = &a
 	}
 	s.application.Store(opts.Application)
+	s.SetBaseURL(opts.BaseURL)
 	s.hooks = newDeliverer(&s.opts, s.webhooks.invoked, func() string {
 		if app := s.application.Load(); app != nil {
 			return app.Key
@@ -70,6 +72,13 @@ func (s *Server) Close() {
 		s.hooks.close()
 		s.wg.Wait()
 	})
+}
+
+// SetBaseURL tells scheme, host and port for links in answers, for when they are known only after listening. Empty takes
+// them from each request.
+func (s *Server) SetBaseURL(base string) {
+	base = strings.TrimRight(base, "/")
+	s.base.Store(&base)
 }
 
 // now is the time as SQL Server keeps it, near enough: whole milliseconds, UTC.

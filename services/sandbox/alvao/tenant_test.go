@@ -41,6 +41,7 @@ func TestTenants(t *testing.T) {
 		{"but by order", alvao.Tenant{NoActivityFilter: true}, "/v1/tickets?$orderby=lastActivityDate desc", 200, []string{"{id}"}, nil},
 		{"nor by order", alvao.Tenant{NoActivityOrder: true}, "/v1/tickets?$orderby=lastActivityDate desc", 400, nil, nil},
 		{"custom items in lists", alvao.Tenant{ListCustomItems: true}, "/v1/tickets", 200, []string{`"ExternalTicketId"`}, nil},
+		{"visibility in the log", alvao.Tenant{LogShowsVisibility: true}, "/v1/tickets/{id}/log", 200, []string{`"showToRequester":true`}, nil},
 		{"relative links", alvao.Tenant{RelativeLinks: true}, "/v1/tickets/{id}/log", 200, []string{`"link":"/AlvaoRestApi/v1/attachments/`}, nil},
 		{
 			"Czech", alvao.Tenant{Language: "cs"}, "/v1/tickets?$filter=stateName eq 'Vývoj' and processName eq 'Proces vývoje'", 200,

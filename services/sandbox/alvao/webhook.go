@@ -1,6 +1,7 @@
 package alvao
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -178,7 +179,9 @@ func (s *Server) hintsOf(d *draft) []hint {
 
 // applicationBody is what the companion application posts (alvao.md §3.3; modelled, the format is Tandem's own).
 type applicationBody struct {
-	Event      string             `json:"event"`
+	Event string `json:"event"`
+	// Nonce makes two hints of one second differ, because a signature is good only once.
+	Nonce      string             `json:"nonce"`
 	TicketID   int                `json:"ticketId"`
 	ActID      int                `json:"actId,omitempty"`
 	PersonID   int                `json:"personId"`
@@ -188,8 +191,7 @@ type applicationBody struct {
 
 type applicationRecord struct {
 	recordJSON
-	ShowToRequester bool   `json:"showToRequester"`
-	Mark            string `json:"mark,omitempty"`
+	Mark string `json:"mark,omitempty"`
 }
 
 func (s *Server) applicationHints(d *draft) []hint {
@@ -212,12 +214,14 @@ func (s *Server) applicationHints(d *draft) []hint {
 		b := base
 		b.Event, b.ActID = e.event, e.r.id
 		if app.Bodies && e.event != "act.removed" {
-			b.Record = &applicationRecord{recordJSON: s.recordJSON(e.r, s.opts.BaseURL), ShowToRequester: e.r.showToRequester, Mark: e.r.mark.String()}
+			b.Record = &applicationRecord{recordJSON: s.recordJSON(e.r, *s.base.Load()), Mark: e.r.mark.String()}
+			b.Record.ShowToRequester = &e.r.showToRequester
 		}
 		bodies = append(bodies, b)
 	}
 	out := make([]hint, 0, len(bodies))
 	for _, b := range bodies {
+		b.Nonce = rand.Text()
 		raw, err := json.Marshal(b)
 		if err != nil {
 			continue // strings, numbers and booleans always marshal

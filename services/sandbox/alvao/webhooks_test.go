@@ -264,6 +264,29 @@ func TestApplicationHints(t *testing.T) {
 	}
 }
 
+func TestPausedHints(t *testing.T) {
+	t.Parallel()
+	d, r := newDesk(t, func(o *alvao.Options) { o.HookWorkers = 1 }), newReceiver(t)
+	_, err := d.Subscribe(alvao.Subscription{URL: r.URL, Topic: alvao.TopicStatus, Process: "Development process", Status: "New"})
+	must(t, err)
+	d.PauseHooks()
+	for range 3 {
+		d.ticket(alvao.NewTicket{})
+	}
+	if n := d.DropHooks(); n != 3 {
+		t.Errorf("dropped %d", n)
+	}
+	var want []string
+	for range 3 {
+		want = append(want, `{"requestId":`+idOf(d.ticket(alvao.NewTicket{}))+`,"personId":25}`)
+	}
+	slices.Reverse(want)
+	d.ResumeHooks(true)
+	if diff := cmp.Diff(want, r.got(t, d)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCloseCutsWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	d, r := newDesk(t, nil), newReceiver(t)

@@ -32,6 +32,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -201,6 +202,7 @@ type Page struct {
 	csp     string
 	handler http.Handler
 	done    chan struct{}
+	once    sync.Once
 }
 
 // NewPage makes the page over two systems and begins to watch them.
@@ -229,10 +231,12 @@ func NewPage(o Options) *Page {
 
 // Close ends the event streams and stops watching.
 func (p *Page) Close() {
-	for _, stop := range p.stops {
-		stop()
-	}
-	close(p.done)
+	p.once.Do(func() {
+		for _, stop := range p.stops {
+			stop()
+		}
+		close(p.done)
+	})
 }
 
 // assemble puts style and script into the one page and computes the content security policy that lets only them run.
