@@ -353,6 +353,9 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	if warnings != 2 {
 		t.Errorf("%d warnings, want one for each tag", warnings)
 	}
+	if last := problems[len(problems)-1]; last.Text != "the tag </i> is shown as it is written" || last.Offset != 11 {
+		t.Errorf("the last problem is %+v, want the one about </i>", last)
+	}
 }
 
 func TestNeeds(t *testing.T) {
