@@ -36,6 +36,7 @@ const skewWarning = 30 * time.Second
 // far as the finding allows.
 func (c *Client) Check(ctx context.Context) []item.Finding {
 	c.listing.Store(0)
+	c.plainListing.Store(0)
 	c.logDumb.Store(false)
 	c.people.ForgetAll()
 	c.logins.ForgetAll()

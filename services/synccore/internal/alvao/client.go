@@ -76,8 +76,9 @@ type Client struct {
 	logins *memo.Memo[*item.Person]
 	// statuses are the ids of statuses by process and name, learned from reading.
 	statuses *memo.Memo[int64]
-	// listing is the first way of listing active tickets that the tenant takes.
-	listing atomic.Int32
+	// listing and plainListing are the first ways of listing active and all tickets
+	// that the tenant takes.
+	listing, plainListing atomic.Int32
 	// logDumb tells that the tenant has no reading of the log.
 	logDumb atomic.Bool
 }

@@ -44,8 +44,16 @@ func ways() []way {
 		{name: "sorted by the time of activity", filter: none, order: "lastActivityDate desc", sorted: true},
 		{name: "all open tickets", filter: func(time.Time) string { return "closedDate eq null" }, order: "id"},
 		{name: "all tickets", filter: none, order: "id"},
+		{name: "all tickets by age", filter: none, order: provenOrder},
 	}
 }
+
+// provenOrder is the one order that is known to be taken (alvao.md §2.1). Going by
+// id is better, for new tickets then come last and shift no page.
+const provenOrder = "createdDate desc"
+
+// plainWays are the ways of listing whatever its activity.
+func plainWays() []way { return []way{{order: "id"}, {order: provenOrder}} }
 
 // ActiveSince lists the tickets of the client's service that were active at or after
 // a time, in whatever way the tenant takes.
@@ -63,14 +71,11 @@ func (c *Client) All(ctx context.Context) iter.Seq2[item.Ticket, error] {
 // be missing in lists (alvao.md §7), so ExternalID counts only where it is not empty.
 func (c *Client) Tickets(ctx context.Context, q Query) iter.Seq2[item.Ticket, error] {
 	return func(yield func(item.Ticket, error) bool) {
+		all, takes := ways(), &c.listing
 		if q.ActiveSince.IsZero() {
-			if _, err := c.list(ctx, q, way{order: "id"}, yield); err != nil {
-				yield(item.Ticket{}, err)
-			}
-			return
+			all, takes = plainWays(), &c.plainListing
 		}
-		all := ways()
-		for n := int(c.listing.Load()); ; n++ {
+		for n := int(takes.Load()); ; n++ {
 			begun, err := c.list(ctx, q, all[n], yield)
 			if err == nil {
 				return
@@ -80,7 +85,7 @@ func (c *Client) Tickets(ctx context.Context, q Query) iter.Seq2[item.Ticket, er
 				yield(item.Ticket{}, err)
 				return
 			}
-			c.listing.Store(int32(n + 1)) //nolint:gosec // a handful of ways
+			takes.Store(int32(n + 1)) //nolint:gosec // a handful of ways
 		}
 	}
 }
@@ -105,7 +110,7 @@ func (c *Client) list(ctx context.Context, q Query, w way, yield func(item.Ticke
 		if len(p.Value) == 0 {
 			return begun, nil
 		}
-		if p.Value[0].ID == first {
+		if first != 0 && p.Value[0].ID == first {
 			return begun, fault.New(fault.Invalid,
 				"Alvao lists the same tickets again instead of the next ones, so the list of %s is incomplete.", c.subject(q))
 		}

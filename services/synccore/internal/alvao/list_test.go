@@ -148,8 +148,8 @@ func TestListStopsWhenToldTo(t *testing.T) {
 	o := options()
 	o.PageSize = 10
 	c, s := answering(t, o, desk{tickets: rows(100)}.ServeHTTP)
-	for ticket := range c.All(t.Context()) {
-		if ticket.ID == 12 {
+	for ticket, err := range c.All(t.Context()) {
+		if err != nil || ticket.ID == 12 {
 			break
 		}
 	}
@@ -236,6 +236,7 @@ func TestActiveSinceDegrades(t *testing.T) {
 		"sorted, cut off": {desk{tickets: sorted, refuses: by("lastActivityDate ge")}, []int64{1, 2}, 2, 1},
 		"open tickets":    {desk{tickets: untold, refuses: by("lastActivityDate")}, []int64{1, 2}, 3, 1},
 		"all tickets":     {desk{tickets: untold, refuses: by("lastActivityDate", "closedDate")}, []int64{1, 2}, 4, 1},
+		"by age":          {desk{tickets: untold, refuses: func(_, order string) bool { return order != "createdDate desc" }}, []int64{1, 2}, 5, 1},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -258,6 +259,16 @@ func TestActiveSinceDegrades(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAllDegrades(t *testing.T) {
+	t.Parallel()
+	c, s := answering(t, options(), desk{tickets: rows(3), refuses: func(_, order string) bool { return order != "createdDate desc" }}.ServeHTTP)
+	for _, calls := range []int{2, 3} {
+		if got, err := ids(t, c, alvao.Query{Service: "Development"}); err != nil || len(got) != 3 || len(s.all()) != calls {
+			t.Errorf("got %v, %v after %d calls", got, err, len(s.all()))
+		}
 	}
 }
 

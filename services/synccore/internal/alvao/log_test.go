@@ -1,11 +1,14 @@
 package alvao_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/alvao"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 )
 
 // TestRecords: the shape is that of the answer to POST in the OpenAPI (modelled).
@@ -151,5 +155,62 @@ func TestFindPerson(t *testing.T) {
 	c, s := answering(t, options(), func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, http.StatusOK, `{"value":[]}`) })
 	if _, err := c.FindPerson(t.Context(), "O'Neil"); !fault.Is(err, fault.NotFound) || s.all()[0].query.Get("$filter") != "login eq 'O''Neil'" {
 		t.Errorf("asked %v: %v", s.all()[0].query, err)
+	}
+}
+
+// TestCredentialStaysHome: neither a redirect nor a link in an answer takes the
+// credential to another host.
+func TestCredentialStaysHome(t *testing.T) {
+	t.Parallel()
+	var foreign atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { foreign.Add(1) }))
+	home := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/v1/tickets") {
+			answerJSON(w, http.StatusOK, `{"@odata.nextLink":"`+elsewhere.URL+`/v1/tickets?x=1","value":[{"id":1}]}`)
+			return
+		}
+		http.Redirect(w, r, elsewhere.URL+"/signin", http.StatusFound)
+	}))
+	transport, err := outbound.Transport("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		elsewhere.Close()
+		home.Close()
+	})
+	o := options()
+	o.BaseURL, o.Base = home.URL+"/AlvaoRestApi", transport
+	c := client(t, o)
+	_, err = c.Ticket(t.Context(), 1)
+	wantKind(t, err, fault.BadToken)
+	for _, err := range c.All(t.Context()) {
+		if err != nil {
+			wantKind(t, err, fault.Invalid)
+		}
+	}
+	if n := foreign.Load(); n != 0 {
+		t.Errorf("the foreign host was called %d times", n)
+	}
+}
+
+// TestCallerGivesUp: a caller that goes away says nothing about the system.
+func TestCallerGivesUp(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	o := options()
+	o.Base = replies(func(*http.Request) (*http.Response, error) {
+		cancel()
+		return nil, errors.New("broken pipe")
+	})
+	c := client(t, o)
+	_, err := c.Ticket(ctx, 1)
+	if !fault.Is(err, fault.Unavailable) {
+		t.Errorf("a connection that broke counts: %v", err)
+	}
+	_, err = c.Ticket(ctx, 1)
+	if _, isFault := fault.As(err); !errors.Is(err, context.Canceled) || isFault {
+		t.Errorf("got %v", err)
 	}
 }

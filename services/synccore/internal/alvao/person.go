@@ -79,5 +79,8 @@ func (c *Client) users(ctx context.Context, filter, subject string) ([]wirePerso
 		Value lenient.List[wirePerson] `json:"value"`
 	}
 	_, err := c.do(ctx, call{method: http.MethodGet, path: "/v1/users?" + o.String(), subject: subject, deed: "look for"}, &w)
+	if fault.Is(err, fault.Denied) {
+		err = fault.Wrap(err, fault.Denied, "The account may not read people in Alvao; add it to the group Contact readers.")
+	}
 	return w.Value, err
 }

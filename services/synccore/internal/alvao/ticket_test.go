@@ -317,8 +317,10 @@ func TestSetStatusByID(t *testing.T) {
 		refuse bool
 		body   string
 	}{
-		{full(), false, `{"stateId":43}`}, {other, false, `{"stateName":"TESTING"}`},
-		{full(), true, `{"stateId":43}`}, {full(), false, `{"stateName":"TESTING"}`},
+		{full(), false, `{"stateId":43}`},
+		{other, false, `{"stateName":"TESTING"}`},
+		{full(), true, `{"stateId":43}`},
+		{full(), false, `{"stateName":"TESTING"}`},
 	} {
 		refuse = step.refuse
 		_, err := c.SetStatus(t.Context(), step.ticket, "TESTING")
@@ -342,7 +344,10 @@ func FuzzTicket(f *testing.F) {
 			return
 		}
 		c, _ := answering(t, options(), func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, status, string(body)) })
-		for range c.Tickets(t.Context(), alvao.Query{Top: 10}) {
+		for _, err := range c.Tickets(t.Context(), alvao.Query{Top: 10}) {
+			if _, ok := fault.As(err); err != nil && !ok {
+				t.Errorf("%v is no fault", err)
+			}
 		}
 		got, err := c.SetStatus(t.Context(), full(), "Testing")
 		if err == nil && got.ID != 123 {

@@ -84,7 +84,7 @@ func (c *Client) checkToken(ctx context.Context) ([]item.Finding, bool) {
 		who, err = c.identified(w, q)
 	}
 	if err != nil {
-		return []item.Finding{failed(checkToken, err, c.tokenRemedy())}, false
+		return []item.Finding{failed(checkToken, err, c.tokenRemedy(err))}, false
 	}
 	c.identity.Put("", who)
 	found := []item.Finding{{
@@ -97,7 +97,13 @@ func (c *Client) checkToken(ctx context.Context) ([]item.Finding, bool) {
 	return found, true
 }
 
-func (c *Client) tokenRemedy() string {
+func (c *Client) tokenRemedy(err error) string {
+	if fault.Is(err, fault.Misconfigured) {
+		return "Correct the URL in the connector's settings."
+	}
+	if passes(err) && !fault.Is(err, fault.BadToken) {
+		return "Run the check again once " + c.at.account + " can be reached from here."
+	}
 	return "Create a personal access token with the scopes Work Items (Read & write) and User Profile (Read) for " + c.at.account + " and store it where accessTokens points."
 }
 

@@ -47,7 +47,8 @@ func open(t *testing.T, s settings) org {
 		Projects: []sandbox.Project{{Name: "Alvaoproject"}, {Name: "Agile Project", Process: sandbox.Agile()}},
 		Users:    []sandbox.User{{UniqueName: tandem, DisplayName: "Tandem Service"}, {UniqueName: jana}},
 		Tokens: []sandbox.Token{
-			{Secret: "all", Owner: tandem, Rights: sandbox.AllRights}, {Secret: "manual", Owner: tandem, Rights: sandbox.WorkItems},
+			{Secret: "all", Owner: tandem, Rights: sandbox.AllRights},
+			{Secret: "manual", Owner: tandem, Rights: sandbox.WorkItems},
 			{Secret: "reader", Owner: tandem, Rights: sandbox.ReadWorkItems},
 		},
 	}
@@ -83,8 +84,10 @@ func taskDraft(kind string) item.Draft {
 	return item.Draft{
 		Type: kind, Mark: mark, TicketURL: ticketURL, LinkText: "Alvao ticket T5SD",
 		Fields: []item.FieldValue{
-			{Reference: "System.Title", Value: "Žluťoučký kůň & co"}, {Reference: "System.Description", Value: "<p>a &lt; b</p>"},
-			{Reference: "System.Tags", Value: "alvao"}, {Reference: "Microsoft.VSTS.Common.Priority", Value: "3"},
+			{Reference: "System.Title", Value: "Žluťoučký kůň & co"},
+			{Reference: "System.Description", Value: "<p>a &lt; b</p>"},
+			{Reference: "System.Tags", Value: "alvao"},
+			{Reference: "Microsoft.VSTS.Common.Priority", Value: "3"},
 		},
 	}
 }
