@@ -15,7 +15,15 @@ import (
 	"github.com/tandem-sync/tandem/services/gateway/internal/app"
 )
 
+// gcPercent trades memory for time: a webhook leaves 30 KB of garbage and the live
+// heap is a few MB, so by default the collector would run many times a second.
+// Measured under load: an eighth less CPU for 12 MiB more.
+const gcPercent = 400
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
