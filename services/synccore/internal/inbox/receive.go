@@ -47,7 +47,7 @@ type Delivery struct {
 
 // waitSlice bounds one blocking call, and so how long a connection outlives a caller
 // that has left.
-const waitSlice = 2 * time.Second
+const waitSlice = time.Second
 
 // MaxReceive is how many items one Receive returns at most.
 const MaxReceive = 256
@@ -180,6 +180,9 @@ func (b *Inbox) wait(ctx context.Context, next time.Duration, background bool) e
 	block := waitSlice
 	if next > 0 {
 		block = min(block, next)
+	}
+	if end, ok := ctx.Deadline(); ok {
+		block = max(min(block, time.Until(end)), time.Millisecond) // Redis takes 0 for ever
 	}
 	lanes := []string{b.keys[0], "0"}
 	if background {
