@@ -57,21 +57,18 @@ type App struct {
 // New checks the settings, reads the secrets and opens the listeners. All mistakes
 // in the settings are reported together. sync-core need not be there yet.
 func New(ctx context.Context, cfg Config) (*App, error) {
-	if err := cfg.check(); err != nil {
+	a := &App{cfg: cfg}
+	hooks, token, err := a.openSecrets()
+	if err := errors.Join(cfg.check(), err); err != nil {
 		return nil, fmt.Errorf("checking the settings: %w", err)
 	}
-	a := &App{cfg: cfg}
-	if err := a.open(ctx); err != nil {
+	if err := a.open(ctx, hooks, token); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
 
-func (a *App) open(ctx context.Context) error {
-	hooks, token, err := a.openSecrets()
-	if err != nil {
-		return err
-	}
+func (a *App) open(ctx context.Context, hooks *hooksecret.Ring, token *secretfile.Files) error {
 	if err := a.openTelemetry(ctx); err != nil {
 		return err
 	}

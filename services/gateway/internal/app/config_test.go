@@ -92,7 +92,7 @@ func TestNewReportsAllMistakes(t *testing.T) {
 		t.Fatal("New accepted it")
 	}
 	for _, want := range []string{
-		"--hook-secret-file", "--insecure-api", "--callback-auth", "--callback-rate", "--max-body", "--core-timeout", "--sample-ratio", "--listen", "loud",
+		"--hook-secret-file", "--insecure-api", "--callback-auth", "--callback-rate", "--max-body", "--core-timeout", "--sample-ratio", "--listen", "loud", "API token file",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("New = %q, which does not name %s", err, want)
