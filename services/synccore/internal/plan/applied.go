@@ -7,9 +7,9 @@ import (
 )
 
 // Applied is what the link remembers after a step took effect, and what its history
-// says. The sides are what was read back after the step: what a system made of a
-// write counts, not what was asked for, so that a status that moves on by itself is
-// no news later.
+// says. The sides are what was read back after the step. A status counts as agreed as
+// it was written, not as it was read back: what stands there a moment later is what a
+// rule or a person made of it, and is looked at as news.
 func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChange) {
 	var changes []item.LinkChange
 	if step.Lost != nil {
@@ -47,10 +47,10 @@ func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChan
 		changes = append(changes, item.LinkChange{Action: string(SetState), Detail: fmt.Sprintf(
 			"Work item %d went to %q because %s.", after.WorkItem.ID, after.WorkItem.State, step.Reason)})
 	case SetStatus:
-		next.Agreed = present(after)
+		next.Agreed = item.Pair{Status: step.Status, State: after.WorkItem.State}
 		next.State, next.Reason, next.Parked, next.Move = item.LinkActive, "", nil, nil
 		changes = append(changes, item.LinkChange{Action: string(SetStatus), Detail: fmt.Sprintf(
-			"Ticket %d went to %q because %s.", after.Ticket.ID, after.Ticket.Status, step.Reason)})
+			"Ticket %d went to %q because %s.", after.Ticket.ID, step.Status, step.Reason)})
 	case Rest, Wait, ReadWorkItem, ReadType, Search:
 		// These change nothing that is worth remembering.
 	}

@@ -471,6 +471,18 @@ func TestStatusThatMovesOnByItselfIsNoNews(t *testing.T) {
 	}
 }
 
+// A person may be quicker than the reading that follows a write.
+func TestEditBetweenWriteAndReadBackIsNotLost(t *testing.T) {
+	t.Parallel()
+	w := linked(t, basic(t))
+	w.moves = map[string]string{"Testing": "Development"}
+	w.setState("Done")
+	w.converge(t)
+	if w.ticket.Status != "Development" || w.workItem.State != "To Do" {
+		t.Errorf("ended in %q and %q", w.ticket.Status, w.workItem.State)
+	}
+}
+
 func TestGoneAndBack(t *testing.T) {
 	t.Parallel()
 	w := linked(t, basic(t))

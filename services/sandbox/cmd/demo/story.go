@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tandem-sync/tandem/services/sandbox"
+	"github.com/tandem-sync/tandem/services/sandbox/alvao"
+	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
+	"github.com/tandem-sync/tandem/services/sandbox/stack"
+)
+
+// developer is who works in Azure DevOps.
+const developer = alvao.Solver
+
+// teller plays the story and prints it.
+type teller struct {
+	out      io.Writer
+	stack    *stack.Stack
+	patience time.Duration
+
+	ticket   int
+	workItem int
+	steps    int
+	// asked is how many lines sync-core had logged when it was asked to look again.
+	asked int
+}
+
+func (t *teller) say(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format+"\n", args...) }
+
+func round(d time.Duration) time.Duration {
+	if d < 10*time.Millisecond {
+		return d.Round(100 * time.Microsecond)
+	}
+	return d.Round(time.Millisecond)
+}
+
+// expectation is something that must come true, and what to say if it does not.
+type expectation struct {
+	what string
+	// met tells whether it is true, and what is there instead.
+	met func() (ok bool, instead string)
+}
+
+// step lets a person act, waits for what must follow, and prints how long that took
+// from the moment the webhook was sent.
+func (t *teller) step(ctx context.Context, act string, do func() error, wants ...expectation) error {
+	t.steps++
+	began := time.Now()
+	if err := do(); err != nil {
+		return fmt.Errorf("step %d, %s: %w", t.steps, act, err)
+	}
+	t.say("\n%d. %s", t.steps, act)
+	for _, want := range wants {
+		instead, ok := t.await(ctx, want)
+		if !ok {
+			t.say("   ✗ %-78s not within %s", want.what, t.patience)
+			return fmt.Errorf("step %d, %s: expected that %s, but %s", t.steps, act, want.what, instead)
+		}
+		t.say("   ✓ %-78s %8s", want.what, round(time.Since(began)))
+	}
+	return nil
+}
+
+func (t *teller) await(ctx context.Context, want expectation) (string, bool) {
+	ctx, cancel := context.WithTimeout(ctx, t.patience)
+	defer cancel()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for {
+		ok, instead := want.met()
+		if ok {
+			return "", true
+		}
+		select {
+		case <-ctx.Done():
+			return instead, false
+		case <-ticker.C:
+		}
+	}
+}
+
+const (
+	title   = "Invoices are printed twice"
+	message = "<p>Since the update, <b>every invoice</b> comes out of the printer twice & nobody knows why.</p>"
+	excerpt = "<b>every invoice</b> comes out of the printer twice &amp; nobody knows why."
+)
+
+// story is the example process of Alvao's manual, there and back.
+func (t *teller) story(ctx context.Context) error {
+	desk, boards := t.stack.Box.Alvao, t.stack.Box.AzureDevOps
+	setStatus := func(status string) func() error {
+		return func() error { return desk.SetStatus(ctx, alvao.Solver, t.ticket, status) }
+	}
+	setState := func(state string) func() error {
+		return func() error {
+			_, err := boards.As(developer).SetState(t.workItem, state)
+			return err
+		}
+	}
+	open := func() error {
+		made, err := desk.CreateTicket(ctx, alvao.Requester, alvao.NewTicket{
+			Name: title, Description: message, Service: sandbox.Service, Requester: alvao.Requester, Solver: alvao.Solver,
+		})
+		t.ticket = made.ID
+		return err
+	}
+	for _, s := range []struct {
+		act   string
+		do    func() error
+		wants []expectation
+	}{
+		{"Jana opens a ticket in Alvao: " + strconv.Quote(title), open, []expectation{t.noWorkItem()}},
+		{"The ticket enters Development", setStatus("Development"), t.created()},
+		{"The developer moves the work item to Doing", setState("Doing"), []expectation{t.status("Development pending")}},
+		{"The developer moves the work item to Done", setState("Done"), []expectation{t.status("Testing")}},
+		{"Testing fails: the ticket goes back to Development", setStatus("Development"), []expectation{t.state("To Do")}},
+		{"A person asks Tandem to look at the ticket once more", t.syncLink(ctx), []expectation{t.quiet()}},
+	} {
+		if err := t.step(ctx, s.act, s.do, s.wants...); err != nil {
+			return err
+		}
+	}
+	t.say("\nAll %d steps held: one ticket, one work item, in step in both directions, and no write more than needed.", t.steps)
+	return nil
+}
+
+func (t *teller) noWorkItem() expectation {
+	return expectation{"a ticket in New has no work item", func() (bool, string) {
+		n := t.stack.Box.AzureDevOps.Count()
+		return n == 0, fmt.Sprintf("there are %d work items", n)
+	}}
+}
+
+// created is all that must be true of the work item that a ticket became.
+func (t *teller) created() []expectation {
+	item := func(check func(azuredevops.WorkItem) (bool, string)) func() (bool, string) {
+		return func() (bool, string) {
+			made := t.stack.Box.AzureDevOps.Tagged("ALVAO-" + strconv.Itoa(t.ticket))
+			if len(made) != 1 {
+				return false, fmt.Sprintf("%d work items carry the ticket's tag", len(made))
+			}
+			t.workItem = made[0].ID
+			return check(made[0])
+		}
+	}
+	return []expectation{
+		{"one work item of type Task exists, in the type's first state", item(func(w azuredevops.WorkItem) (bool, string) {
+			return w.Type == "Task" && w.State == "To Do", fmt.Sprintf("it is a %s in %s", w.Type, w.State)
+		})},
+		{"its title is the ticket's", item(func(w azuredevops.WorkItem) (bool, string) {
+			return w.Title == title, "its title is " + strconv.Quote(w.Title)
+		})},
+		{"its description is the ticket's message, as rich text", item(func(w azuredevops.WorkItem) (bool, string) {
+			text, _ := w.Fields["System.Description"].(string)
+			return strings.Contains(text, excerpt), "its description is " + strconv.Quote(text)
+		})},
+		{"its hyperlink leads back to the ticket", item(func(w azuredevops.WorkItem) (bool, string) {
+			target := t.stack.PageURL + "/Alvao/Ticket/" + strconv.Itoa(t.ticket)
+			return slices.ContainsFunc(w.Relations, func(r azuredevops.Relation) bool {
+				return r.Rel == "Hyperlink" && r.URL == target
+			}), fmt.Sprintf("its relations are %v, not %s", w.Relations, target)
+		})},
+		{"the ticket carries the work item's number", func() (bool, string) {
+			ticket, _ := t.stack.Box.Alvao.Ticket(t.ticket)
+			got := fmt.Sprint(ticket.Custom[alvao.ExternalIDColumn])
+			return t.workItem != 0 && got == strconv.Itoa(t.workItem), "its external id is " + strconv.Quote(got)
+		}},
+	}
+}
+
+func (t *teller) status(want string) expectation {
+	return expectation{"the ticket follows to " + want, func() (bool, string) {
+		ticket, _ := t.stack.Box.Alvao.Ticket(t.ticket)
+		return ticket.Status == want, "it is in " + ticket.Status
+	}}
+}
+
+func (t *teller) state(want string) expectation {
+	return expectation{"the work item follows to " + want, func() (bool, string) {
+		item, _ := t.stack.Box.AzureDevOps.WorkItem(t.workItem)
+		return item.State == want, "it is in " + item.State
+	}}
+}
+
+// syncLink asks for a look through the gateway's REST API, which asks sync-core.
+func (t *teller) syncLink(ctx context.Context) func() error {
+	return func() error {
+		t.asked = len(t.stack.Core.Lines())
+		url := fmt.Sprintf("%s/v1/connectors/%s/links/%d:sync", t.stack.GatewayURL, stack.Connector, t.ticket)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("{}"))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("the API answered %s", resp.Status)
+		}
+		return nil
+	}
+}
+
+// needed is how many writes the story takes: the work item and its number in the
+// ticket, two statuses, one state.
+const needed = 5
+
+// quiet holds when a look was taken after the call and all writes so far are those
+// that the story needed.
+func (t *teller) quiet() expectation {
+	return expectation{"both sides are in step, and Tandem wrote no more than needed", func() (bool, string) {
+		looked := false
+		for _, line := range t.stack.Core.Lines()[t.asked:] {
+			looked = looked || line.Text("msg") == "sync.handled" && line.Text("system") == "alvao" && line.Text("outcome") == "done"
+		}
+		_, writes := t.stack.Box.Alvao.WriteCounts()
+		for _, write := range t.stack.Box.AzureDevOps.Writes() {
+			if write.REST && write.By != developer {
+				writes++
+			}
+		}
+		return looked && writes == needed, fmt.Sprintf("looked %v, %d writes where %d are needed", looked, writes, needed)
+	}}
+}

@@ -1,0 +1,234 @@
+// Package stack runs Tandem's two programs beside the stand-in systems, as they run
+// in earnest: as processes that speak HTTP and gRPC. The demonstration and the
+// end-to-end tests are its users.
+//
+// Its one invariant: the programs are given nothing that an administrator could not
+// give them: a configuration file, secrets in files, flags and webhooks.
+package stack
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tandem-sync/tandem/services/sandbox"
+)
+
+// Connector is the name of the connector that every stack has.
+const Connector = "development"
+
+// Settings is what Alvao's manual prints as the default content of the "Connector
+// Settings" field, but for the project's URL.
+const Settings = `{
+  "ConnectorType": "AzureDevOps",
+  "URL": "%s",
+  "AccessToken": "0",
+  "AttributeMap": {
+    "System.Title": "[$TicketTitle$]",
+    "System.Description": "[$LatestImportantMessage$]",
+    "System.WorkItemType": "Task"
+  },
+  "StatusMap": {
+    "To Do": "Development",
+    "Doing": "Development pending",
+    "Done": "Testing"
+  },
+  "SyncCommunication": true,
+  "DisplayOpenExternalCommand": true,
+  "TicketReporter": "Requester"
+}`
+
+// Options say how a stack is set up. Bin and Dir are required.
+type Options struct {
+	// Bin is the folder with the programs gateway and synccore.
+	Bin string
+	// Dir is where secrets, configuration and logs are written.
+	Dir string
+	// Redis is sync-core's store; empty: embedded.
+	Redis string
+	// Collector is where both programs send traces; empty: nowhere.
+	Collector string
+	// SandboxListen, GatewayListen and CoreListen are addresses; empty: any free one of
+	// 127.0.0.1.
+	SandboxListen, GatewayListen, CoreListen string
+	// Sandbox configures the stand-in systems.
+	Sandbox sandbox.Options
+	// Connector is further YAML of the connector, indented by four blanks, and File
+	// further YAML of the file.
+	Connector, File string
+	// Settings is the connector settings JSON with one %s for the project's URL; empty:
+	// Settings.
+	Settings string
+	// CoreArgs and GatewayArgs are further flags.
+	CoreArgs, GatewayArgs []string
+	// NoHooks leaves the webhooks out.
+	NoHooks bool
+}
+
+// Stack is both programs and both stand-in systems, running.
+type Stack struct {
+	// Box is the stand-in systems.
+	Box *sandbox.Sandbox
+	// Gateway and Core are the programs.
+	Gateway, Core *Program
+	// PageURL, GatewayURL, GatewayAdmin and CoreAdmin are URLs, CoreAddr is the address
+	// of the gRPC API.
+	PageURL, GatewayURL, GatewayAdmin, CoreAddr, CoreAdmin string
+	// ConfigFile is sync-core's configuration file, Secret the hook secret.
+	ConfigFile, Secret string
+
+	options Options
+	server  *http.Server
+}
+
+// Start brings everything up and returns when both programs serve and the connector
+// is ready. ctx bounds the start alone.
+func Start(ctx context.Context, o Options) (*Stack, error) {
+	if o.Redis == "" {
+		o.Redis = "embedded"
+	}
+	if o.Settings == "" {
+		o.Settings = Settings
+	}
+	for _, address := range []*string{&o.SandboxListen, &o.GatewayListen, &o.CoreListen} {
+		if *address == "" {
+			*address = "127.0.0.1:0"
+		}
+	}
+	s := &Stack{
+		options: o, Secret: rand.Text() + rand.Text(),
+		Core:    newProgram(o.Bin, o.Dir, "synccore", "synccore.ready"),
+		Gateway: newProgram(o.Bin, o.Dir, "gateway", "gateway.started"),
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Stack) start(ctx context.Context) error {
+	if err := s.startSandbox(ctx); err != nil {
+		return err
+	}
+	if err := s.writeFiles(); err != nil {
+		return err
+	}
+	if err := s.StartCore(ctx); err != nil {
+		return err
+	}
+	if err := s.StartGateway(ctx); err != nil {
+		return err
+	}
+	ready := func(l Line) bool { return l.Text("msg") == "connector.ready" && l.Text("connector") == Connector }
+	if _, err := s.Core.Await(ctx, ready); err != nil {
+		return fmt.Errorf("waiting for the connector, see %s: %w", s.Core.file, err)
+	}
+	if s.options.NoHooks {
+		return nil
+	}
+	if err := s.Box.Connect(sandbox.Hooks{Gateway: s.GatewayURL, Connector: Connector, Secret: s.Secret}); err != nil {
+		return fmt.Errorf("entering the webhooks: %w", err)
+	}
+	return nil
+}
+
+func (s *Stack) startSandbox(ctx context.Context) error {
+	box, err := sandbox.New(s.options.Sandbox)
+	if err != nil {
+		return fmt.Errorf("starting the stand-in systems: %w", err)
+	}
+	s.Box = box
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", s.options.SandboxListen)
+	if err != nil {
+		return fmt.Errorf("listening for the stand-in systems: %w", err)
+	}
+	s.PageURL = "http://" + listener.Addr().String()
+	box.SetBaseURL(s.PageURL)
+	s.server = &http.Server{Handler: box.Handler, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.server.Serve(listener) }() // it ends with Close
+	return nil
+}
+
+func (s *Stack) writeFiles() error {
+	path := func(name string) string { return filepath.Join(s.options.Dir, name) }
+	s.ConfigFile = path("tandem.yaml")
+	settings := fmt.Sprintf(s.options.Settings, s.Box.ProjectURL())
+	config := fmt.Sprintf(`publicUrl: %s
+accessTokens:
+  "0": {file: %s}
+hookSecrets: [{file: %s}]
+%sconnectors:
+  - name: %s
+    alvao:
+      url: %s
+      service: %s
+      credentials: {username: %s, password: {file: %s}}
+%s    settings:
+      %s
+`, "http://tandem.invalid", path("access-token"), path("hook-secret"), s.options.File, Connector,
+		sandbox.AlvaoURL(s.PageURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Connector,
+		strings.ReplaceAll(settings, "\n", "\n      "))
+	for name, content := range map[string]string{
+		"access-token": sandbox.Token, "alvao-password": sandbox.Password, "hook-secret": s.Secret, "tandem.yaml": config,
+	} {
+		if err := os.WriteFile(path(name), []byte(content), 0o600); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// StartCore starts sync-core, at the same address each time.
+func (s *Stack) StartCore(ctx context.Context) error {
+	args := []string{
+		"serve", "--config", s.ConfigFile, "--listen", s.options.CoreListen, "--admin-listen", "127.0.0.1:0", "--redis", s.options.Redis,
+	}
+	if s.options.Collector != "" {
+		args = append(args, "--otlp-endpoint", s.options.Collector)
+	}
+	line, err := s.Core.start(ctx, append(args, s.options.CoreArgs...)...)
+	if err != nil {
+		return err
+	}
+	s.CoreAddr, s.CoreAdmin = line.Text("grpc"), "http://"+line.Text("admin")
+	s.options.CoreListen = s.CoreAddr
+	return nil
+}
+
+// StartGateway starts the gateway, at the same address each time.
+func (s *Stack) StartGateway(ctx context.Context) error {
+	args := []string{
+		"--listen", s.options.GatewayListen, "--admin-listen", "127.0.0.1:0", "--core", s.CoreAddr,
+		"--hook-secret-file", filepath.Join(s.options.Dir, "hook-secret"), "--insecure-api",
+	}
+	if s.options.Collector != "" {
+		args = append(args, "--otlp-endpoint", s.options.Collector)
+	}
+	line, err := s.Gateway.start(ctx, append(args, s.options.GatewayArgs...)...)
+	if err != nil {
+		return err
+	}
+	s.GatewayURL, s.GatewayAdmin = "http://"+line.Text("address"), "http://"+line.Text("admin_address")
+	s.options.GatewayListen = line.Text("address")
+	return nil
+}
+
+// Close ends the programs, then the stand-in systems.
+func (s *Stack) Close() error {
+	errs := []error{s.Gateway.Stop(), s.Core.Stop()}
+	if s.server != nil {
+		errs = append(errs, s.server.Close())
+	}
+	if s.Box != nil {
+		errs = append(errs, s.Box.Close())
+	}
+	return errors.Join(errs...)
+}
