@@ -172,13 +172,16 @@ func TestDeliveryAgainstTheReceiver(t *testing.T) {
 				t.Errorf("40 hints came %d times", n)
 			}
 		}},
-		{"delay and reorder", alvao.Delivery{MinDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond, Reorder: 0.5, ReorderBy: 50 * time.Millisecond},
+		{
+			"delay and reorder",
+			alvao.Delivery{MinDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond, Reorder: 0.5, ReorderBy: 50 * time.Millisecond},
 			func(t *testing.T, n int, order []string) {
 				t.Helper()
 				if n != 40 || slices.IsSorted(order) {
 					t.Errorf("%d hints came, in order: %t", n, slices.IsSorted(order))
 				}
-			}},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

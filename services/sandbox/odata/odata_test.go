@@ -149,8 +149,14 @@ func TestParseOptions(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, bad := range []url.Values{
-		{"$top": {"-1"}}, {"$top": {"x"}}, {"$count": {"maybe"}}, {"$apply": {"x"}}, {"$top": {"1", "2"}},
-		{"$orderby": {"id sideways"}}, {"$orderby": {""}}, {"$filter": {""}},
+		{"$top": {"-1"}},
+		{"$top": {"x"}},
+		{"$count": {"maybe"}},
+		{"$apply": {"x"}},
+		{"$top": {"1", "2"}},
+		{"$orderby": {"id sideways"}},
+		{"$orderby": {""}},
+		{"$filter": {""}},
 	} {
 		if _, err := p.Parse(bad); err == nil {
 			t.Errorf("%v was taken", bad)
