@@ -4,6 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -35,6 +40,30 @@ type appendAnswer struct {
 // no item. When the context ends first the hint may have been stored or not;
 // repeating it is always safe.
 func (b *Inbox) Append(ctx context.Context, e item.Event) (bool, error) {
+	ctx, span := b.tracer.Start(ctx, "append inbox", trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
+		attribute.String("messaging.system", "redis"),
+		attribute.String("messaging.operation.type", "send"),
+		attribute.String("messaging.destination.name", "inbox"),
+		attribute.String("tandem.connector", e.Key.Connector),
+		attribute.String("tandem.system", string(e.Key.System)),
+		attribute.Int64("tandem.item.id", e.Key.ID),
+	))
+	defer span.End()
+	// The serving descends from this span; without one, from what e brought along.
+	if span.SpanContext().IsValid() {
+		carrier := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(ctx, carrier)
+		e.TraceParent = carrier["traceparent"]
+	}
+	stored, err := b.append(ctx, e)
+	span.SetAttributes(attribute.Bool("tandem.stored", stored))
+	if err != nil {
+		span.SetStatus(codes.Error, fault.KindOf(err).String())
+	}
+	return stored, err
+}
+
+func (b *Inbox) append(ctx context.Context, e item.Event) (bool, error) {
 	call, err := newCall(ctx, e)
 	if err != nil {
 		return false, err
