@@ -141,7 +141,8 @@ func (r *running) recovered(ctx context.Context) {
 func (r *running) forRound() reconcile.Connector {
 	return reconcile.Connector{
 		Name: r.cfg.Name, Service: r.cfg.Alvao.Service, Rules: r.cfg.Rules,
-		Tickets: r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
+		Location: r.cfg.Alvao.Location,
+		Tickets:  r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
 	}
 }
 

@@ -90,6 +90,8 @@ type Connector struct {
 	Rules     mapping.Rules
 	Tickets   Tickets
 	WorkItems WorkItems
+	// Location is the time zone of dates that people read in work items; nil: UTC.
+	Location *time.Location
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL func(url string) (ticket int64, ok bool)
 }
