@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fetch reads a URL, or just opens it.
-func fetch(t *testing.T, url string) *http.Response {
+// fetch opens a URL.
+func fetch(t *testing.T, url string) io.Reader {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -29,7 +29,7 @@ func fetch(t *testing.T, url string) *http.Response {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
-	return resp
+	return resp.Body
 }
 
 func TestRunServesUntilToldToStop(t *testing.T) {
@@ -56,12 +56,14 @@ func TestRunServesUntilToldToStop(t *testing.T) {
 		t.Fatalf("it said %q", line)
 	}
 	board := fetch(t, m[1]+"/sandbox/api/board")
-	raw, err := io.ReadAll(board.Body)
+	raw, err := io.ReadAll(board)
 	if err != nil || strings.Count(string(raw), `"Sample ticket`) != 3 {
 		t.Errorf("%v: %s", err, raw)
 	}
 	// An event stream that is open must not hold the stop up.
-	fetch(t, m[1]+"/sandbox/api/events")
+	if _, err := bufio.NewReader(fetch(t, m[1]+"/sandbox/api/events")).ReadString('\n'); err != nil {
+		t.Error(err)
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -75,8 +77,11 @@ func TestRunRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"--no-such-flag"}, {"--gateway=http://x"}, {"--listen=127.0.0.1:0", "--gateway=http://x", "--hook-secret-file=" + short},
-		{"--listen=nowhere"}, {"--language=de"},
+		{"--no-such-flag"},
+		{"--gateway=http://x"},
+		{"--listen=127.0.0.1:0", "--gateway=http://x", "--hook-secret-file=" + short},
+		{"--listen=nowhere"},
+		{"--language=de"},
 	} {
 		if err := run(t.Context(), args, io.Discard); err == nil {
 			t.Errorf("%q was taken", args)
