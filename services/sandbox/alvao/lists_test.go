@@ -178,7 +178,10 @@ func TestLog(t *testing.T) {
 			t.Errorf("%s: %s", query, diff)
 		}
 	}
+	gone, err := d.AddPerson(alvao.Person{Login: "gone@contoso.com", IsDisabled: true})
+	must(t, err)
 	for body, text := range map[string]string{
+		`{"subject":"x","kind":"Note","fromPersonId":` + strconv.Itoa(gone.ID) + `}`: "can't create records",
 		`{"kind":"Note"}`: "subject",
 		`{"subject":"x"}`: "invalid",
 		`{"subject":"x","kind":"Note","fromPersonId":29}`:  "can't create records",
