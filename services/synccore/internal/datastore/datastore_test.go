@@ -206,17 +206,23 @@ func TestSpansHoldNoArguments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Client().Set(t.Context(), "key", "canary-value", 0).Err(); err != nil {
+	if err := s.Client().Get(t.Context(), "outside of any trace").Err(); !datastore.Missing(err) {
 		t.Fatal(err)
 	}
-	if err := s.Check(t.Context()); err != nil {
+	ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled,
+	}))
+	if err := s.Client().Set(ctx, "key", "canary-value", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(ctx); err != nil {
 		t.Fatal(err)
 	}
 	told := strings.Join(spans.seen, "\n")
 	if !strings.Contains(told, "set") {
 		t.Errorf("no span of the command: %q", told)
 	}
-	for _, never := range []string{"canary-value", "ping", "xread"} {
+	for _, never := range []string{"canary-value", "ping", "xread", "get"} {
 		if strings.Contains(told, never) {
 			t.Errorf("the spans show %q: %s", never, told)
 		}

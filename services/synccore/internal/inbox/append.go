@@ -38,7 +38,7 @@ type appendAnswer struct {
 // a lone call waits for nothing. It fails with fault.Unavailable when Redis refuses
 // or can't be reached, or when the inbox is full, and with fault.Invalid when e names
 // no item. When the context ends first the hint may have been stored or not;
-// repeating it is always safe.
+// repeating it is always safe; a deadline that passed is fault.Unavailable, too.
 func (b *Inbox) Append(ctx context.Context, e item.Event) (bool, error) {
 	ctx, span := b.tracer.Start(ctx, "append inbox", trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
 		attribute.String("messaging.system", "redis"),
@@ -71,7 +71,7 @@ func (b *Inbox) append(ctx context.Context, e item.Event) (bool, error) {
 	select {
 	case b.calls <- call:
 	case <-ctx.Done():
-		return false, fmt.Errorf("waiting to store hint: %w", ctx.Err())
+		return false, datastore.Fault(ctx.Err(), "waiting to store hint")
 	case <-b.closing:
 		return false, fault.New(fault.Unavailable, "Tandem is shutting down and stores no more events; send the event again.")
 	}
@@ -79,7 +79,7 @@ func (b *Inbox) append(ctx context.Context, e item.Event) (bool, error) {
 	case a := <-call.answer:
 		return verdict(a)
 	case <-ctx.Done():
-		return false, fmt.Errorf("storing hint: %w", ctx.Err())
+		return false, datastore.Fault(ctx.Err(), "storing hint")
 	}
 }
 

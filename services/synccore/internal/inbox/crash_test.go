@@ -154,9 +154,17 @@ func TestKilledBetweenSteps(t *testing.T) {
 		do   func(t *testing.T)
 		want inbox.Stats
 	}{
-		{"append", func(t *testing.T) { t.Helper(); _, err := box.Append(ctx, item.Event{ID: "1", Key: key(1)}); ok(t, err) }, inbox.Stats{QueuedLive: 1}},
+		{"append", func(t *testing.T) {
+			t.Helper()
+			_, err := box.Append(ctx, item.Event{ID: "1", Key: key(1)})
+			ok(t, err)
+		}, inbox.Stats{QueuedLive: 1}},
 		{"receive", receive, inbox.Stats{Running: 1}},
-		{"hint while running", func(t *testing.T) { t.Helper(); _, err := box.Append(ctx, item.Event{ID: "2", Key: key(1)}); ok(t, err) }, inbox.Stats{Running: 1}},
+		{"hint while running", func(t *testing.T) {
+			t.Helper()
+			_, err := box.Append(ctx, item.Event{ID: "2", Key: key(1)})
+			ok(t, err)
+		}, inbox.Stats{Running: 1}},
 		{"lapse", receive, inbox.Stats{Running: 1}},
 		{"retry", func(t *testing.T) { t.Helper(); ok(t, box.Retry(ctx, d, wait)) }, inbox.Stats{Waiting: 1}},
 		{"due", receive, inbox.Stats{Running: 1}},

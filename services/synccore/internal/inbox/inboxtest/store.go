@@ -261,7 +261,7 @@ func (b *bench) leaving() {
 	for n := range int64(callers) {
 		all.Go(func() {
 			caller := map[bool]context.Context{true: gone, false: b.ctx()}[n%3 == 0]
-			stored, err := r.Append(caller, hint(ticket(n+1)))
+			stored, err := r.Append(caller, hint(ticket(n+1))) //nolint:contextcheck // two kinds of callers are the point
 			if n%3 != 0 && (err != nil || !stored) {
 				b.t.Errorf("hint %d: stored %t, %v", n, stored, err)
 			}
