@@ -193,7 +193,7 @@ func (p *Program) Stop() error {
 		if p.err != nil && !p.killed {
 			return fmt.Errorf("%s ended by itself, see %s: %w", filepath.Base(p.path), p.file, p.err)
 		}
-		return nil //nolint:nilerr // it is gone, which is what was asked for
+		return nil
 	}
 	select {
 	case <-p.gone():
