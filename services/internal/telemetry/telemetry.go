@@ -116,7 +116,7 @@ func Start(ctx context.Context, cfg Config) (*Telemetry, error) {
 	otel.SetTextMapPropagator(Propagator())
 	logger := t.Logger
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		logger.Warn("telemetry.error", slog.String(KeyError, err.Error()))
+		logger.WarnContext(context.Background(), "telemetry.error", slog.String(KeyError, err.Error())) // the handler is given none
 	}))
 	return t, nil
 }
