@@ -114,9 +114,9 @@ func Start(ctx context.Context, cfg Config) (*Telemetry, error) {
 	otel.SetTracerProvider(tracers)
 	otel.SetMeterProvider(meters)
 	otel.SetTextMapPropagator(Propagator())
-	logger := t.Logger
+	logger, lasting := t.Logger, context.WithoutCancel(ctx)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		logger.WarnContext(context.Background(), "telemetry.error", slog.String(KeyError, err.Error())) // the handler is given none
+		logger.WarnContext(lasting, "telemetry.error", slog.String(KeyError, err.Error()))
 	}))
 	return t, nil
 }
