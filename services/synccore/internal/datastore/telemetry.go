@@ -62,7 +62,7 @@ func (c childTracer) Start(ctx context.Context, name string, options ...trace.Sp
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		return ctx, noop.Span{}
 	}
-	return c.Tracer.Start(ctx, name, options...)
+	return c.Tracer.Start(ctx, name, options...) //nolint:spancheck // the caller ends it
 }
 
 // LogTo sends what the Redis client has to say, mostly that it can't dial, to logger

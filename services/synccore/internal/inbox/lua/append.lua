@@ -16,7 +16,7 @@ for i = 1, n do
     end
     out[i] = -1
   else
-    add(k, it, o, {id, hint, hint, payload, '1', revision, trace, background, t})
+    add(k, it, o, {id, hint, '', payload, '1', revision, trace, background, t})
     if not o[1] then
       stored = stored + 1
     end

@@ -13,7 +13,7 @@ local call = redis.call
 --   y  '1': it was served before
 -- and up to two groups of coalesced hints: W is what is served next or now, P what
 -- came in while W is being served (r only). Each group has, behind w or p:
---   i  public id   f  first hint   l  newest hint   p  newest payload   c  count
+--   i  public id   f  first hint   l  last hint, '' for one   p  newest payload   c  count
 --   r  greatest revision, 0 if any hint has none   t  traceparents
 --   b  '1': all are background   a  ms of arrival
 local W = {'wi', 'wf', 'wl', 'wp', 'wc', 'wr', 'wt', 'wb', 'wa'}
@@ -61,7 +61,8 @@ local function join(it, names, g)
   if o[2] ~= '0' and g[6] ~= '0' then
     revision = text(math.max(tonumber(o[2]), tonumber(g[6])))
   end
-  call('HSET', it, names[3], g[3], names[5], text(o[1] + g[5]), names[6], revision,
+  local last = g[3] ~= '' and g[3] or g[2]
+  call('HSET', it, names[3], last, names[5], text(o[1] + g[5]), names[6], revision,
     names[7], traces, names[8], background)
   if g[4] ~= '' then
     call('HSET', it, names[4], g[4])
@@ -149,10 +150,9 @@ local function settle(k, it)
   begin(k, it, g)
 end
 
--- holds tells whether the item runs under that token.
+-- holds tells whether the item runs under that token; one that does not run has none.
 local function holds(it, token)
-  local o = call('HMGET', it, 's', 'k')
-  return o[1] == 'r' and o[2] == token
+  return call('HGET', it, 'k') == token
 end
 
 -- sweep makes ready what is due, and what a worker took and did not finish in time;
