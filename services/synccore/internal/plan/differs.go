@@ -43,13 +43,19 @@ func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) 
 	case gone:
 		return when(known.WorkItemBack)
 	}
-	external := strings.TrimSpace(ticket.ExternalID)
-	if link.Parked != nil {
-		return when(!mapping.Same(ticket.Status, link.Parked.Status) ||
-			(external != "" && external != strings.TrimSpace(link.Parked.ExternalID)))
+	external, number := strings.TrimSpace(ticket.ExternalID), strconv.FormatInt(link.WorkItem, 10)
+	told := external != "" || len(ticket.Custom) > 0
+	if link.Parked == nil {
+		return when((told && external != number) || !mapping.Same(ticket.Status, link.Agreed.Status))
 	}
-	marked := external == strconv.FormatInt(link.WorkItem, 10) || (external == "" && len(ticket.Custom) == 0)
-	return when(!marked || !mapping.Same(ticket.Status, link.Agreed.Status))
+	switch parked := strings.TrimSpace(link.Parked.ExternalID); {
+	case !mapping.Same(ticket.Status, link.Parked.Status), told && external != parked:
+		return Strong
+	case !told && parked != number:
+		return Slight
+	default:
+		return None
+	}
 }
 
 // pairingDoubt judges a ticket that has no work item in the link.
