@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(testing.TB) *datastore.Store) {
 		"a revision counts if every hint has one":   (*bench).revisions,
 		"traceparents are kept up to 32":            (*bench).traces,
 		"a full inbox refuses new items":            (*bench).full,
+		"many new items fill it exactly":            (*bench).crowdedFull,
 		"a caller that leaves hurts nobody":         (*bench).leaving,
 		"nothing is stored after close":             (*bench).closed,
 		"receive waits for a hint":                  (*bench).waits,
