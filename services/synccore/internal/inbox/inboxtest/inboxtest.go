@@ -3,7 +3,6 @@ package inboxtest
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -270,13 +269,4 @@ func (r *replica) wantListed(connector string, state inbox.State, want ...item.K
 			r.t.Errorf("%s records of %q in pages of %d (-want +got):\n%s", state, connector, size, diff)
 		}
 	}
-}
-
-func keysOf(deliveries []inbox.Delivery) []string {
-	var keys []string
-	for _, d := range deliveries {
-		keys = append(keys, d.Key.String())
-	}
-	slices.Sort(keys)
-	return keys
 }
