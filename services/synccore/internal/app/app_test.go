@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"slices"
@@ -135,7 +136,7 @@ func TestRefusesARedisThatLosesData(t *testing.T) {
 			}
 			w.write(t, "tandem.yaml", w.config("allowVolatileRedis: true\n", "development"))
 			p := w.run(t, redis)
-			if warnings := w.log.lines(t, "redis.warning"); len(warnings) == 0 || !strings.Contains(warnings[0]["problem"].(string), setting) {
+			if warnings := w.log.lines(t, "redis.warning"); len(warnings) == 0 || !strings.Contains(fmt.Sprint(warnings[0]["problem"]), setting) {
 				t.Errorf("warnings %v", warnings)
 			}
 			if _, err := p.end(t); err != nil {

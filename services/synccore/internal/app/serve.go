@@ -106,7 +106,7 @@ func (a *App) panicked(ctx context.Context, method string, cause any) error {
 
 // endStream ends a stream when a stop is asked for: one that waits for news, such as
 // Health.Watch, would use up the whole grace time.
-func (a *App) endStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) { //nolint:nonamedreturns // recover sets err
+func (a *App) endStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	ended := make(chan struct{})
