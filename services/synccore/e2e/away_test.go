@@ -127,7 +127,7 @@ func TestKilledWhileCreating(t *testing.T) {
 		}
 	})
 	const seed = 4711
-	chance := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable
+	chance := rand.New(rand.NewPCG(seed, 1))
 	made := func() int { return s.Box.AzureDevOps.Count() }
 	for kill := range 5 {
 		at := min(tickets-1, made()+50+chance.IntN(120))

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ import (
 )
 
 // bin is where TestMain puts the programs.
-var bin string //nolint:gochecknoglobals // made once, read by all
+var bin string
 
 func TestMain(m *testing.M) {
 	if os.Getenv(bareEnv) != "" {
@@ -121,7 +122,7 @@ func workItemOf(t *testing.T, s *stack.Stack, ticket int) int {
 	await(t, 30*time.Second, fmt.Sprintf("ticket %d has a work item", ticket), func() (bool, string) {
 		made := s.Box.AzureDevOps.Tagged(fmt.Sprintf("ALVAO-%d", ticket))
 		shown, _ := s.Box.Alvao.Ticket(ticket)
-		if len(made) != 1 || fmt.Sprint(shown.Custom[alvao.ExternalIDColumn]) != fmt.Sprint(made[0].ID) {
+		if len(made) != 1 || fmt.Sprint(shown.Custom[alvao.ExternalIDColumn]) != strconv.Itoa(made[0].ID) {
 			return false, fmt.Sprintf("%d work items, external id %v", len(made), shown.Custom[alvao.ExternalIDColumn])
 		}
 		id = made[0].ID
