@@ -179,6 +179,13 @@ func TestUnchangedConnectorsAreLeftRunning(t *testing.T) {
 	if started(name) != 1 {
 		t.Errorf("started %d times", started(name))
 	}
+	var stopped []any
+	for _, line := range r.log.lines(t, "connector.stopped") {
+		stopped = append(stopped, line["connector"])
+	}
+	if !slices.Contains(stopped, any("support")) || !slices.Contains(stopped, any("private")) || slices.Contains(stopped, any(name)) {
+		t.Errorf("stopped %v", stopped)
+	}
 	if _, ok := r.set.Get("support"); ok {
 		t.Error("a connector that was removed is still there")
 	}
@@ -297,6 +304,8 @@ func TestRefusedToken(t *testing.T) {
 			}
 			r.hint(t, name, waiting[0])
 			eventually(t, "the connector is unhealthy", func() bool { return slices.Equal(r.refused(name), []item.System{item.AzureDevOps}) })
+			r.quiet(t)
+			desk := r.calls.of("AlvaoRestApi")
 			for _, ticket := range waiting {
 				r.hint(t, name, ticket)
 			}
@@ -304,6 +313,9 @@ func TestRefusedToken(t *testing.T) {
 			r.quiet(t)
 			if n := r.calls.of("azuredevops") - before; n > 3 {
 				t.Errorf("%d calls with a token that is refused", n)
+			}
+			if n := r.calls.of("AlvaoRestApi") - desk; n > 0 {
+				t.Errorf("%d calls of the other system for work that can't be done", n)
 			}
 			if stats := r.stats(t); stats.Dead != 0 {
 				t.Errorf("%+v", stats)
@@ -396,7 +408,7 @@ func TestRefusedFromTheStart(t *testing.T) {
 			t.Parallel()
 			r := setup(t)
 			write(t, r.dir, tc.file, "wrong")
-			away := func(c *config.Connector, s *mapping.Settings) { s.URL = r.url + "/azuredevops/away/Alvaoproject" }
+			away := func(_ *config.Connector, s *mapping.Settings) { s.URL = r.url + "/azuredevops/away/Alvaoproject" }
 			r.disturb(t, standfault.Rule{Path: "/azuredevops/away/**", Kind: standfault.KindUnavailable})
 			r.apply(t, r.settings(t, name), r.settings(t, "away", away))
 			eventually(t, "it is unhealthy", func() bool { return slices.Equal(r.refused(name), []item.System{tc.system}) })
