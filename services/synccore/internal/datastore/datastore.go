@@ -169,7 +169,7 @@ func (s *Store) Warnings() []string { return s.warnings }
 // memory, still answers a ping and is of no use. What it writes does not stay.
 func (s *Store) Check(ctx context.Context) error {
 	key := s.Key("probe", "alive")
-	_, err := s.client.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err := s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.Set(ctx, key, "1", time.Minute)
 		pipe.Del(ctx, key)
 		return nil
