@@ -142,7 +142,7 @@ type Record struct {
 	ShowToRequester bool
 	// Important tells that the record carries the important mark; false where the
 	// tenant's API does not tell.
-	Important   bool
+	Important bool
 	// Attachments are its files, inline images among them.
 	Attachments []Attachment
 }

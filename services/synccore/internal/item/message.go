@@ -68,13 +68,15 @@ type Identity struct {
 	DisplayName string
 }
 
-// Mirror remembers that a message of one side stands on the other.
+// Mirror remembers that a message or file of one side stands on the other.
 type Mirror struct {
-	// Target is the number of the comment or record that mirrors it; 0: it was left
-	// out on purpose.
-	Target int64 `json:"t,omitempty"`
+	// Target is what mirrors it: the number of a comment or record, or the GUID of a
+	// file. Empty while it is being posted, and for good where it was left out.
+	Target string `json:"t,omitempty"`
 	// Hash is that of the content that was mirrored last, in normal form.
 	Hash string `json:"h,omitempty"`
+	// Posting is when posting it began, until its end is known.
+	Posting time.Time `json:"p,omitzero"`
 	// Gone tells that the source was deleted and the mirror says so.
 	Gone bool `json:"g,omitempty"`
 }
