@@ -43,7 +43,7 @@ type Config struct {
 	// Instance is the service.instance.id; empty: left out.
 	Instance string
 	// OTLPEndpoint is the URL of an OTLP/gRPC collector, e.g. http://jaeger:4317.
-	// Empty: spans are made, so that logs carry trace ids, but not exported.
+	// Empty: spans only lend their ids to the logs; nothing is recorded or exported.
 	OTLPEndpoint string
 	// SampleRatio is the share of new traces that are kept, above 0 to 1; 0 means 1.
 	// A trace that began elsewhere keeps its decision.
@@ -85,14 +85,7 @@ func Start(ctx context.Context, cfg Config) (*Telemetry, error) {
 
 	t := &Telemetry{Logger: slog.New(withTrace(slog.NewJSONHandler(cfg.LogWriter, &slog.HandlerOptions{Level: cfg.LogLevel})))}
 
-	ratio := cfg.SampleRatio
-	if ratio == 0 {
-		ratio = 1
-	}
-	traceOptions := []sdktrace.TracerProviderOption{
-		sdktrace.WithResource(res),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio))),
-	}
+	traceOptions := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler(cfg))}
 	if cfg.OTLPEndpoint != "" {
 		exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(cfg.OTLPEndpoint))
 		if err != nil {
@@ -121,11 +114,25 @@ func Start(ctx context.Context, cfg Config) (*Telemetry, error) {
 	otel.SetTracerProvider(tracers)
 	otel.SetMeterProvider(meters)
 	otel.SetTextMapPropagator(Propagator())
-	logger := t.Logger
+	logger, lasting := t.Logger, context.WithoutCancel(ctx)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		logger.Warn("telemetry.error", slog.String(KeyError, err.Error()))
+		logger.WarnContext(lasting, "telemetry.error", slog.String(KeyError, err.Error()))
 	}))
 	return t, nil
+}
+
+// sampler keeps a share of the traces that begin here, and what a caller decided of
+// those that began elsewhere. Where nothing is exported nothing is recorded either:
+// spans then only lend their ids to the logs.
+func sampler(cfg Config) sdktrace.Sampler {
+	switch {
+	case cfg.OTLPEndpoint == "":
+		return sdktrace.NeverSample()
+	case cfg.SampleRatio == 0:
+		return sdktrace.ParentBased(sdktrace.AlwaysSample())
+	default:
+		return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(cfg.SampleRatio))
+	}
 }
 
 // Propagator carries the trace between processes and through the inbox: W3C

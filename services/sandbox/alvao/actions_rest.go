@@ -3,6 +3,7 @@ package alvao
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // putState changes the status (OpenAPI document: ChangeTicketState). What tells 201 from 204 is not explained; here 201
@@ -38,14 +39,14 @@ func (c *call) putState() error {
 		if err := d.setStatus(to); err != nil || !logged {
 			return err
 		}
-		html := in.CommentHTML
+		html := []string{in.CommentHTML}
 		for _, more := range []string{in.CommentForRequesters, in.CommentForApprovers} {
 			if more != "" {
-				html += "<div>" + more + "</div>"
+				html = append(html, "<div>"+more+"</div>")
 			}
 		}
 		_, err := d.addRecord(newRecord{
-			subject: d.statusName(to), html: html, kind: KindProcess, showToRequester: in.CommentForRequesters != "", attachments: attachments,
+			subject: d.statusName(to), html: strings.Join(html, ""), kind: KindProcess, showToRequester: in.CommentForRequesters != "", attachments: attachments,
 		})
 		return err
 	})

@@ -442,11 +442,11 @@ func (s *Server) Writes() []Write { return s.ledger.after(0) }
 func (s *Server) WritesAfter(seq int64) []Write { return s.ledger.after(seq) }
 
 // WriteCounts tells how many writes there were ever, and how many of them through REST.
-func (s *Server) WriteCounts() (all, byApplication int64) { return s.ledger.counts() }
+func (s *Server) WriteCounts() (int64, int64) { return s.ledger.counts() }
 
 // OnWrite calls fn for every write from now on, in order and one at a time, soon after it became visible. It returns
 // what ends that; a call under way may still be running then.
-func (s *Server) OnWrite(fn func(Write)) (stop func()) { return s.ledger.watch(fn) }
+func (s *Server) OnWrite(fn func(Write)) func() { return s.ledger.watch(fn) }
 
 // Calls counts the REST calls that were answered, by `METHOD route status`.
 func (s *Server) Calls() map[string]int {

@@ -42,7 +42,7 @@ func newDesk(t *testing.T, set func(*alvao.Options)) *desk {
 		srv.Close()
 		s.Close()
 		client.CloseIdleConnections()
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:forcetypeassert,errcheck // it is one
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:errcheck // it is one
 	})
 	return &desk{t: t, Server: s, url: srv.URL + "/AlvaoRestApi", client: client, login: "tandem", pass: "tandem"}
 }

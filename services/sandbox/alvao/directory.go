@@ -3,6 +3,7 @@ package alvao
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -217,11 +218,13 @@ func (d *directory) addPerson(p Person) (*Person, error) {
 		return nil, fmt.Errorf("person %q: the login and the id must be new", p.Login)
 	}
 	if p.ID == 0 {
-		for p.ID = len(d.persons) + 1; d.byID[p.ID] != nil; p.ID++ {
+		p.ID = len(d.persons) + 1
+		for d.byID[p.ID] != nil {
+			p.ID++
 		}
 	}
 	if p.Name == "" {
-		p.Name = strings.TrimSpace(p.LastName + " " + p.FirstName)
+		p.Name = strings.TrimSpace(p.FirstName + " " + p.LastName)
 	}
 	d.persons = append(d.persons, &p)
 	d.byID[p.ID], d.byLogin[login] = &p, &p
@@ -243,7 +246,7 @@ func (d *directory) login(login string) *Person {
 func (d *directory) allPersons() []*Person {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.persons[:len(d.persons):len(d.persons)]
+	return slices.Clip(d.persons)
 }
 
 func (d *directory) process(s *Service) *Process { return d.processes[strings.ToLower(s.Process)] }

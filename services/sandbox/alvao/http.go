@@ -159,14 +159,14 @@ func (c *call) change(fn func(*draft) error) (*draft, error) {
 
 // fail answers with an error.
 func (c *call) fail(err error) {
-	var tooLarge *http.MaxBytesError
-	refusal, isRefusal := errors.AsType[*Refusal](err)
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
+	refusal, isRefusal := errors.AsType[*RefusedError](err)
 	switch {
 	case isRefusal:
 		c.refuse(refusal)
 	case errors.Is(err, ErrNotFound):
 		c.w.WriteHeader(http.StatusNotFound)
-	case errors.As(err, &tooLarge):
+	case tooLarge:
 		c.w.WriteHeader(http.StatusRequestEntityTooLarge)
 	case errors.Is(err, ErrClosed):
 		c.w.WriteHeader(http.StatusServiceUnavailable)
@@ -176,7 +176,7 @@ func (c *call) fail(err error) {
 }
 
 // refuse answers with one of the three bodies that errors have.
-func (c *call) refuse(r *Refusal) {
+func (c *call) refuse(r *RefusedError) {
 	style := r.style
 	if forced := c.s.opts.Tenant.Errors; forced != ErrorsMixed {
 		style = forced
@@ -210,8 +210,7 @@ func (c *call) body(into any) error {
 	d := json.NewDecoder(c.r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return fmt.Errorf("reading body: %w", err)
 		}
 		return badJSON(err)

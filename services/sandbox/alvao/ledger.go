@@ -106,7 +106,8 @@ func (l *ledger) after(seq int64) []Write {
 	return slices.Clone(l.writes[i:])
 }
 
-func (l *ledger) counts() (all, byApplication int64) {
+// counts gives all writes, and those by applications.
+func (l *ledger) counts() (int64, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.seq, l.byApp

@@ -151,7 +151,7 @@ func TestLog(t *testing.T) {
 	}
 	first := decode[record](t, d.want(201, "POST", path, `{"subject":"A picture","kind":"Note","contentPlain":"a < b\nc","fromPersonId":25,
 		"attachments":[{"name":"ř.png","contentType":"image/png","contentBytes":"`+base64.StdEncoding.EncodeToString(png)+`"}]}`))
-	if first.ContentHTML != "a &lt; b<br>c" || first.FromPersonID != 25 || first.From != "Dvořáková Jana" || first.EmailFrom != alvao.Requester {
+	if first.ContentHTML != "a &lt; b<br>c" || first.FromPersonID != 25 || first.From != "Jana Dvořáková" || first.EmailFrom != alvao.Requester {
 		t.Errorf("got %+v", first)
 	}
 	link := first.Attachments[0].Link
@@ -178,7 +178,10 @@ func TestLog(t *testing.T) {
 			t.Errorf("%s: %s", query, diff)
 		}
 	}
+	gone, err := d.AddPerson(alvao.Person{Login: "gone@contoso.com", IsDisabled: true})
+	must(t, err)
 	for body, text := range map[string]string{
+		`{"subject":"x","kind":"Note","fromPersonId":` + strconv.Itoa(gone.ID) + `}`: "can't create records",
 		`{"kind":"Note"}`: "subject",
 		`{"subject":"x"}`: "invalid",
 		`{"subject":"x","kind":"Note","fromPersonId":29}`:  "can't create records",
@@ -215,7 +218,7 @@ func TestUsers(t *testing.T) {
 		"$filter=Email eq 'petr.svoboda@contoso.com'":   {alvao.Solver},
 		"$filter=id eq 27":                      {alvao.ServiceManager},
 		"$filter=id eq '27'":                    {alvao.ServiceManager},
-		"$filter=name eq 'O''Neil Sean'":        {"sean.oneil@fabrikam.com"},
+		"$filter=name eq 'Sean O''Neil'":        {"sean.oneil@fabrikam.com"},
 		"$search=svoboda":                       {alvao.Solver},
 		"search=svoboda&top=1":                  {alvao.Solver},
 		"$filter=isApp eq true":                 {alvao.ApplicationAccount},
@@ -228,7 +231,7 @@ func TestUsers(t *testing.T) {
 		}
 	}
 	p, err := d.AddPerson(alvao.Person{Login: "new@contoso.com", FirstName: "A", LastName: "B"})
-	if err != nil || p.ID == 0 || p.Name != "B A" {
+	if err != nil || p.ID == 0 || p.Name != "A B" {
 		t.Errorf("got %+v, %v", p, err)
 	}
 	if _, err := d.AddPerson(alvao.Person{Login: "NEW@contoso.com"}); err == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,10 +82,8 @@ func (d *draft) attach(r *record, attachments []NewAttachment) error {
 			return refuseField("attachments", "The attachment has no name.")
 		}
 		ext := strings.ToLower(path.Ext(a.Name))
-		for _, banned := range d.s.opts.AttachmentBlacklist {
-			if ext == banned {
-				return refuse(RuleAttachment, "Files of the type %s can't be attached.", ext)
-			}
+		if slices.Contains(d.s.opts.AttachmentBlacklist, ext) {
+			return refuse(RuleAttachment, "Files of the type %s can't be attached.", ext)
 		}
 		doc := &document{
 			id: int(d.s.store.lastDocument.Add(1)), ticket: d.t.id, record: r.id, name: a.Name, contentType: a.ContentType,

@@ -12,9 +12,9 @@ var ErrNotFound = errors.New("not found")
 // ErrClosed says that the stand-in was closed while the change waited to become visible.
 var ErrClosed = errors.New("the service desk is closed")
 
-// Refusal is a rule of Alvao that stands against a write. The REST API answers it with Status and a body; the Go API
+// RefusedError is a rule of Alvao that stands against a write. The REST API answers it with Status and a body; the Go API
 // returns it as it is.
-type Refusal struct {
+type RefusedError struct {
 	// Rule names the rule, for tests; it does not cross the wire.
 	Rule Rule
 	// Status is the HTTP status.
@@ -28,7 +28,7 @@ type Refusal struct {
 }
 
 // Error gives the text.
-func (r *Refusal) Error() string { return r.Text }
+func (r *RefusedError) Error() string { return r.Text }
 
 // Rule names a reason for refusal.
 type Rule string
@@ -50,25 +50,25 @@ const (
 	RuleRemoved       Rule = "ticket removed"
 )
 
-func refuse(rule Rule, format string, args ...any) *Refusal {
-	return &Refusal{Rule: rule, Status: http.StatusBadRequest, Text: fmt.Sprintf(format, args...), style: ErrorsMessage}
+func refuse(rule Rule, format string, args ...any) *RefusedError {
+	return &RefusedError{Rule: rule, Status: http.StatusBadRequest, Text: fmt.Sprintf(format, args...), style: ErrorsMessage}
 }
 
 // refuseOData is a refusal in OData's body, which is what a missing SLA was seen with (BBMRI).
-func refuseOData(rule Rule, format string, args ...any) *Refusal {
+func refuseOData(rule Rule, format string, args ...any) *RefusedError {
 	r := refuse(rule, format, args...)
 	r.style = ErrorsOData
 	return r
 }
 
 // refuseField is a validation error of one input, in the body of ASP.NET's ProblemDetails.
-func refuseField(field, format string, args ...any) *Refusal {
+func refuseField(field, format string, args ...any) *RefusedError {
 	r := refuse(RuleInput, format, args...)
 	r.Field, r.style = field, ErrorsProblem
 	return r
 }
 
-func forbid(format string, args ...any) *Refusal {
+func forbid(format string, args ...any) *RefusedError {
 	r := refuse(RuleRights, format, args...)
 	r.Status = http.StatusForbidden
 	return r
@@ -76,7 +76,7 @@ func forbid(format string, args ...any) *Refusal {
 
 // RuleOf gives the rule an error is about; empty if it is no refusal.
 func RuleOf(err error) Rule {
-	if r, ok := errors.AsType[*Refusal](err); ok {
+	if r, ok := errors.AsType[*RefusedError](err); ok {
 		return r.Rule
 	}
 	return ""

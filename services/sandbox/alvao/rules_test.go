@@ -205,7 +205,7 @@ func TestCreate(t *testing.T) {
 		`{"name":"x","serviceId":1}`: {400, "does not exist"},
 		`{"name":"x","serviceId":109,"priority":"Urgent"}`: {400, "The value Urgent is invalid."},
 		`{"name":"x","serviceId":109,"requester":{"id":29}}`: {
-			400, "The requester O'Neil Sean has no SLA for the service Development.",
+			400, "The requester Sean O'Neil has no SLA for the service Development.",
 		},
 		`{"name":"x","serviceId":109,"requester":{"id":4711}}`:                             {400, "no user with the ID 4711"},
 		`{"name":"x","serviceId":"abc"}`:                                                   {400, "could not be converted"},

@@ -43,7 +43,7 @@ func DefaultDirectory() *Directory {
 func developmentProcess() Process {
 	cs := func(name string) map[string]string { return map[string]string{"cs": name} }
 	return Process{
-		ID: 7, Name: "Development process", Names: cs("Proces vývoje"),
+		ID: 7, Name: "Development process", Names: cs("Proces vývoje"), //nolint:misspell // Czech
 		Statuses: []Status{
 			{ID: 41, Name: "New", Names: cs("Nový")},
 			{ID: 42, Name: "Analysis", Names: cs("Analýza")},
@@ -76,7 +76,7 @@ func defaultPersons() []Person {
 	since := time.Date(2024, 3, 1, 8, 0, 0, 0, time.UTC)
 	person := func(id int, login, first, last string) Person {
 		return Person{
-			ID: id, Login: login, Email: login, FirstName: first, LastName: last, Name: last + " " + first,
+			ID: id, Login: login, Email: login, FirstName: first, LastName: last, Name: first + " " + last,
 			Organization: "Contoso", CreatedDate: since, LocaleID: 1033, Timezone: "Central Europe Standard Time",
 		}
 	}

@@ -34,7 +34,7 @@ func firstUpper(s string) string {
 
 // asQueryError turns an error of binding a query to a schema into a refusal.
 func asQueryError(err error) error {
-	if _, ok := errors.AsType[*Refusal](err); ok {
+	if _, ok := errors.AsType[*RefusedError](err); ok {
 		return err
 	}
 	return refuseOData(RuleInput, "The query specified in the URI is not valid. %s.", firstUpper(err.Error()))
@@ -103,8 +103,9 @@ func (c *call) checkActivity(q odata.Query) error {
 	return nil
 }
 
-// window tells which rows are wanted. Without $top a page is given, and a link to the next one.
-func (s *Server) window(q odata.Query) (take, skip int, paged bool) {
+// window tells how many rows are wanted, how many to skip before, and whether further pages are linked. Without $top a page is given, and a link to the next one.
+func (s *Server) window(q odata.Query) (int, int, bool) {
+	skip := 0
 	if q.Skip != nil {
 		skip = *q.Skip
 	}
@@ -116,7 +117,9 @@ func (s *Server) window(q odata.Query) (take, skip int, paged bool) {
 
 // find lists tickets in the order asked for, past skip, and one more than take so that a further page can be seen. It
 // walks an index where bounds or order allow, so that a poll of a large desk stays cheap.
-func (s *Server) find(q odata.Query, match func(*ticket) bool, sorter func(a, b *ticket) int, skip, take int) (found []*ticket, total int) {
+func (s *Server) find(q odata.Query, match func(*ticket) bool, sorter func(a, b *ticket) int, skip, take int) ([]*ticket, int) {
+	var found []*ticket
+	total := 0
 	index, desc, sorted := s.walk(q)
 	var low, high *ticket
 	if index == s.store.byActivity {
@@ -158,8 +161,8 @@ func (s *Server) find(q odata.Query, match func(*ticket) bool, sorter func(a, b 
 	return found, total
 }
 
-// walk chooses the index to go along and tells whether its order is the one asked for.
-func (s *Server) walk(q odata.Query) (index *btree.BTreeG[*ticket], desc, sorted bool) {
+// walk chooses the index to go along, whether downwards, and tells whether its order is the one asked for.
+func (s *Server) walk(q odata.Query) (*btree.BTreeG[*ticket], bool, bool) {
 	var first odata.Order
 	if len(q.OrderBy) > 0 {
 		first = q.OrderBy[0]

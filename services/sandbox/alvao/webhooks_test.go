@@ -116,7 +116,9 @@ func TestFieldWebhook(t *testing.T) {
 	d.want(400, "POST", "/webhooks/ticketfieldchanged", `{"webhookUrl":"http://x","fieldId":999}`)
 	d.want(201, "POST", "/webhooks/ticketfieldchanged", `{"webhookUrl":"`+r.URL+`","fieldId":`+strconv.Itoa(fields["Status"])+`,"service":"Development"}`)
 	d.want(201, "POST", "/webhooks/ticketfieldchanged", `{"webhookUrl":"`+r.URL+`","fieldId":`+strconv.Itoa(fields["ExternalTicketId"])+`}`)
-	ticket, other := d.ticket(alvao.NewTicket{}), d.ticket(alvao.NewTicket{Service: "IT support"})
+	// What a new ticket begins with is no change of a field.
+	ticket := d.ticket(alvao.NewTicket{Status: "Development", Custom: map[string]any{"ExternalTicketId": "4"}})
+	other := d.ticket(alvao.NewTicket{Service: "IT support"})
 	must(t, d.SetStatus(t.Context(), alvao.Solver, ticket.ID, "Testing"))
 	must(t, d.SetStatus(t.Context(), alvao.Solver, other.ID, "Resolved"))
 	must(t, d.SetField(t.Context(), alvao.Solver, ticket.ID, "name", "Another"))
@@ -172,13 +174,16 @@ func TestDeliveryAgainstTheReceiver(t *testing.T) {
 				t.Errorf("40 hints came %d times", n)
 			}
 		}},
-		{"delay and reorder", alvao.Delivery{MinDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond, Reorder: 0.5, ReorderBy: 50 * time.Millisecond},
+		{
+			"delay and reorder",
+			alvao.Delivery{MinDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond, Reorder: 0.5, ReorderBy: 50 * time.Millisecond},
 			func(t *testing.T, n int, order []string) {
 				t.Helper()
 				if n != 40 || slices.IsSorted(order) {
 					t.Errorf("%d hints came, in order: %t", n, slices.IsSorted(order))
 				}
-			}},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -201,7 +206,7 @@ func TestHintBeforeTheTransactionIsVisible(t *testing.T) {
 	_, err := d.Subscribe(alvao.Subscription{URL: r.URL, Topic: alvao.TopicStatus, Process: "Development process", Status: "Testing"})
 	must(t, err)
 	ticket := d.ticket(alvao.NewTicket{})
-	seen := make(chan string, 1)
+	seen := make(chan string, 10)
 	r.onHint = func() {
 		now, _ := d.Ticket(ticket.ID)
 		seen <- now.Status
@@ -213,6 +218,9 @@ func TestHintBeforeTheTransactionIsVisible(t *testing.T) {
 	}
 	if now, _ := d.Ticket(ticket.ID); now.Status != "Testing" {
 		t.Errorf("after it the ticket is in %s", now.Status)
+	}
+	if got := r.got(t, d); len(got) != 1 {
+		t.Errorf("%d hints were sent", len(got))
 	}
 }
 

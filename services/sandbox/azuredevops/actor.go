@@ -20,7 +20,7 @@ func (s *Server) As(uniqueName string) *Actor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.user(uniqueName); !known {
-		s.users = append(s.users, User{UniqueName: uniqueName}.complete())
+		s.users = append(s.users, complete(User{UniqueName: uniqueName}))
 	}
 	return &Actor{s, uniqueName}
 }

@@ -21,7 +21,7 @@ func (s *Server) AddToken(t Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.user(t.Owner); !known {
-		s.users = append(s.users, User{UniqueName: t.Owner}.complete())
+		s.users = append(s.users, complete(User{UniqueName: t.Owner}))
 	}
 	s.tokens[tokenKey{t.Secret, t.Bearer}] = &t
 }
@@ -38,7 +38,7 @@ func (s *Server) RevokeToken(secret string) {
 func (s *Server) AddUser(u User) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh := u.complete()
+	fresh := complete(u)
 	for i, old := range s.users {
 		if strings.EqualFold(old.UniqueName, u.UniqueName) {
 			if u.ID == "" {
@@ -67,7 +67,7 @@ func (s *Server) authenticate(c *call) error {
 		return nil
 	}
 	page := c.r.Method == http.MethodGet || c.r.Method == http.MethodPost
-	return &signIn{page: page && !s.opts.Refuse401}
+	return &signInError{page: page && !s.opts.Refuse401}
 }
 
 // throttle is a leaking budget for each identity. It is a model: only the header names and the order "first late, then

@@ -49,11 +49,11 @@ func newBlobStore(limits Limits) *blobStore {
 	return &blobStore{limits: limits, blobs: map[string]*blob{}}
 }
 
-// get finds a file and tells whether all of it has arrived. A complete file never changes.
-func (st *blobStore) get(id string) (b *blob, complete, found bool) {
+// get finds a file and tells whether all of it has arrived, and whether there is one at all. A complete file never changes.
+func (st *blobStore) get(id string) (*blob, bool, bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	b, found = st.blobs[strings.ToLower(id)]
+	b, found := st.blobs[strings.ToLower(id)]
 	return b, found && b.final, found
 }
 

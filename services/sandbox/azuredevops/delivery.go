@@ -87,14 +87,15 @@ type job struct {
 // jobs is a heap by due time, then by age.
 type jobs []*job
 
-func (q jobs) Len() int { return len(q) }
-func (q jobs) Less(i, j int) bool {
-	if !q[i].due.Equal(q[j].due) {
-		return q[i].due.Before(q[j].due)
+func (q *jobs) Len() int { return len(*q) }
+func (q *jobs) Less(i, j int) bool {
+	a, b := (*q)[i], (*q)[j]
+	if !a.due.Equal(b.due) {
+		return a.due.Before(b.due)
 	}
-	return q[i].seq < q[j].seq
+	return a.seq < b.seq
 }
-func (q jobs) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *jobs) Swap(i, j int) { (*q)[i], (*q)[j] = (*q)[j], (*q)[i] }
 
 // Push is for container/heap.
 func (q *jobs) Push(x any) {
@@ -279,8 +280,8 @@ func (h *hookEngine) render(j *job, sub *subscription) []byte {
 	return body
 }
 
-// send posts a body to the subscription's URL.
-func (h *hookEngine) send(sub *subscription, body []byte) (status int, problem string) {
+// send posts a body to the subscription's URL. It gives the status of the answer, or what was wrong with the connection.
+func (h *hookEngine) send(sub *subscription, body []byte) (int, string) {
 	ctx, cancel := context.WithTimeout(h.ctx, h.opts.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, sub.ConsumerInputs["url"], bytes.NewReader(body))

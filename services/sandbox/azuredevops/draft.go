@@ -154,7 +154,7 @@ func (d *draft) setField(def *fieldDef, f fieldEdit) error {
 	switch {
 	case def.ReferenceName == fieldProject, def.ReferenceName == fieldType:
 		return nil // taken by move
-	case d.it == nil && (def.ReferenceName == fieldID || def.ReferenceName == fieldCreatedBy && !d.e.bypass):
+	case d.it == nil && (def.ReferenceName == fieldID || def.ReferenceName == fieldParent || def.ReferenceName == fieldCreatedBy && !d.e.bypass):
 		return nil // reported: a create takes these silently and leaves them unset
 	case def.ReadOnly, def.bypassOnly && !d.e.bypass:
 		return errFieldStatus(def, "ReadOnly")
@@ -193,7 +193,7 @@ func (d *draft) setField(def *fieldDef, f fieldEdit) error {
 }
 
 func (d *draft) checkLength(def *fieldDef, value any) error {
-	most := 0
+	var most int
 	switch {
 	case def.long(), def.ReferenceName == fieldHistory:
 		most = d.s.opts.Limits.TextLength

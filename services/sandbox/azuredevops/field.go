@@ -66,6 +66,7 @@ const (
 	fieldDescription    = "System.Description"
 	fieldHistory        = "System.History"
 	fieldTags           = "System.Tags"
+	fieldParent         = "System.Parent"
 )
 
 // builtIn lists the fields in the order the service writes them. Computed ones are made when an item is read and never
@@ -136,6 +137,7 @@ func builtIn() []fieldDef {
 		def("Microsoft.VSTS.TCM.SystemInfo", "System Info", "html", some),
 		def(fieldHistory, "History", "history", computed),
 		def(fieldTags, "Tags", "plainText"),
+		def(fieldParent, "Parent", "integer", readOnly, computed),
 	}
 }
 
@@ -211,13 +213,13 @@ type fieldValue struct {
 // fieldValues are the values of an item, sorted by the order of their fields.
 type fieldValues []fieldValue
 
-func (v fieldValues) search(d *fieldDef) (int, bool) {
-	return slices.BinarySearchFunc(v, d.order, func(f fieldValue, order int) int { return cmp.Compare(f.def.order, order) })
+func (v *fieldValues) search(d *fieldDef) (int, bool) {
+	return slices.BinarySearchFunc(*v, d.order, func(f fieldValue, order int) int { return cmp.Compare(f.def.order, order) })
 }
 
-func (v fieldValues) get(d *fieldDef) any {
+func (v *fieldValues) get(d *fieldDef) any {
 	if i, ok := v.search(d); ok {
-		return v[i].value
+		return (*v)[i].value
 	}
 	return nil
 }
@@ -237,8 +239,9 @@ func (v *fieldValues) set(d *fieldDef, value any) {
 	}
 }
 
-// convert turns a JSON value into one of the field's type. It reports failure as the service's field status.
-func (d *fieldDef) convert(raw any) (value any, status string) {
+// convert turns a JSON value into one of the field's type. It reports failure as the service's field status, which is
+// empty if all is well.
+func (d *fieldDef) convert(raw any) (any, string) {
 	if raw == nil {
 		return nil, ""
 	}
@@ -349,8 +352,9 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z
 const endOfTime = "9999-01-01T00:00:00Z"
 
 // normalizeTags splits a tag text at `;` and `,`, trims, and drops doubles without regard to case. With merge it adds
-// to tags that are there. The result is sorted and joined by "; ", as the service shows tags.
-func normalizeTags(text, merge string) (joined string, count int) {
+// to tags that are there. The result is sorted and joined by "; ", as the service shows tags,
+// with their number.
+func normalizeTags(text, merge string) (string, int) {
 	seen := map[string]string{}
 	for _, source := range []string{merge, text} {
 		for _, tag := range splitTags(source) {

@@ -148,7 +148,7 @@ func (s *Server) subscriptionJSON(sub *subscription) subscriptionJSON {
 }
 
 // lockHooks takes both mutexes in their order and returns how to release them.
-func (s *Server) lockHooks() (unlock func()) {
+func (s *Server) lockHooks() func() {
 	s.mu.RLock()
 	s.hooks.mu.Lock()
 	return func() {

@@ -17,8 +17,8 @@ func derivedID(parts ...string) string {
 	return uuid.NewSHA1(namespace(), []byte(strings.ToLower(strings.Join(parts, "\x00")))).String()
 }
 
-// complete fills the empty fields of a user.
-func (u User) complete() *User {
+// complete makes a user with all fields filled.
+func complete(u User) *User {
 	if u.DisplayName == "" {
 		name, _, _ := strings.Cut(u.UniqueName[strings.LastIndexByte(u.UniqueName, '\\')+1:], "@")
 		u.DisplayName = name

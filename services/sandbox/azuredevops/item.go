@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"hash/fnv"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -50,11 +49,15 @@ func (r relation) same(o relation) bool {
 	return r.kind.ref == o.kind.ref && r.target == o.target && r.blob == o.blob && strings.EqualFold(r.url, o.url)
 }
 
-// rank orders the relations of an item. The service returns them in another order than they were added (recorded),
-// and removal counts in the returned order, so this one scatters them in a stable way.
+// rank orders the relations of an item. The service returns them in another order than they were added, and removal
+// counts in the returned order. Odd targets before even ones is a rule that gives the recorded orders; the rest is
+// scattered in a stable way.
 func (r relation) rank() uint32 {
+	if r.betweenItems() {
+		return uint32(r.target&1^1)<<31 | uint32(r.target)&(1<<31-1) //nolint:gosec // ids are positive and below 2^31
+	}
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(r.kind.ref + "|" + strconv.Itoa(r.target) + "|" + r.url))
+	_, _ = h.Write([]byte(r.kind.ref + "|" + r.url))
 	if r.blob != nil {
 		_, _ = h.Write([]byte(r.blob.id))
 	}
@@ -93,12 +96,6 @@ type journalEntry struct {
 	upd *update
 }
 
-// state is the item's state.
-func (it *item) state(c *catalogue) string {
-	text, _ := it.values.get(c.must(fieldState)).(string)
-	return text
-}
-
 func (it *item) text(d *fieldDef) string {
 	text, _ := it.values.get(d).(string)
 	return text
@@ -106,9 +103,9 @@ func (it *item) text(d *fieldDef) string {
 
 // last is the update that made the present revision.
 func (it *item) last() *update {
-	for i := len(it.updates) - 1; i >= 0; i-- {
-		if !it.updates[i].sameRev {
-			return it.updates[i]
+	for _, u := range slices.Backward(it.updates) {
+		if !u.sameRev {
+			return u
 		}
 	}
 	return it.updates[0]
@@ -192,6 +189,12 @@ func (s *Server) value(snap snapshot, d *fieldDef) any {
 		return snap.made.as.personID()
 	case fieldWatermark:
 		return snap.made.watermark
+	case fieldParent:
+		for _, r := range snap.relations {
+			if r.kind.ref == "System.LinkTypes.Hierarchy-Reverse" {
+				return r.target
+			}
+		}
 	case fieldHistory:
 		if v := snap.made.comment; v != nil && !v.deleted {
 			return v.text

@@ -126,9 +126,9 @@ func (w *watchers) close() {
 }
 
 // Watch returns a channel on which every write is told, and a function that ends it. A reader that is more than 256
-// changes late misses the oldest, so it should read the state anew rather than count. The channel is closed by stop
-// and by [Server.Close].
-func (s *Server) Watch() (changes <-chan Change, stop func()) {
+// changes late misses the oldest, so it should read the state anew rather than count. The channel is closed by that
+// function and by [Server.Close].
+func (s *Server) Watch() (<-chan Change, func()) {
 	ch := make(chan Change, 256)
 	s.mu.Lock()
 	defer s.mu.Unlock()

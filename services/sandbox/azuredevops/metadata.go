@@ -9,8 +9,8 @@ import (
 )
 
 // window reads $top and $skip.
-func (c *call) window(most int) (top, skip int) {
-	top = most
+func (c *call) window(most int) (int, int) {
+	top, skip := most, 0
 	if n, err := strconv.Atoi(c.query("$top")); err == nil && n >= 0 {
 		top = min(n, most)
 	}

@@ -62,11 +62,11 @@ type malformed struct{ message string }
 // Error gives the message.
 func (m *malformed) Error() string { return m.message }
 
-// noController is the text/plain answer to a path that leads nowhere (recorded).
-type noController struct{ path string }
+// noControllerError is the text/plain answer to a path that leads nowhere (recorded).
+type noControllerError struct{ path string }
 
 // Error gives the message.
-func (n *noController) Error() string {
+func (n *noControllerError) Error() string {
 	return "The controller for path '" + n.path + "' was not found or does not implement IController."
 }
 

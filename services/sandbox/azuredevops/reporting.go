@@ -2,6 +2,7 @@ package azuredevops
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"sort"
@@ -26,7 +27,7 @@ func (s *Server) serveReporting(c *call) (answer, error) {
 		Fields: splitList(c.query("fields")), Types: splitList(c.query("types")), IncludeDeleted: c.flag("includeDeleted"),
 		IncludeLatestOnly: c.flag("includeLatestOnly"), IncludeIdentityRef: c.flag("includeIdentityRef"), discussions: c.flag("includeDiscussionChangesOnly"),
 	}
-	if c.r.Method == "POST" {
+	if c.r.Method == http.MethodPost {
 		if err := c.decode(&f); err != nil {
 			return answer{}, err
 		}

@@ -119,7 +119,7 @@ func (s *Server) table() []route {
 
 // locate takes the path apart and finds route and project.
 func (s *Server) locate(c *call) (route, error) {
-	lost := &noController{c.r.URL.Path}
+	lost := &noControllerError{c.r.URL.Path}
 	segs := strings.Split(strings.Trim(c.r.URL.EscapedPath(), "/"), "/")
 	for i, seg := range segs {
 		plain, err := url.PathUnescape(seg)

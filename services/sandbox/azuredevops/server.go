@@ -65,7 +65,7 @@ func New(opts Options) *Server {
 		blobs: newBlobStore(opts.Limits), throttle: newThrottle(opts.Throttle), calls: map[string]int{},
 	}
 	for _, u := range opts.Users {
-		s.users = append(s.users, u.complete())
+		s.users = append(s.users, complete(u))
 	}
 	for _, t := range opts.Tokens {
 		s.AddToken(t)
@@ -171,8 +171,7 @@ func (c *call) flag(name string) bool { return strings.EqualFold(c.query(name), 
 func (c *call) decode(into any) error {
 	dec := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, maxJSON))
 	if err := dec.Decode(into); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return &Error{Status: http.StatusRequestEntityTooLarge, TypeKey: "RequestTooLargeException", Message: "The request is too large."}
 		}
 		return &malformed{"The request body could not be read: " + err.Error()}
@@ -228,6 +227,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-cache, no-store, must-revalidate")
 	s.learnBase(r)
 
+	// The service takes a bare semicolon in a value, as its own continuation tokens have; Go's parser does not.
+	r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, ";", "%3B")
 	c := &call{w: w, r: r, values: r.URL.Query()}
 	a, err := s.serve(c)
 	if err == nil {
@@ -300,8 +301,8 @@ func (s *Server) writeError(c *call, err error) {
 	var (
 		known  *Error
 		bad    *malformed
-		nobody *noController
-		sign   *signIn
+		nobody *noControllerError
+		sign   *signInError
 	)
 	h := c.w.Header()
 	switch {
@@ -333,13 +334,13 @@ func (s *Server) writeJSON(c *call, status int, v any) {
 	_, _ = c.w.Write(body)
 }
 
-// signIn is the refusal of unknown credentials.
-type signIn struct{ page bool }
+// signInError is the refusal of unknown credentials.
+type signInError struct{ page bool }
 
 // Error says that the caller is not known.
-func (*signIn) Error() string { return "the caller is not signed in" }
+func (*signInError) Error() string { return "the caller is not signed in" }
 
-func (e *signIn) write(c *call) {
+func (e *signInError) write(c *call) {
 	if e.page {
 		fault.WriteSignInPage(c.w)
 		return

@@ -191,7 +191,7 @@ func (s *Server) OpenAttachment(id string) (io.ReadCloser, error) {
 
 // States returns the states of a work item type in their order, and for each the states it may go to. It returns nothing
 // for an unknown project or type.
-func (s *Server) States(project, kind string) (states []State, moves map[string][]string) {
+func (s *Server) States(project, kind string) ([]State, map[string][]string) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	p := s.findProject(project)
@@ -199,7 +199,7 @@ func (s *Server) States(project, kind string) (states []State, moves map[string]
 		return nil, nil
 	}
 	t := p.kind(kind)
-	moves = map[string][]string{}
+	moves := map[string][]string{}
 	for from, to := range transitionsJSON(t) {
 		for _, m := range to {
 			if m.To != from {

@@ -187,11 +187,12 @@ func (r *wiqlRun) compile(c condition) (test, error) {
 	return nil, wiqlError("a condition is missing")
 }
 
-func (r *wiqlRun) compileTwo(a, b condition) (left, right test, err error) {
-	if left, err = r.compile(a); err != nil {
+func (r *wiqlRun) compileTwo(a, b condition) (test, test, error) {
+	left, err := r.compile(a)
+	if err != nil {
 		return nil, nil, err
 	}
-	right, err = r.compile(b)
+	right, err := r.compile(b)
 	return left, right, err
 }
 
@@ -222,6 +223,9 @@ func (r *wiqlRun) compileComparison(x comparison) (test, error) {
 	match, err := r.matcher(d, x.operator, values)
 	if err != nil {
 		return nil, err
+	}
+	if !d.computed {
+		return func(it *item) bool { return match(it.values.get(d)) }, nil
 	}
 	return func(it *item) bool { return match(r.s.value(it.now(), d)) }, nil
 }
@@ -269,9 +273,9 @@ func (r *wiqlRun) matcher(d *fieldDef, operator string, values []any) (func(any)
 	first := values[0]
 	switch operator {
 	case "=":
-		return func(v any) bool { return r.compare(v, first) == 0 }, nil
+		return func(v any) bool { return r.same(v, first) }, nil
 	case "<>":
-		return func(v any) bool { return r.compare(v, first) != 0 }, nil
+		return func(v any) bool { return !r.same(v, first) }, nil
 	case "<":
 		return func(v any) bool { return v != nil && r.compare(v, first) < 0 }, nil
 	case ">":
@@ -282,7 +286,7 @@ func (r *wiqlRun) matcher(d *fieldDef, operator string, values []any) (func(any)
 		return func(v any) bool { return v != nil && r.compare(v, first) >= 0 }, nil
 	case "IN":
 		return func(v any) bool {
-			return slices.ContainsFunc(values, func(w any) bool { return r.compare(v, w) == 0 })
+			return slices.ContainsFunc(values, func(w any) bool { return r.same(v, w) })
 		}, nil
 	case "UNDER":
 		if d.Type != "treePath" {
@@ -337,6 +341,16 @@ func words(text string) []string {
 	})
 }
 
+// same tells whether a field value equals an operand.
+func (r *wiqlRun) same(v, operand any) bool {
+	if a, isText := v.(string); isText {
+		if b, both := operand.(string); both {
+			return strings.EqualFold(a, b)
+		}
+	}
+	return r.compare(v, operand) == 0
+}
+
 // compare orders a field value and an operand: days unless the query is precise, people by any of their names.
 func (r *wiqlRun) compare(v, operand any) int {
 	if v == nil && (operand == nil || operand == "") {
@@ -363,6 +377,10 @@ func compareValues(a, b any) int {
 			return 0
 		}
 		return -1
+	case string:
+		if y, same := b.(string); same {
+			return compareText(x, y)
+		}
 	case int:
 		if y, same := b.(int); same {
 			return cmp.Compare(x, y)
@@ -377,11 +395,19 @@ func compareValues(a, b any) int {
 		}
 	case *User:
 		if y, same := b.(*User); same {
-			return strings.Compare(strings.ToLower(x.DisplayName), strings.ToLower(y.DisplayName))
+			return compareText(x.DisplayName, y.DisplayName)
 		}
 	}
 	if b == nil {
 		return 1
 	}
-	return strings.Compare(strings.ToLower(fmt.Sprint(a)), strings.ToLower(fmt.Sprint(b)))
+	return compareText(fmt.Sprint(a), fmt.Sprint(b))
+}
+
+// compareText orders texts without regard to case.
+func compareText(a, b string) int {
+	if strings.EqualFold(a, b) {
+		return 0
+	}
+	return cmp.Or(strings.Compare(strings.ToLower(a), strings.ToLower(b)), strings.Compare(a, b))
 }

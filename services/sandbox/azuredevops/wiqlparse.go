@@ -152,8 +152,8 @@ func scanWIQL(text string) ([]token, error) {
 	return out, nil
 }
 
-// scanString reads a quoted string, in which the quote is doubled.
-func scanString(text string, from int, quote byte) (value string, next int, err error) {
+// scanString reads a quoted string, in which the quote is doubled, and tells where it ends.
+func scanString(text string, from int, quote byte) (string, int, error) {
 	var b strings.Builder
 	for i := from + 1; i < len(text); i++ {
 		if text[i] != quote {

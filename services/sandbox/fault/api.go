@@ -88,9 +88,14 @@ func decode(w http.ResponseWriter, req *http.Request, into any) error {
 }
 
 func reply(w http.ResponseWriter, status int, body any) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	_, _ = w.Write(raw)
 }
 
 func refuse(w http.ResponseWriter, status int, message string) {

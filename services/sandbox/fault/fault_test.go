@@ -38,7 +38,7 @@ func setup(t *testing.T, rules ...fault.Rule) (*fault.Set, *httptest.Server, *at
 	return set, srv, calls
 }
 
-func do(t *testing.T, srv *httptest.Server, method, path string) (status int, header http.Header, body string, err error) {
+func do(t *testing.T, srv *httptest.Server, method, path string) (int, http.Header, string, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+path, http.NoBody)
 	if err != nil {

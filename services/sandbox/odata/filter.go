@@ -1,6 +1,7 @@
 package odata
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -91,7 +92,7 @@ type Value struct {
 	Time  time.Time
 }
 
-// Text, Number, Flag and Moment make values. An empty string and a zero time are values, not null.
+// Text makes a string value; the empty string is a value, not null.
 func Text(s string) Value { return Value{Kind: String, Str: s} }
 
 // Number makes an integer value.
@@ -219,7 +220,7 @@ func bindIn[T any](left term[T], values []*value, schema Schema[T]) (term[T], er
 			return t, err
 		}
 		if t.literal == nil {
-			return t, fmt.Errorf("the list of 'in' may hold literals only")
+			return t, errors.New("the list of 'in' may hold literals only")
 		}
 		eq, err := compare(left, "eq", t)
 		if err != nil {

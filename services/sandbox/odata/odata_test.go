@@ -37,6 +37,8 @@ func schema(name string) (odata.Property[row], error) {
 		}}, nil
 	case "active":
 		return odata.Property[row]{Kind: odata.Date, Get: func(r row) odata.Value { return odata.Moment(r.active) }}, nil
+	case "team": // nobody has one
+		return odata.Property[row]{Kind: odata.String, Get: func(row) odata.Value { return odata.Value{} }}, nil
 	case "open":
 		return odata.Property[row]{Kind: odata.Bool, Get: func(r row) odata.Value { return odata.Flag(r.open) }}, nil
 	}
@@ -79,6 +81,8 @@ func TestFilter(t *testing.T) {
 		"active lt 2026-11-20T02:00:00.5Z":    {1, 2},
 		"contains(tolower(name),'again')":     {3},
 		"endswith(name,'mouse') or id le 1":   {1, 2},
+		"team eq ''":                          {},
+		"team ne ''":                          {1, 2, 3, 4},
 		"id ge 1.5":                           nil,
 	} {
 		t.Run(filter, func(t *testing.T) {
@@ -149,8 +153,14 @@ func TestParseOptions(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, bad := range []url.Values{
-		{"$top": {"-1"}}, {"$top": {"x"}}, {"$count": {"maybe"}}, {"$apply": {"x"}}, {"$top": {"1", "2"}},
-		{"$orderby": {"id sideways"}}, {"$orderby": {""}}, {"$filter": {""}},
+		{"$top": {"-1"}},
+		{"$top": {"x"}},
+		{"$count": {"maybe"}},
+		{"$apply": {"x"}},
+		{"$top": {"1", "2"}},
+		{"$orderby": {"id sideways"}},
+		{"$orderby": {""}},
+		{"$filter": {""}},
 	} {
 		if _, err := p.Parse(bad); err == nil {
 			t.Errorf("%v was taken", bad)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -44,14 +45,14 @@ func (f *feed) last() int64 {
 }
 
 // after gives what came after seq, whether something in between is lost, and what to wait on for more.
-func (f *feed) after(seq int64) (events []Event, lost bool, more <-chan struct{}) {
+func (f *feed) after(seq int64) ([]Event, bool, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := int(f.seq - seq)
 	if n > len(f.events) {
 		return nil, true, f.moved
 	}
-	events = append(events, f.events[len(f.events)-n:]...)
+	events := slices.Clone(f.events[len(f.events)-n:])
 	if len(events) > maxBatch {
 		events = events[:maxBatch]
 	}

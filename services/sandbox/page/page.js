@@ -196,7 +196,8 @@ function fill(side, c, item) {
   $('[data-tag]', c).textContent = item.tag;
   $('[data-tag]', c).href = '#' + c.id;
   $('[data-kind]', c).textContent = item.kind;
-  $('[data-badge]', c).textContent = [item.deleted ? 'deleted' : item.state, ...(item.notes || [])].join(' · ');
+  $('[data-badge]', c).textContent = item.deleted ? 'deleted' : item.state;
+  $('[data-note]', c).textContent = (item.notes || []).join(' · ');
   $('[data-title]', c).textContent = item.title;
   $('[data-people]', c).textContent = [item.requester && 'from ' + item.requester, item.assignee && 'for ' + item.assignee].filter(Boolean).join(' · ');
   options($('[data-state-select]', c), item.states || [], item.state);

@@ -203,7 +203,7 @@ func (s *TicketSystem) Kinds() []string {
 }
 
 // Watch implements [System].
-func (s *TicketSystem) Watch(fn func(Event)) (stop func()) {
+func (s *TicketSystem) Watch(fn func(Event)) func() {
 	return s.desk.OnWrite(func(w alvao.Write) {
 		e := Event{ID: w.TicketID, At: w.At, By: w.Person, Application: w.ByApplication(), From: w.From, To: w.To, Detail: w.Detail}
 		switch w.Op {
@@ -212,6 +212,9 @@ func (s *TicketSystem) Watch(fn func(Event)) (stop func()) {
 		case alvao.OpTicketStatus:
 			e.Verb = "moved"
 		case alvao.OpRecordCreate:
+			if t, ok := s.desk.Ticket(w.TicketID); ok && t.InitialRecordID == w.RecordID {
+				return // the founding record is the ticket's description
+			}
 			e.Verb = "wrote"
 		case alvao.OpRecordChange:
 			e.Verb = "edited"

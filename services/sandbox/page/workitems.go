@@ -159,6 +159,8 @@ func refused(err error) error {
 }
 
 // Create implements [System].
+//
+//nolint:contextcheck // hooks outlive the request
 func (s *WorkItemSystem) Create(_ context.Context, in New) (int, error) {
 	who, kind := s.server.As(in.By), in.Kind
 	if kind == "" {
@@ -176,12 +178,16 @@ func (s *WorkItemSystem) Create(_ context.Context, in New) (int, error) {
 }
 
 // SetState implements [System].
+//
+//nolint:contextcheck // hooks outlive the request
 func (s *WorkItemSystem) SetState(_ context.Context, by string, id int, state string) error {
 	_, err := s.server.As(by).SetState(id, state)
 	return refused(err)
 }
 
 // AddMessage implements [System].
+//
+//nolint:contextcheck // hooks outlive the request
 func (s *WorkItemSystem) AddMessage(_ context.Context, id int, in Message) error {
 	who, text := s.server.As(in.By), in.HTML
 	if text == "" {
@@ -201,6 +207,8 @@ func (s *WorkItemSystem) AddMessage(_ context.Context, id int, in Message) error
 }
 
 // Act implements [System].
+//
+//nolint:contextcheck // hooks outlive the request
 func (s *WorkItemSystem) Act(_ context.Context, by string, id int, action string) error {
 	who := s.server.As(by)
 	switch action {
@@ -236,7 +244,7 @@ func (s *WorkItemSystem) Kinds() []string { return s.kinds }
 
 // Watch implements [System]. The channel only says that something was written; what, is read from the ledger, so that a
 // late reader misses nothing.
-func (s *WorkItemSystem) Watch(fn func(Event)) (stop func()) {
+func (s *WorkItemSystem) Watch(fn func(Event)) func() {
 	last := s.server.LastWrite()
 	changes, end := s.server.Watch()
 	var wg sync.WaitGroup
@@ -261,7 +269,8 @@ func (s *WorkItemSystem) event(w azuredevops.Write) (Event, bool) {
 	if w.Item == 0 {
 		return Event{}, false
 	}
-	e := Event{ID: w.Item, At: w.At, By: s.name(w.By), Application: w.REST, Detail: strings.Join(w.Fields, ", ")}
+	fields := slices.DeleteFunc(slices.Clone(w.Fields), computed)
+	e := Event{ID: w.Item, At: w.At, By: s.name(w.By), Application: w.REST, Detail: strings.Join(fields, ", ")}
 	now, _ := s.server.WorkItem(w.Item)
 	s.mu.Lock()
 	before := s.states[w.Item]
@@ -275,10 +284,10 @@ func (s *WorkItemSystem) event(w azuredevops.Write) (Event, bool) {
 		switch {
 		case slices.Contains(w.Fields, fieldState):
 			e.Verb, e.From, e.To, e.Detail = "moved", before, now.State, ""
-		case len(w.Fields) == 0 && slices.Contains(w.Relations, "AttachedFile"):
+		case len(fields) == 0 && slices.Contains(w.Relations, "AttachedFile"):
 			e.Verb, e.Detail = "attached", "a file"
-		case len(w.Fields) == 0:
-			e.Detail = strings.Join(w.Relations, ", ")
+		case len(fields) == 0:
+			e.Detail = "links"
 		}
 	case azuredevops.WriteComment:
 		e.Verb, e.Detail = "wrote", ""
@@ -294,4 +303,14 @@ func (s *WorkItemSystem) event(w azuredevops.Write) (Event, bool) {
 		return Event{}, false
 	}
 	return e, true
+}
+
+// computed fields change with every revision and are not worth telling.
+func computed(field string) bool {
+	switch field {
+	case "System.ChangedDate", "System.ChangedBy", "System.Rev", "System.Watermark", "System.AuthorizedDate", "System.RevisedDate",
+		"System.AuthorizedAs", "System.PersonId", "System.CommentCount":
+		return true
+	}
+	return strings.HasPrefix(field, "Microsoft.VSTS.Common.")
 }

@@ -46,6 +46,8 @@ type Program struct {
 	changed chan struct{}
 	ended   chan struct{}
 	err     error
+	// killed tells that the process was ended by Kill.
+	killed bool
 }
 
 func newProgram(bin, dir, name, ready string) *Program {
@@ -72,7 +74,7 @@ func (p *Program) start(ctx context.Context, args ...string) (Line, error) {
 	ended := make(chan struct{})
 	p.mu.Lock()
 	from := len(p.lines)
-	p.cmd, p.ended, p.err = cmd, ended, nil
+	p.cmd, p.ended, p.err, p.killed = cmd, ended, nil, false
 	p.mu.Unlock()
 	go func() {
 		defer close(ended)
@@ -112,6 +114,9 @@ func (p *Program) read(out io.Reader, log io.Writer) {
 		}
 	}
 }
+
+// File is where the log is written, all that goes to the standard error included.
+func (p *Program) File() string { return p.file }
 
 // Lines are the log lines so far, over all starts.
 func (p *Program) Lines() []Line {
@@ -159,17 +164,36 @@ func (p *Program) Signal(signal os.Signal) error {
 	return cmd.Process.Signal(signal)
 }
 
+// PID is the number of the process that was started last; 0 before the first start.
+func (p *Program) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil || p.cmd.Process == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 // Kill ends the process at once, as kill -9 does, and waits until it is gone.
 func (p *Program) Kill() {
+	p.mu.Lock()
+	p.killed = true
+	p.mu.Unlock()
 	_ = p.Signal(syscall.SIGKILL) // one that is gone already is as good
 	p.wait()
 }
 
-// Stop asks the process to end, waits, and tells how it ended.
+// Stop asks the process to end, waits, and tells how it ended; also of one that ended
+// before, but not of one that was killed.
 func (p *Program) Stop() error {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		p.wait()
-		return nil //nolint:nilerr // it is gone, which is what was asked for
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.err != nil && !p.killed {
+			return fmt.Errorf("%s ended by itself, see %s: %w", filepath.Base(p.path), p.file, p.err)
+		}
+		return nil
 	}
 	select {
 	case <-p.gone():

@@ -60,9 +60,12 @@ type Options struct {
 	SandboxListen, GatewayListen, CoreListen string
 	// Sandbox configures the stand-in systems.
 	Sandbox sandbox.Options
-	// Connector is further YAML of the connector, indented by four blanks, and File
-	// further YAML of the file.
-	Connector, File string
+	// Alvao is further YAML of the connector's alvao object, indented by six blanks,
+	// Connector of the connector, indented by four, and File of the file.
+	Alvao, Connector, File string
+	// Token is the access token in the file that sync-core reads, Password that of
+	// Alvao's account; empty: those that the stand-in systems accept by default.
+	Token, Password string
 	// Settings is the connector settings JSON with one %s for the project's URL; empty:
 	// Settings.
 	Settings string
@@ -96,6 +99,12 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	}
 	if o.Settings == "" {
 		o.Settings = Settings
+	}
+	if o.Token == "" {
+		o.Token = sandbox.Token
+	}
+	if o.Password == "" {
+		o.Password = sandbox.Password
 	}
 	for _, address := range []*string{&o.SandboxListen, &o.GatewayListen, &o.CoreListen} {
 		if *address == "" {
@@ -171,13 +180,13 @@ hookSecrets: [{file: %s}]
       url: %s
       service: %s
       credentials: {username: %s, password: {file: %s}}
-%s    settings:
+%s%s    settings:
       %s
 `, "http://tandem.invalid", path("access-token"), path("hook-secret"), s.options.File, Connector,
-		sandbox.AlvaoURL(s.PageURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Connector,
+		sandbox.AlvaoURL(s.PageURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Alvao, s.options.Connector,
 		strings.ReplaceAll(settings, "\n", "\n      "))
 	for name, content := range map[string]string{
-		"access-token": sandbox.Token, "alvao-password": sandbox.Password, "hook-secret": s.Secret, "tandem.yaml": config,
+		"access-token": s.options.Token, "alvao-password": s.options.Password, "hook-secret": s.Secret, "tandem.yaml": config,
 	} {
 		if err := os.WriteFile(path(name), []byte(content), 0o600); err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)
@@ -221,7 +230,8 @@ func (s *Stack) StartGateway(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the programs, then the stand-in systems.
+// Close ends the programs, then the stand-in systems. It tells of a program that had
+// ended before without being told to.
 func (s *Stack) Close() error {
 	errs := []error{s.Gateway.Stop(), s.Core.Stop()}
 	if s.server != nil {

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,7 +30,8 @@ type options struct {
 	Redis     string        `default:"embedded" env:"TANDEM_REDIS" help:"Redis for sync-core, e.g. redis://127.0.0.1:6379/0; embedded forgets everything at the end."`
 	Collector string        `name:"otlp-endpoint" env:"TANDEM_OTLP_ENDPOINT" help:"OTLP/gRPC collector for traces, e.g. http://127.0.0.1:4317."`
 	Patience  time.Duration `default:"15s" help:"How long a step may take before it counts as failed."`
-	Fault     []string      `sep:"none" help:"Plant a fault in the stand-in systems before the story, as JSON, e.g. {\"method\":\"PUT\",\"kind\":\"unavailable\"}."`
+	Fault     []string      `sep:"none" help:"Plant a fault in the stand-in systems before the story, as JSON, e.g. {\"method\":\"PUT\",\"kind\":\"unavailable\"}; with a number and a colon in front, before that step."`
+	NoHooks   bool          `help:"Enter no webhooks at the stand-in systems: Tandem then hears of changes by polling, which is too late for the story."`
 }
 
 func main() {
@@ -74,9 +77,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return os.RemoveAll(dir)
 }
 
-func play(ctx context.Context, o options, dir string, out io.Writer) (err error) { //nolint:nonamedreturns // the deferred stop adds to it
-	began := time.Now()
-	settings := stack.Options{Bin: o.Bin, Dir: dir, Redis: o.Redis, Collector: o.Collector}
+func play(ctx context.Context, o options, dir string, out io.Writer) (err error) {
+	began := time.Now() //nolint:forbidigo // the story tells how long the start takes
+	settings := stack.Options{Bin: o.Bin, Dir: dir, Redis: o.Redis, Collector: o.Collector, NoHooks: o.NoHooks}
 	if o.Keep {
 		settings.SandboxListen, settings.GatewayListen, settings.CoreListen = "127.0.0.1:8090", "127.0.0.1:8080", "127.0.0.1:9000"
 	}
@@ -87,16 +90,11 @@ func play(ctx context.Context, o options, dir string, out io.Writer) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	for _, text := range o.Fault {
-		var rule fault.Rule
-		if err := json.Unmarshal([]byte(text), &rule); err != nil {
-			return fmt.Errorf("reading the fault %s: %w", text, err)
-		}
-		if _, err := s.Box.Faults.Add(rule); err != nil {
-			return fmt.Errorf("planting the fault %s: %w", text, err)
-		}
+	faults, err := readFaults(o.Fault)
+	if err != nil {
+		return err
 	}
-	t := teller{out: out, stack: s, patience: o.Patience}
+	t := teller{out: out, stack: s, patience: o.Patience, faults: faults}
 	t.say("Tandem is up after %s: gateway %s, sync-core %s, both stand-in systems %s", round(time.Since(began)), s.GatewayURL, s.CoreAddr, s.PageURL)
 	if err := t.story(ctx); err != nil {
 		return err
@@ -109,4 +107,23 @@ func play(ctx context.Context, o options, dir string, out io.Writer) (err error)
 	t.say("The API is at %s/v1/connectors and, over gRPC, at %s. Logs are in %s. Ctrl-C ends everything.", s.GatewayURL, s.CoreAddr, dir)
 	<-ctx.Done()
 	return nil
+}
+
+// readFaults reads rules by the step before which they are planted.
+func readFaults(texts []string) (map[int][]fault.Rule, error) {
+	rules := map[int][]fault.Rule{}
+	for _, text := range texts {
+		step := 1
+		if number, rest, ok := strings.Cut(text, ":"); ok {
+			if n, err := strconv.Atoi(number); err == nil {
+				step, text = n, rest
+			}
+		}
+		var rule fault.Rule
+		if err := json.Unmarshal([]byte(text), &rule); err != nil {
+			return nil, fmt.Errorf("reading the fault %s: %w", text, err)
+		}
+		rules[step] = append(rules[step], rule)
+	}
+	return rules, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/tandem-sync/tandem/services/sandbox"
 	"github.com/tandem-sync/tandem/services/sandbox/alvao"
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
+	"github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/sandbox/stack"
 )
 
@@ -28,6 +30,8 @@ type teller struct {
 	ticket   int
 	workItem int
 	steps    int
+	// faults are planted before the steps that they are listed by.
+	faults map[int][]fault.Rule
 	// asked is how many lines sync-core had logged when it was asked to look again.
 	asked int
 }
@@ -52,7 +56,12 @@ type expectation struct {
 // from the moment the webhook was sent.
 func (t *teller) step(ctx context.Context, act string, do func() error, wants ...expectation) error {
 	t.steps++
-	began := time.Now()
+	for _, rule := range t.faults[t.steps] {
+		if _, err := t.stack.Box.Faults.Add(rule); err != nil {
+			return fmt.Errorf("planting a fault before step %d: %w", t.steps, err)
+		}
+	}
+	began := time.Now() //nolint:forbidigo // the story tells how long each step takes
 	if err := do(); err != nil {
 		return fmt.Errorf("step %d, %s: %w", t.steps, act, err)
 	}
@@ -98,7 +107,7 @@ func (t *teller) story(ctx context.Context) error {
 	setStatus := func(status string) func() error {
 		return func() error { return desk.SetStatus(ctx, alvao.Solver, t.ticket, status) }
 	}
-	setState := func(state string) func() error {
+	setState := func(state string) func() error { //nolint:contextcheck // the stand-in's deliveries have a life of their own
 		return func() error {
 			_, err := boards.As(developer).SetState(t.workItem, state)
 			return err
@@ -189,26 +198,55 @@ func (t *teller) state(want string) expectation {
 	}}
 }
 
-// syncLink asks for a look through the gateway's REST API, which asks sync-core.
+// syncLink asks for a look through the gateway's REST API, which asks sync-core, once
+// the echoes of what went before are served: their looks would count as this one.
 func (t *teller) syncLink(ctx context.Context) func() error {
 	return func() error {
+		if err := t.stack.Box.Alvao.Quiet(ctx); err != nil {
+			return fmt.Errorf("waiting for Alvao's webhooks: %w", err)
+		}
+		instead, ok := t.await(ctx, expectation{met: func() (bool, string) {
+			if n := t.stack.Box.AzureDevOps.PendingDeliveries(); n > 0 {
+				return false, fmt.Sprintf("%d webhooks are on their way", n)
+			}
+			answer, err := t.call(ctx, http.MethodGet, "/events", http.NoBody)
+			if err != nil {
+				return false, err.Error()
+			}
+			return len(answer.Events) == 0, fmt.Sprintf("%d events are in the inbox", len(answer.Events))
+		}})
+		if !ok {
+			return fmt.Errorf("waiting for the inbox to be empty: %s", instead)
+		}
 		t.asked = len(t.stack.Core.Lines())
-		url := fmt.Sprintf("%s/v1/connectors/%s/links/%d:sync", t.stack.GatewayURL, stack.Connector, t.ticket)
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("{}"))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Content-Type", "application/json")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("the API answered %s", resp.Status)
-		}
-		return nil
+		_, err := t.call(ctx, http.MethodPost, fmt.Sprintf("/links/%d:sync", t.ticket), strings.NewReader("{}"))
+		return err
 	}
+}
+
+// answer is what the story needs of the API's answers.
+type answer struct {
+	Events []json.RawMessage `json:"events"`
+}
+
+// call calls the REST API below the connector.
+func (t *teller) call(ctx context.Context, method, path string, body io.Reader) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, t.stack.GatewayURL+"/v1/connectors/"+stack.Connector+path, body)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return answer{}, fmt.Errorf("the API answered %s", resp.Status)
+	}
+	var decoded answer
+	err = json.NewDecoder(resp.Body).Decode(&decoded)
+	return decoded, err
 }
 
 // needed is how many writes the story takes: the work item and its number in the
@@ -221,7 +259,7 @@ func (t *teller) quiet() expectation {
 	return expectation{"both sides are in step, and Tandem wrote no more than needed", func() (bool, string) {
 		looked := false
 		for _, line := range t.stack.Core.Lines()[t.asked:] {
-			looked = looked || line.Text("msg") == "sync.handled" && line.Text("system") == "alvao" && line.Text("outcome") == "done"
+			looked = looked || line.Text("msg") == "sync.handled" && line.Text("event_type") == "sync" && line.Text("outcome") == "done"
 		}
 		_, writes := t.stack.Box.Alvao.WriteCounts()
 		for _, write := range t.stack.Box.AzureDevOps.Writes() {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -95,7 +96,7 @@ func serve(ctx context.Context, o options, stdout io.Writer) error {
 	}
 	base := o.BaseURL
 	if base == "" {
-		base = "http://" + listener.Addr().String()
+		base = reachable(listener.Addr())
 	}
 	box.SetBaseURL(base)
 	if o.Gateway != "" {
@@ -128,8 +129,23 @@ func serve(ctx context.Context, o options, stdout io.Writer) error {
 	if err := srv.Shutdown(grace); err != nil {
 		_ = srv.Close()
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
 	return nil
+}
+
+// reachable is the URL of a listener on this machine, also when it listens on all addresses.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return "http://" + addr.String()
+	}
+	host := tcp.IP.String()
+	if tcp.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
 // sandbox makes the options of the stand-ins.

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // alvao.timeZone must work in an image without a zone database
 
 	"github.com/alecthomas/kong"
 

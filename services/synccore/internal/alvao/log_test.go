@@ -214,3 +214,30 @@ func TestCallerGivesUp(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestCheckProbesAnew: what a tenant could not do before is tried again.
+func TestCheckProbesAnew(t *testing.T) {
+	t.Parallel()
+	able := false
+	c, _ := answering(t, options(), func(w http.ResponseWriter, r *http.Request) {
+		filtered := strings.Contains(r.URL.Query().Get("$filter"), "lastActivityDate")
+		switch {
+		case !able && strings.HasSuffix(r.URL.Path, "/log"):
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		case !able && filtered:
+			answerJSON(w, http.StatusBadRequest, `{}`)
+		case strings.HasSuffix(r.URL.Path, "/v1/tickets/1"):
+			answerJSON(w, http.StatusOK, `{"id":1}`)
+		default:
+			answerJSON(w, http.StatusOK, `{"value":[{"id":1}]}`)
+		}
+	})
+	for _, want := range []item.Severity{item.Warning, item.OK} {
+		for _, f := range c.Check(t.Context()) {
+			if (f.Check == "alvao.log" || f.Check == "alvao.activity-filter") && f.Severity != want {
+				t.Errorf("got %+v, want %s", f, want)
+			}
+		}
+		able = true
+	}
+}

@@ -218,6 +218,32 @@ func (n tenant) checks(t *testing.T, kind sandbox.Tenant) {
 	}
 }
 
+// TestCzechTenant: names are in the tenant's default language (alvao.md §2.3).
+func TestCzechTenant(t *testing.T) {
+	t.Parallel()
+	n := open(t, func(o *sandbox.Options) { o.Tenant.Language = "cs" }, nil)
+	id := n.file(t, sandbox.NewTicket{Name: "Žluťoučký kůň", Status: "Development"})
+	ticket, err := n.Ticket(t.Context(), id)
+	if err != nil || ticket.Status != "Vývoj" || !strings.HasSuffix(ticket.Process, " vývoje") {
+		t.Fatalf("got %+v, %v", ticket, err)
+	}
+	for _, status := range []string{"Testování", "Vývoj", "testování"} {
+		if ticket, err = n.SetStatus(t.Context(), ticket, status); err != nil || !strings.EqualFold(ticket.Status, status) {
+			t.Errorf("%s: %+v, %v", status, ticket, err)
+		}
+	}
+	count := 0
+	for _, err := range n.Tickets(t.Context(), alvao.Query{Service: "Development", Statuses: []string{"Testování", "Schválení nasazení"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		count++
+	}
+	if count != 1 {
+		t.Errorf("%d tickets are listed", count)
+	}
+}
+
 func TestRefusedMoves(t *testing.T) {
 	t.Parallel()
 	n := open(t, nil, func(o *alvao.Options) { o.Service = "IT support" })

@@ -177,7 +177,7 @@ func (a *App) build(replica string) error {
 	var err error
 	now := time.Now //nolint:forbidigo // the one place where the clock enters
 	logger := a.tel.Logger
-	a.inbox, err = inbox.New(a.store, inbox.Options{Replica: replica})
+	a.inbox, err = inbox.New(a.store, inbox.Options{Replica: replica, Tracers: a.tel.Tracers})
 	if err != nil {
 		return fmt.Errorf("opening the inbox: %w", err)
 	}

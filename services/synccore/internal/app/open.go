@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"net/http"
 	"time"
 
@@ -45,6 +46,8 @@ func (o *opener) open(cfg config.Connector) (connector.Tickets, connector.WorkIt
 		BaseURL: cfg.Alvao.URL, WebURL: cfg.Alvao.WebURL, Service: cfg.Alvao.Service,
 		ExternalIDField: cfg.Alvao.ExternalIDField, Username: cfg.Alvao.Credentials.Username,
 		Password: o.read(cfg.Alvao.Credentials.Password), Base: desk, Now: o.now, UserAgent: agent,
+		DefaultLocation: cfg.Alvao.Location,
+		PerSecond:       cfg.Alvao.Limit.PerSecond, Burst: int(math.Ceil(2 * cfg.Alvao.Limit.PerSecond)), Concurrent: cfg.Alvao.Limit.Concurrent,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -74,8 +74,9 @@ func (c *Client) Check(ctx context.Context, want Wants) []item.Finding {
 	return found
 }
 
+// forget drops what is remembered but the project's GUID, by which events are told
+// apart meanwhile.
 func (c *Client) forget() {
-	c.project.Store(nil)
 	c.identity.ForgetAll()
 	c.types.ForgetAll()
 	c.names.ForgetAll()
@@ -132,7 +133,7 @@ func (c *Client) checkClock(at time.Time) item.Finding {
 }
 
 func (c *Client) checkProject(ctx context.Context) item.Finding {
-	p, err := c.Project(ctx)
+	p, err := c.readProject(ctx)
 	if err == nil {
 		return item.Finding{Check: checkProject, Severity: item.OK, Detail: fmt.Sprintf("The project is %s (%s).", p.Name, p.ID)}
 	}

@@ -148,3 +148,37 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckReadsAnew: a check that told what was remembered would hide the repair, and
+// one that forgot the project would misplace the events that come meanwhile.
+func TestCheckReadsAnew(t *testing.T) {
+	t.Parallel()
+	named, calls := "Doing", 0
+	c, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/workitemtypes/Task"):
+			answerJSON(w, http.StatusOK, `{"name":"Task","states":[{"name":"`+named+`"}]}`)
+		case strings.HasSuffix(r.URL.Path, "/connectionData"):
+			answerJSON(w, http.StatusOK, me)
+		case strings.HasSuffix(r.URL.Path, "/projects/Alvaoproject") && calls > 1:
+			w.WriteHeader(http.StatusForbidden)
+		default:
+			answerJSON(w, http.StatusOK, `{"id":"d54eda2e-82d5-4ec7-b6ea-bb444a5c6a70","name":"Alvaoproject","value":[]}`)
+		}
+	})
+	if _, err := c.Project(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []string{"Doing", "Active"} {
+		named = state
+		for _, f := range c.Check(t.Context(), azuredevops.Wants{Type: "Task", States: []string{state}}) {
+			if f.Check == "azure-devops.states" && f.Severity != item.OK {
+				t.Errorf("%s: %+v", state, f)
+			}
+		}
+	}
+	if match, known := c.Covers("", "d54eda2e-82d5-4ec7-b6ea-bb444a5c6a70", ""); !match || !known {
+		t.Error("the project's GUID was forgotten")
+	}
+}

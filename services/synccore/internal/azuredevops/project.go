@@ -22,6 +22,10 @@ func (c *Client) Project(ctx context.Context) (Project, error) {
 	if p := c.project.Load(); p != nil {
 		return *p, nil
 	}
+	return c.readProject(ctx)
+}
+
+func (c *Client) readProject(ctx context.Context) (Project, error) {
 	var w struct {
 		ID   lenient.Text `json:"id"`
 		Name lenient.Text `json:"name"`

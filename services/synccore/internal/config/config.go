@@ -86,6 +86,18 @@ type Alvao struct {
 	// Location is the time zone of times that Alvao tells without one (alvao.md
 	// §1.3), and of dates that people read in work items.
 	Location *time.Location
+	// Limit bounds how much the tenant is asked.
+	Limit Limit
+}
+
+// Limit bounds the calls that one sync-core makes to a system. Alvao documents none of
+// its own, so this one is for the tenant's other users.
+type Limit struct {
+	// PerSecond is the sustained rate of calls, above 0; twice as many may go out at
+	// once after a pause.
+	PerSecond float64
+	// Concurrent is how many calls may be under way at once, at least 1.
+	Concurrent int
 }
 
 // Credentials are a user name and where its password is.
@@ -123,7 +135,7 @@ func (c *Config) Path() string { return c.path }
 func defaults() (Config, Connector) {
 	config := Config{Resync: Resync{Interval: time.Hour}}
 	connector := Connector{
-		Alvao:        Alvao{ExternalIDField: "ExternalTicketId", Location: time.UTC},
+		Alvao:        Alvao{ExternalIDField: "ExternalTicketId", Location: time.UTC, Limit: Limit{PerSecond: 20, Concurrent: 8}},
 		Settings:     mapping.Settings{OpenCommand: true, TicketReporter: "Default"},
 		Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
 		PollInterval: 30 * time.Second,

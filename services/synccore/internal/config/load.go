@@ -236,7 +236,7 @@ func (r *reader) alvao(connector object, a Alvao) Alvao {
 		r.missing(connector, "alvao", "Add url, service and credentials of Alvao")
 		return a
 	}
-	o, ok := r.object(v, "url", "webUrl", "service", "process", "externalIdField", "credentials", "caFile", "timeZone")
+	o, ok := r.object(v, "url", "webUrl", "service", "process", "externalIdField", "credentials", "caFile", "timeZone", "limit")
 	if !ok {
 		return a
 	}
@@ -269,6 +269,7 @@ func (r *reader) alvao(connector object, a Alvao) Alvao {
 	if at := o.get("timeZone"); !at.absent() {
 		a.Location = r.location(at, a.Location)
 	}
+	a.Limit = r.limit(o.get("limit"), a.Limit)
 	return a
 }
 
@@ -328,6 +329,18 @@ func (r *reader) location(v value, otherwise *time.Location) *time.Location {
 		return otherwise
 	}
 	return location
+}
+
+func (r *reader) limit(v value, otherwise Limit) Limit {
+	const mostPerSecond, mostConcurrent = 10_000, 1000
+	o, ok := r.object(v, "perSecond", "concurrent")
+	if !ok {
+		return otherwise
+	}
+	return Limit{
+		PerSecond:  r.number(o.get("perSecond"), 0.1, mostPerSecond, otherwise.PerSecond),
+		Concurrent: int(r.whole(o.get("concurrent"), 1, mostConcurrent, int64(otherwise.Concurrent))),
+	}
 }
 
 func (r *reader) path(v value) string {

@@ -51,6 +51,7 @@ func connectorNode(c Connector) *yaml.Node {
 			"credentials", objectNode("username", c.Alvao.Credentials.Username, "password", refNode(c.Alvao.Credentials.Password)),
 			"caFile", given(c.Alvao.CAFile),
 			"timeZone", c.Alvao.Location.String(),
+			"limit", objectNode("perSecond", c.Alvao.Limit.PerSecond, "concurrent", c.Alvao.Limit.Concurrent),
 		),
 		"azureDevOps", objectNode("apiVersion", given(c.AzureDevOps.APIVersion), "caFile", given(c.AzureDevOps.CAFile)),
 		"settings", objectNode(
@@ -88,6 +89,10 @@ func add(node *yaml.Node, key string, content any) {
 		node.Content = append(node.Content, content)
 	case bool:
 		node.Content = append(node.Content, scalar("!!bool", strconv.FormatBool(content)))
+	case int:
+		node.Content = append(node.Content, scalar("!!int", strconv.Itoa(content)))
+	case float64:
+		node.Content = append(node.Content, scalar("!!float", strconv.FormatFloat(content, 'f', -1, 64)))
 	default:
 		node.Content = append(node.Content, scalar("!!str", fmt.Sprint(content)))
 	}

@@ -186,6 +186,43 @@ func (r *reader) flag(v value, otherwise bool) bool {
 	return b
 }
 
+// number reads a number between least and most.
+func (r *reader) number(v value, least, most, otherwise float64) float64 {
+	if v.absent() {
+		return otherwise
+	}
+	remedy := fmt.Sprintf("Write a number from %g to %g", least, most)
+	if v.node.Kind != yaml.ScalarNode || (v.node.Tag != "!!int" && v.node.Tag != "!!float") {
+		r.report(v, "it is "+kindOf(v.node)+" where a number is wanted", remedy)
+		return otherwise
+	}
+	// The comparison also refuses .nan.
+	number, err := strconv.ParseFloat(v.node.Value, 64)
+	if err != nil || !(number >= least && number <= most) {
+		r.report(v, v.node.Value+" is out of range", remedy)
+		return otherwise
+	}
+	return number
+}
+
+// whole reads a whole number between least and most.
+func (r *reader) whole(v value, least, most, otherwise int64) int64 {
+	if v.absent() {
+		return otherwise
+	}
+	remedy := fmt.Sprintf("Write a whole number from %d to %d", least, most)
+	if v.node.Kind != yaml.ScalarNode || v.node.Tag != "!!int" {
+		r.report(v, "it is "+kindOf(v.node)+" where a whole number is wanted", remedy)
+		return otherwise
+	}
+	number, err := strconv.ParseInt(v.node.Value, 10, 64)
+	if err != nil || number < least || number > most {
+		r.report(v, v.node.Value+" is out of range", remedy)
+		return otherwise
+	}
+	return number
+}
+
 func (r *reader) duration(v value, otherwise time.Duration) time.Duration {
 	if v.absent() {
 		return otherwise

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,8 +21,9 @@ import (
 )
 
 const (
-	// startingWait is how soon an item is tried again while its connector prepares.
-	startingWait = time.Second
+	// startingWait and longestStartingWait bound how soon an item is tried again while
+	// its connector prepares: the longer that takes already, the later.
+	startingWait, longestStartingWait = time.Second, 15 * time.Second
 	// unknownWait is how soon an item is tried again whose connector this process
 	// does not know: another one may have read a newer configuration already.
 	unknownWait = 30 * time.Second
@@ -51,8 +53,10 @@ func (s *Set) Apply(ctx context.Context, cfg *config.Config) error {
 	var errs []error
 	for _, one := range cfg.Connectors {
 		kept := old[one.Name]
-		if kept != nil && kept.resync == cfg.Resync.Interval && same(kept.cfg, one) {
+		if kept != nil && kept.resync == cfg.Resync.Interval && same(kept.cfg, one) && kept.authorities == authoritiesOf(one) {
 			next[one.Name] = kept
+			// What changed may be the file of its token.
+			kept.askAgain()
 			continue
 		}
 		started, err := start(ctx, one, cfg.Resync.Interval, s.deps)
@@ -111,37 +115,24 @@ func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, erro
 		return worker.Served{}, fault.New(fault.Unavailable,
 			"Connector %q is not in the configuration; add it again, or ignore its events.", d.Key.Connector).After(unknownWait)
 	}
-	if err := r.health.admit(s.deps.Now()); err != nil {
+	if err := r.health.allow(item.Alvao, item.AzureDevOps); err != nil {
 		return worker.Served{}, err
 	}
 	if !r.ready.Load() {
-		return worker.Served{}, fault.New(fault.Busy, "Connector %q is still starting.", d.Key.Connector).After(startingWait)
+		// Throttled rather than busy: the item is held and let go once the connector is
+		// ready, so that hints do not knock meanwhile.
+		wait := min(max(s.deps.Now().Sub(r.started), startingWait), longestStartingWait)
+		return worker.Served{}, fault.New(fault.Throttled, "Connector %q has not reached its systems since it started; its work waits.", d.Key.Connector).After(wait)
 	}
 	report, err := s.deps.Engine.Handle(ctx, r.forRound(), hints(d))
-	if err != nil {
-		r.health.note(err, s.deps.Now())
-	} else if report.Asked {
-		r.recovered(ctx)
-	}
 	return worker.Served{Forward: report.Forward, Attrs: attrs(report)}, err
-}
-
-// recovered notes that the systems accept the tokens, and lets held work go.
-func (r *running) recovered(ctx context.Context) {
-	if !r.health.recover() {
-		return
-	}
-	r.deps.Logger.InfoContext(ctx, "connector.healthy", slog.String("connector", r.cfg.Name))
-	if err := r.deps.Inbox.ReleaseHeld(ctx, r.cfg.Name); err != nil {
-		// Held work comes by itself when its time is over.
-		r.deps.Logger.WarnContext(ctx, "connector.release", slog.String("connector", r.cfg.Name), slog.String("error", err.Error()))
-	}
 }
 
 func (r *running) forRound() reconcile.Connector {
 	return reconcile.Connector{
-		Name: r.cfg.Name, Service: r.cfg.Alvao.Service, Rules: r.cfg.Rules,
-		Tickets: r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
+		Name: r.cfg.Name, Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process, Rules: r.cfg.Rules,
+		Location: r.cfg.Alvao.Location,
+		Tickets:  r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
 	}
 }
 
@@ -174,7 +165,7 @@ func (s *Set) Find(accountURL, projectID, projectName string) ([]string, error) 
 	var sure []string
 	unsure := false
 	for name, r := range s.running {
-		match, known := r.workItems.Covers(accountURL, projectID, projectName)
+		match, known := r.clients.WorkItems.Covers(accountURL, projectID, projectName)
 		switch {
 		case match && known:
 			sure = append(sure, name)
@@ -198,9 +189,22 @@ type Summary struct {
 	Config config.Connector
 	// Ready tells that it serves items.
 	Ready bool
-	// Unhealthy is the sentence that says why it can't work; empty: it is healthy.
-	Unhealthy      string
-	UnhealthySince time.Time
+	// Refusals says which systems refuse its token, the longest first; empty: it is
+	// healthy.
+	Refusals []Refusal
+}
+
+// Unhealthy says in sentences why the connector can't work, and since when; empty: it
+// is healthy.
+func (s Summary) Unhealthy() (string, time.Time) {
+	if len(s.Refusals) == 0 {
+		return "", time.Time{}
+	}
+	reasons := make([]string, 0, len(s.Refusals))
+	for _, refusal := range s.Refusals {
+		reasons = append(reasons, refusal.Reason)
+	}
+	return strings.Join(reasons, " "), s.Refusals[0].Since
 }
 
 // Get tells about one connector.
@@ -225,8 +229,7 @@ func (s *Set) List() []Summary {
 }
 
 func (r *running) summary() Summary {
-	reason, since := r.health.state()
-	return Summary{Config: r.cfg, Ready: r.ready.Load(), Unhealthy: reason, UnhealthySince: since}
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals()}
 }
 
 // Check asks both systems whether a connector can work.
@@ -235,7 +238,7 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 	if r == nil {
 		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
 	}
-	return append(r.workItems.Check(ctx), r.tickets.Check(ctx)...), nil
+	return append(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx)...), nil
 }
 
 // statusesOf lists the statuses of a map, each once, in order.

@@ -18,7 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/extra/redisotel/v9"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.opentelemetry.io/otel/metric"
@@ -44,7 +43,8 @@ type Options struct {
 	// AllowVolatile accepts a Redis whose settings lose data. What would have been
 	// refused is then told by Warnings.
 	AllowVolatile bool
-	// TracerProvider, when set, makes a span of each command, without its arguments.
+	// TracerProvider, when set, makes a span of each command of a trace, without its
+	// arguments.
 	TracerProvider trace.TracerProvider
 	// MeterProvider, when set, measures the connection pool and the commands.
 	MeterProvider metric.MeterProvider
@@ -152,41 +152,6 @@ func universal(o *redis.Options) *redis.UniversalOptions {
 		u.WriteTimeout = patience
 	}
 	return u
-}
-
-func instrument(client redis.UniversalClient, o Options) error {
-	if o.TracerProvider != nil {
-		err := redisotel.InstrumentTracing(client,
-			redisotel.WithTracerProvider(o.TracerProvider),
-			// Arguments are payloads and keys: never in a span.
-			redisotel.WithDBStatement(false),
-			redisotel.WithCallerEnabled(false),
-			redisotel.WithDialFilter(true),
-			redisotel.WithCommandFilter(untraced),
-		)
-		if err != nil {
-			return fmt.Errorf("tracing Redis: %w", err)
-		}
-	}
-	if o.MeterProvider != nil {
-		err := redisotel.InstrumentMetrics(client,
-			redisotel.WithMeterProvider(o.MeterProvider), redisotel.WithSemConvCompliantMetrics(true))
-		if err != nil {
-			return fmt.Errorf("measuring Redis: %w", err)
-		}
-	}
-	return nil
-}
-
-// untraced leaves out the commands that say nothing of a change's way: waiting for
-// work, health checks and logging in.
-func untraced(cmd redis.Cmder) bool {
-	switch cmd.Name() {
-	case "xread", "ping", "info", "config":
-		return true
-	default:
-		return redisotel.DefaultCommandFilter(cmd)
-	}
 }
 
 // Client is the connection; it is closed by Close.

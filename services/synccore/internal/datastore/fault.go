@@ -17,7 +17,7 @@ import (
 // replies of "Redis administration", "Replication", "Cluster specification").
 func refusals() map[string]string {
 	return map[string]string{
-		"OOM":         "Redis has used up its maxmemory and refuses to store anything; raise maxmemory or let the inbox drain.",
+		"OOM":         "Redis has used up its maxmemory and refuses to store anything; raise maxmemory.",
 		"MISCONF":     "Redis can't write to its disk and refuses to store anything; free disk space or repair the disk.",
 		"READONLY":    "Redis is a read-only replica; point Tandem at the primary or wait for the fail-over to end.",
 		"LOADING":     "Redis is loading its data after a start; Tandem continues when it is done.",

@@ -4,6 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -33,8 +38,32 @@ type appendAnswer struct {
 // a lone call waits for nothing. It fails with fault.Unavailable when Redis refuses
 // or can't be reached, or when the inbox is full, and with fault.Invalid when e names
 // no item. When the context ends first the hint may have been stored or not;
-// repeating it is always safe.
+// repeating it is always safe; a deadline that passed is fault.Unavailable, too.
 func (b *Inbox) Append(ctx context.Context, e item.Event) (bool, error) {
+	ctx, span := b.tracer.Start(ctx, "append inbox", trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
+		attribute.String("messaging.system", "redis"),
+		attribute.String("messaging.operation.type", "send"),
+		attribute.String("messaging.destination.name", "inbox"),
+		attribute.String("tandem.connector", e.Key.Connector),
+		attribute.String("tandem.system", string(e.Key.System)),
+		attribute.Int64("tandem.item.id", e.Key.ID),
+	))
+	defer span.End()
+	// The serving descends from this span; without one, from what e brought along.
+	if span.SpanContext().IsValid() {
+		carrier := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(ctx, carrier)
+		e.TraceParent = carrier["traceparent"]
+	}
+	stored, err := b.append(ctx, e)
+	span.SetAttributes(attribute.Bool("tandem.stored", stored))
+	if err != nil {
+		span.SetStatus(codes.Error, fault.KindOf(err).String())
+	}
+	return stored, err
+}
+
+func (b *Inbox) append(ctx context.Context, e item.Event) (bool, error) {
 	call, err := newCall(ctx, e)
 	if err != nil {
 		return false, err
@@ -42,7 +71,7 @@ func (b *Inbox) Append(ctx context.Context, e item.Event) (bool, error) {
 	select {
 	case b.calls <- call:
 	case <-ctx.Done():
-		return false, fmt.Errorf("waiting to store hint: %w", ctx.Err())
+		return false, datastore.Fault(ctx.Err(), "waiting to store hint")
 	case <-b.closing:
 		return false, fault.New(fault.Unavailable, "Tandem is shutting down and stores no more events; send the event again.")
 	}
@@ -50,7 +79,7 @@ func (b *Inbox) Append(ctx context.Context, e item.Event) (bool, error) {
 	case a := <-call.answer:
 		return verdict(a)
 	case <-ctx.Done():
-		return false, fmt.Errorf("storing hint: %w", ctx.Err())
+		return false, datastore.Fault(ctx.Err(), "storing hint")
 	}
 }
 

@@ -65,6 +65,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 )
@@ -105,6 +107,9 @@ type Options struct {
 	CommitTimeout time.Duration
 	// MaxBatch is how many hints are stored in one step at most. Default 256.
 	MaxBatch int
+	// Tracers, when set, makes a span of each Append, which then is what serving the
+	// hint descends from.
+	Tracers trace.TracerProvider
 }
 
 func (o Options) withDefaults() Options {
@@ -144,6 +149,7 @@ type Inbox struct {
 	keys    []string
 	prefix  string
 	scripts map[string]*redis.Script
+	tracer  trace.Tracer
 	// liveRun counts the live items received since the last background one.
 	liveRun atomic.Int64
 
@@ -164,6 +170,11 @@ func New(store *datastore.Store, o Options) (*Inbox, error) {
 		scripts: make(map[string]*redis.Script),
 		calls:   make(chan *appendCall), closing: make(chan struct{}),
 	}
+	tracers := o.Tracers
+	if tracers == nil {
+		tracers = noop.NewTracerProvider()
+	}
+	b.tracer = tracers.Tracer("github.com/tandem-sync/tandem/services/synccore/inbox")
 	core, err := sources.ReadFile("lua/core.lua")
 	if err != nil {
 		return nil, fmt.Errorf("reading script core: %w", err)

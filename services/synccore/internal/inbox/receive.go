@@ -189,10 +189,12 @@ func (b *Inbox) wait(ctx context.Context, next time.Duration, background bool) e
 		lanes = []string{b.keys[0], b.keys[1], "0", "0"}
 	}
 	// The client does not end a blocked read when a context is cancelled; so the read
-	// goes on beside the caller and ends within a slice.
+	// goes on beside the caller and ends within a slice, or, when Redis does not answer,
+	// a little later.
 	seen := make(chan error, 1)
-	read := context.WithoutCancel(ctx)
 	b.work.Go(func() {
+		read, cancel := context.WithTimeout(context.WithoutCancel(ctx), block+waitSlice)
+		defer cancel()
 		seen <- b.store.Client().XRead(read, &redis.XReadArgs{Streams: lanes, Count: 1, Block: block}).Err()
 	})
 	select {

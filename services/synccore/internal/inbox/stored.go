@@ -71,14 +71,17 @@ type batch struct {
 // batchFields is how many values a stored group has.
 const batchFields = 9
 
-// decodeBatch reads a group in the order of the scripts: id, first, newest, payload,
+// decodeBatch reads a group in the order of the scripts: id, first, last, payload,
 // count, revision, traceparents, background, arrival.
 func decodeBatch(v []string) (batch, error) {
 	first, err := decodeHint(v[1])
 	if err != nil {
 		return batch{}, err
 	}
-	last, err := decodeHint(v[2])
+	last := first
+	if v[2] != "" { // there is more than one
+		last, err = decodeHint(v[2])
+	}
 	if err != nil {
 		return batch{}, err
 	}

@@ -79,6 +79,10 @@ func (p *Pace) Enter(ctx context.Context) (func(*http.Response), error) {
 	if err := p.sitOut(ctx); err != nil {
 		return nil, err
 	}
+	// select picks by chance where a slot is free for a caller that is gone.
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	select {
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():

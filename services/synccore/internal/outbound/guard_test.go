@@ -76,7 +76,7 @@ func TestOriginHolds(t *testing.T) {
 func TestParseOriginRefuses(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{
-		"", "dev.azure.com/contoso", "ftp://host/x", "https://user:s3cret@host/x", "https://host/x?token=s3cret", "https://host/#s3cret", "https://", "https://ho st/\x7f",
+		"", "dev.azure.com/contoso", "ftp://host/x", "https://user:s3cret@host/x", "https://host/x?token=s3cret", "https://host/#s3cret", "https://", "https://.", "https://ho st/\x7f",
 	} {
 		_, err := outbound.ParseOrigin(raw)
 		if err == nil {

@@ -27,7 +27,7 @@ func ParseOrigin(raw string) (Origin, error) {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return Origin{}, errors.New("the address must begin with https:// (or http://)")
-	case u.Hostname() == "":
+	case strings.Trim(u.Hostname(), ".") == "":
 		return Origin{}, errors.New("the address names no host")
 	case u.User != nil:
 		return Origin{}, errors.New("the address must not hold a user name or password")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,17 +157,23 @@ func TestPaceBoundsRate(t *testing.T) {
 func TestPaceBoundsConcurrency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		running, most := 0, 0
-		client := chain(replies(func(r *http.Request) (*http.Response, error) {
-			running++
+		count := func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			running += n
 			most = max(most, running)
+		}
+		client := chain(replies(func(r *http.Request) (*http.Response, error) {
+			count(1)
 			resp := reply(200, nil, "")
 			resp.Body = slowBody(func() {
 				select {
 				case <-time.After(time.Second):
 				case <-r.Context().Done():
 				}
-				running--
+				count(-1)
 			})
 			return resp, nil
 		}), outbound.PaceOptions{Concurrent: 3})

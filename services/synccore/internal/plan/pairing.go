@@ -15,6 +15,9 @@ func pairing(link item.Link, sides Sides, rules Rules) Step {
 	if !mapping.Same(ticket.Service, rules.Service) {
 		return Step{Kind: Rest, Reason: fmt.Sprintf("ticket %d belongs to service %q, not to %q", ticket.ID, ticket.Service, rules.Service)}
 	}
+	if rules.Process != "" && !mapping.Same(ticket.Process, rules.Process) {
+		return Step{Kind: Rest, Reason: fmt.Sprintf("ticket %d follows process %q, not %q", ticket.ID, ticket.Process, rules.Process)}
+	}
 	if ticket.ExternalID != "" {
 		return adoptByExternalID(link, sides)
 	}

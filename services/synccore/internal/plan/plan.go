@@ -102,7 +102,9 @@ type Step struct {
 // Rules is what the connector's settings decide.
 type Rules struct {
 	// Service is the Alvao service whose tickets get work items.
-	Service  string
+	Service string
+	// Process restricts that to tickets of one process; empty: any.
+	Process  string
 	Map      mapping.StatusMap
 	Conflict mapping.Conflict
 	// Messages tells that messages and files cross.

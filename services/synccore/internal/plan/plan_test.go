@@ -296,6 +296,23 @@ func TestForeignServiceCreatesNothing(t *testing.T) {
 	}
 }
 
+func TestForeignProcessCreatesNothing(t *testing.T) {
+	t.Parallel()
+	w := basic(t)
+	w.rules.Process = "Incident"
+	w.ticket.Process = "Development process"
+	w.setStatus("Development")
+	w.converge(t)
+	if w.created != 0 {
+		t.Error("made a work item for a ticket of another process")
+	}
+	w.ticket.Process = "incident"
+	w.converge(t)
+	if w.created != 1 {
+		t.Error("made none for a ticket of the process")
+	}
+}
+
 func TestOldTicketIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := basic(t)

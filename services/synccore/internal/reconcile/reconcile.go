@@ -85,11 +85,16 @@ type Origins interface {
 
 // Connector is one pairing as a round needs it. It must not change during a round.
 type Connector struct {
-	Name      string
+	Name string
+	// Service is the service whose tickets get work items, Process narrows that to one
+	// process; empty: any.
 	Service   string
+	Process   string
 	Rules     mapping.Rules
 	Tickets   Tickets
 	WorkItems WorkItems
+	// Location is the time zone of dates that people read in work items; nil: UTC.
+	Location *time.Location
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL func(url string) (ticket int64, ok bool)
 }
@@ -120,9 +125,6 @@ type Report struct {
 	Reason string
 	// Forward names the ticket that the hints belong to; nil: served here.
 	Forward *item.Key
-	// Asked tells that both systems were asked and answered, so that both tokens are
-	// accepted.
-	Asked bool
 	// Parked tells that a change waits because a system refused it.
 	Parked bool
 }
@@ -240,7 +242,6 @@ func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (R
 	}
 	err = r.run(ctx)
 	report.WorkItem = r.link.WorkItem
-	report.Asked = r.sides.WorkItem != nil || r.sides.WorkItemGone || r.sides.Searched
 	report.Parked = r.link.State == item.LinkParked
 	return report, err
 }
@@ -298,6 +299,10 @@ func (r *round) read(ctx context.Context, hints Hints) error {
 // leaveAlone finds whether the ticket was there before the connector first started.
 // One that has since left the mapped statuses counts as new when it comes back.
 func (r *round) leaveAlone(ctx context.Context) error {
+	if r.connector.Rules.ExistingTickets != mapping.ExistingIgnore {
+		// The setting may have changed since the old tickets were noted.
+		return nil
+	}
 	existing, err := r.engine.cfg.Origins.IsExisting(ctx, r.connector.Name, r.link.Ticket)
 	if err != nil {
 		return fmt.Errorf("looking whether ticket %d is an old one: %w", r.link.Ticket, err)
@@ -330,7 +335,7 @@ func (r *round) readWorkItem(ctx context.Context, id int64) error {
 
 // run takes steps until there is nothing left to do.
 func (r *round) run(ctx context.Context) error {
-	rules := plan.Rules{Service: r.connector.Service, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict}
+	rules := plan.Rules{Service: r.connector.Service, Process: r.connector.Process, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict}
 	for range maxSteps {
 		step := plan.Next(r.link, r.sides, rules)
 		switch step.Kind {

@@ -135,7 +135,7 @@ func (r *round) draft(ctx context.Context) (item.Draft, error) {
 // data reads what the templates need of Alvao beside the ticket.
 func (r *round) data(ctx context.Context, needs template.Needs) (template.Data, error) {
 	ticket := r.sides.Ticket
-	data := template.Data{Ticket: ticket}
+	data := template.Data{Ticket: ticket, Location: r.connector.Location}
 	group, groupCtx := errgroup.WithContext(ctx)
 	person := func(needed bool, id int64, into **item.Person) {
 		if !needed || id == 0 {

@@ -137,7 +137,7 @@ func (c *crowd) work(ctx context.Context, r *replica) {
 			return
 		}
 		for _, d := range deliveries {
-			c.serve(r, d)
+			c.serve(r, d) //nolint:contextcheck // what is in hand is finished, whatever ends the receiving
 		}
 	}
 }

@@ -264,16 +264,17 @@ func (m *model) receive(rt *rapid.T) {
 	m.sweep()
 	live, back := 0, 0
 	for live+back < most {
-		backLeft := len(m.back) > back && !liveOnly
-		if backLeft && (live == len(m.live) || m.run >= modelShare) {
-			back++
-			m.run = 0
-		} else if live < len(m.live) {
-			live++
-			m.run++
-		} else {
+		behind := len(m.back) > back && !liveOnly
+		if !behind && live == len(m.live) {
 			break
 		}
+		if behind && (live == len(m.live) || m.run >= modelShare) {
+			back++
+			m.run = 0
+			continue
+		}
+		live++
+		m.run++
 	}
 	want := slices.Concat(m.live[:live], m.back[:back])
 	m.live, m.back = m.live[live:], m.back[back:]

@@ -134,8 +134,12 @@ func (b *bench) needsItem() {
 	b.t.Helper()
 	r := b.open(inbox.Options{})
 	for _, k := range []item.Key{
-		{}, {Connector: "c", System: item.Alvao}, {Connector: "c", System: "x", ID: 1},
-		{System: item.Alvao, ID: 1}, {Connector: "a/b", System: item.Alvao, ID: 1}, {Connector: "c", System: item.Alvao, ID: -1},
+		{},
+		{Connector: "c", System: item.Alvao},
+		{Connector: "c", System: "x", ID: 1},
+		{System: item.Alvao, ID: 1},
+		{Connector: "a/b", System: item.Alvao, ID: 1},
+		{Connector: "c", System: item.Alvao, ID: -1},
 	} {
 		_, err := r.Append(b.ctx(), hint(k))
 		r.wantFault(err, fault.Invalid, fmt.Sprintf("appending for %+v", k))
@@ -256,11 +260,8 @@ func (b *bench) leaving() {
 	var all sync.WaitGroup
 	for n := range int64(callers) {
 		all.Go(func() {
-			ctx := b.ctx()
-			if n%3 == 0 {
-				ctx = gone
-			}
-			stored, err := r.Append(ctx, hint(ticket(n+1)))
+			caller := map[bool]context.Context{true: gone, false: b.ctx()}[n%3 == 0]
+			stored, err := r.Append(caller, hint(ticket(n+1))) //nolint:contextcheck // two kinds of callers are the point
 			if n%3 != 0 && (err != nil || !stored) {
 				b.t.Errorf("hint %d: stored %t, %v", n, stored, err)
 			}

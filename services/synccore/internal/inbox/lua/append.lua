@@ -6,17 +6,18 @@ local cap, window, n = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local stored, t, out = call('ZCARD', AGE), text(now()), {}
 for i = 1, n do
   local seen, k, id, hint, payload, revision, trace, background = unpack(ARGV, 8 * i - 3, 8 * i + 4)
-  local known = call('EXISTS', item(k)) == 1
+  local it = item(k)
+  local o = look(it)
   if seen ~= '' and not call('SET', P .. 'seen:' .. seen, '1', 'NX', 'PX', window) then
     out[i] = 0
-  elseif not known and stored >= cap then
+  elseif not o[1] and stored >= cap then
     if seen ~= '' then
       call('DEL', P .. 'seen:' .. seen)
     end
     out[i] = -1
   else
-    add(k, {id, hint, hint, payload, '1', revision, trace, background, t})
-    if not known then
+    add(k, it, o, {id, hint, '', payload, '1', revision, trace, background, t})
+    if not o[1] then
       stored = stored + 1
     end
     out[i] = 1

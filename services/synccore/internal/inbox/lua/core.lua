@@ -13,7 +13,7 @@ local call = redis.call
 --   y  '1': it was served before
 -- and up to two groups of coalesced hints: W is what is served next or now, P what
 -- came in while W is being served (r only). Each group has, behind w or p:
---   i  public id   f  first hint   l  newest hint   p  newest payload   c  count
+--   i  public id   f  first hint   l  last hint, '' for one   p  newest payload   c  count
 --   r  greatest revision, 0 if any hint has none   t  traceparents
 --   b  '1': all are background   a  ms of arrival
 local W = {'wi', 'wf', 'wl', 'wp', 'wc', 'wr', 'wt', 'wb', 'wa'}
@@ -35,10 +35,11 @@ local function read(it, names)
   return g[5] and g or nil
 end
 
-local function write(it, names, g)
-  local list = {}
+local function write(it, names, g, ...)
+  local list = {...}
+  local more = #list
   for n = 1, #names do
-    list[2 * n - 1], list[2 * n] = names[n], g[n]
+    list[more + 2 * n - 1], list[more + 2 * n] = names[n], g[n]
   end
   call('HSET', it, unpack(list))
 end
@@ -60,7 +61,8 @@ local function join(it, names, g)
   if o[2] ~= '0' and g[6] ~= '0' then
     revision = text(math.max(tonumber(o[2]), tonumber(g[6])))
   end
-  call('HSET', it, names[3], g[3], names[5], text(o[1] + g[5]), names[6], revision,
+  local last = g[3] ~= '' and g[3] or g[2]
+  call('HSET', it, names[3], last, names[5], text(o[1] + g[5]), names[6], revision,
     names[7], traces, names[8], background)
   if g[4] ~= '' then
     call('HSET', it, names[4], g[4])
@@ -78,11 +80,25 @@ local function fold(it)
   return true
 end
 
+-- enter puts the item into a ready stream and returns its entry.
+local function enter(k, background)
+  return call('XADD', background == '1' and BACK or LIVE, '*', 'k', k)
+end
+
 -- enqueue makes the item ready in the lane of its hints.
 local function enqueue(k, it)
-  local lane = call('HGET', it, 'wb') == '1' and BACK or LIVE
-  local e = call('XADD', lane, '*', 'k', k)
-  call('HSET', it, 's', 'q', 'e', e)
+  call('HSET', it, 's', 'q', 'e', enter(k, call('HGET', it, 'wb')))
+end
+
+-- begin stores an item that was idle and makes it ready.
+local function begin(k, it, g)
+  write(it, W, g, 's', 'q', 'n', '0', 'e', enter(k, g[8]))
+  call('ZADD', AGE, g[9], k)
+end
+
+-- look reads what add must know of an item; its first value is false for an idle one.
+local function look(it)
+  return call('HMGET', it, 's', 'wb', 'e', 'h')
 end
 
 -- unqueue takes entries out of a stream; an empty stream does not stay behind.
@@ -102,16 +118,11 @@ local function wake(k, it)
   enqueue(k, it)
 end
 
--- add brings a group of hints to an item, whatever its state. force wakes even a
--- held item.
-local function add(k, g, force)
-  local it = item(k)
-  local o = call('HMGET', it, 's', 'wb', 'e', 'h')
+-- add brings a group of hints to an item, whatever its state, which o is a look at.
+-- force wakes even a held item.
+local function add(k, it, o, g, force)
   if not o[1] then
-    write(it, W, g)
-    call('HSET', it, 'n', '0')
-    call('ZADD', AGE, g[9], k)
-    return enqueue(k, it)
+    return begin(k, it, g)
   end
   if o[1] == 'r' then
     return join(it, Q, g)
@@ -136,16 +147,12 @@ local function settle(k, it)
     return
   end
   call('DEL', it)
-  write(it, W, g)
-  call('HSET', it, 'n', '0')
-  call('ZADD', AGE, g[9], k)
-  enqueue(k, it)
+  begin(k, it, g)
 end
 
--- holds tells whether the item runs under that token.
+-- holds tells whether the item runs under that token; one that does not run has none.
 local function holds(it, token)
-  local o = call('HMGET', it, 's', 'k')
-  return o[1] == 'r' and o[2] == token
+  return call('HGET', it, 'k') == token
 end
 
 -- sweep makes ready what is due, and what a worker took and did not finish in time;

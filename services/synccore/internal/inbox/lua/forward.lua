@@ -8,5 +8,6 @@ end
 local g = read(it, W)
 g[1] = ARGV[5]
 settle(k, it)
-add(ARGV[4], g)
+local to = item(ARGV[4])
+add(ARGV[4], to, look(to), g)
 return 1

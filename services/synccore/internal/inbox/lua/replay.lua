@@ -9,7 +9,8 @@ if not o[1] then
 end
 local k = o[1]
 local it = item(k)
-if call('EXISTS', it) == 0 and call('ZCARD', AGE) >= tonumber(ARGV[4]) then
+local present = look(it)
+if not present[1] and call('ZCARD', AGE) >= tonumber(ARGV[4]) then
   return {-1}
 end
 local g = read(letter, W)
@@ -17,7 +18,7 @@ g[8], g[9] = '0', text(now())
 call('DEL', letter)
 call('ZREM', P .. 'dead', o[2] .. ':' .. name)
 call('ZREM', P .. 'dead:' .. ARGV[2], o[2] .. ':' .. ARGV[3])
-add(k, g, true)
+add(k, it, present, g, true)
 if call('HGET', it, 's') == 'q' then
   call('HSET', it, 'n', '0')
 end

@@ -226,19 +226,19 @@ func hold(t *testing.T, s *datastore.Store) {
 	t.Helper()
 	l := lease.New(s)
 	const ttl = 400 * time.Millisecond // well above the embedded clock's step
-	held, err := l.Hold(t.Context(), ticket(1), ttl)
+	holding, held, err := l.Hold(t.Context(), ticket(1), ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-held.Context.Done():
-		t.Errorf("lost although renewed: %v", context.Cause(held.Context))
+	case <-holding.Done():
+		t.Errorf("lost although renewed: %v", context.Cause(holding))
 	case <-time.After(3 * ttl):
 	}
 	_, err = l.Acquire(t.Context(), ticket(1), ttl)
 	wantConflict(t, err, "acquiring what is held")
 	held.Release()
-	if held.Context.Err() == nil {
+	if holding.Err() == nil {
 		t.Error("the context outlives the lease")
 	}
 	acquire(t, l, ticket(1), ttl)
@@ -248,7 +248,7 @@ func holdLost(t *testing.T, s *datastore.Store) {
 	t.Helper()
 	l := lease.New(s)
 	const ttl = 200 * time.Millisecond
-	held, err := l.Hold(t.Context(), ticket(1), ttl)
+	holding, held, err := l.Hold(t.Context(), ticket(1), ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,8 +258,8 @@ func holdLost(t *testing.T, s *datastore.Store) {
 		t.Fatal(err)
 	}
 	select {
-	case <-held.Context.Done():
-		wantConflict(t, context.Cause(held.Context), "losing a lease")
+	case <-holding.Done():
+		wantConflict(t, context.Cause(holding), "losing a lease")
 	case <-time.After(long):
 		t.Error("the holder was not told")
 	}

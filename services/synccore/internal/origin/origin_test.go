@@ -1,0 +1,104 @@
+package origin_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, open func(testing.TB) *datastore.Store) {
+		t.Helper()
+		t.Run("existing tickets", func(t *testing.T) {
+			t.Parallel()
+			existing(t, origin.New(open(t)))
+		})
+		t.Run("cursors", func(t *testing.T) {
+			t.Parallel()
+			cursors(t, origin.New(open(t)))
+		})
+	})
+}
+
+func existing(t *testing.T, o *origin.Origins) {
+	t.Helper()
+	ctx := t.Context()
+	want := func(ticket int64, want bool) {
+		t.Helper()
+		if got, err := o.IsExisting(ctx, "a", ticket); err != nil || got != want {
+			t.Errorf("ticket %d is existing: %t %v, want %t", ticket, got, err, want)
+		}
+	}
+	for range 2 { // again after a crash
+		for _, err := range []error{
+			o.AddExisting(ctx, "a", 1, 2, 1<<60),
+			o.AddExisting(ctx, "a"),
+			o.AddExisting(ctx, "b", 4),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want(1, true)
+	want(1<<60, true)
+	want(4, false)
+	if n, err := o.CountExisting(ctx, "a"); err != nil || n != 3 {
+		t.Errorf("%d %v", n, err)
+	}
+	if err := o.RemoveExisting(ctx, "a", 1, 3); err != nil {
+		t.Fatal(err)
+	}
+	want(1, false)
+	want(2, true)
+	complete := func(connector string, want bool) {
+		t.Helper()
+		if got, err := o.IsComplete(ctx, connector); err != nil || got != want {
+			t.Errorf("%s is complete: %t %v, want %t", connector, got, err, want)
+		}
+	}
+	complete("a", false)
+	if err := o.MarkComplete(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	complete("a", true)
+	complete("b", false)
+	if err := o.Forget(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	complete("a", false)
+	want(2, false)
+	if got, err := o.IsExisting(ctx, "b", 4); err != nil || !got {
+		t.Errorf("forgetting one connector touched the other: %t %v", got, err)
+	}
+}
+
+func cursors(t *testing.T, o *origin.Origins) {
+	t.Helper()
+	ctx := t.Context()
+	want := func(connector, name, want string) {
+		t.Helper()
+		if got, err := o.Cursor(ctx, connector, name); err != nil || got != want {
+			t.Errorf("cursor %s of %s: %q %v, want %q", name, connector, got, err, want)
+		}
+	}
+	want("a", "tickets", "")
+	for _, position := range []string{"1", "2026-01-02T03:04:05Z", ""} {
+		if err := o.SetCursor(ctx, "a", "tickets", position); err != nil {
+			t.Fatal(err)
+		}
+		want("a", "tickets", position)
+	}
+	want("a", "work-items", "")
+	want("b", "tickets", "")
+	if done, err := o.IsComplete(ctx, "a"); done || err != nil {
+		t.Errorf("a cursor completed the snapshot: %t %v", done, err)
+	}
+}

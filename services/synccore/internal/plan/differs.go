@@ -1,0 +1,109 @@
+package plan
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+)
+
+// Doubt says whether a round may find something to do, judged from what a list shows
+// beside the link. It errs on the side of looking.
+type Doubt int
+
+// The degrees of doubt.
+const (
+	// None: a round would take no step.
+	None Doubt = iota
+	// Slight: the list does not show what decides. A look now and then is enough.
+	Slight
+	// Strong: something differs from what the link remembers.
+	Strong
+)
+
+// Listed is what is known about a ticket beside its row in a list.
+type Listed struct {
+	// Existing tells that it was there before the connector first started, and that
+	// such tickets get no work item.
+	Existing bool
+	// WorkItemBack tells that the work item of a link that is gone can be read.
+	WorkItemBack bool
+}
+
+// TicketDoubt judges a listed ticket. Lists may lack custom fields (alvao.md §7), so
+// an empty ExternalID means nothing unless other custom fields are there.
+func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, m mapping.StatusMap) Doubt {
+	gone := link.State == item.LinkGone
+	switch {
+	case ticket.Removed:
+		return when(link.Exists() && !gone)
+	case link.WorkItem == 0:
+		return pairingDoubt(link, ticket, known, m)
+	case gone:
+		return when(known.WorkItemBack)
+	}
+	external := strings.TrimSpace(ticket.ExternalID)
+	if link.Parked != nil {
+		return when(!mapping.Same(ticket.Status, link.Parked.Status) ||
+			(external != "" && external != strings.TrimSpace(link.Parked.ExternalID)))
+	}
+	marked := external == strconv.FormatInt(link.WorkItem, 10) || (external == "" && len(ticket.Custom) == 0)
+	return when(!marked || !mapping.Same(ticket.Status, link.Agreed.Status))
+}
+
+// pairingDoubt judges a ticket that has no work item in the link.
+func pairingDoubt(link item.Link, ticket item.Ticket, known Listed, m mapping.StatusMap) Doubt {
+	external := strings.TrimSpace(ticket.ExternalID)
+	mapped := len(m.States(ticket.Status)) > 0
+	untold := external == "" && len(ticket.Custom) == 0
+	if external != "" {
+		if id, err := strconv.ParseInt(external, 10, 64); err != nil || id <= 0 {
+			return None
+		}
+	}
+	switch {
+	case link.Parked != nil:
+		switch {
+		case !mapping.Same(ticket.Status, link.Parked.Status):
+			return when(mapped || external != "")
+		case untold && link.Parked.ExternalID != "":
+			return Slight
+		default:
+			return when(external != link.Parked.ExternalID && (mapped || external != ""))
+		}
+	case external != "":
+		return Strong
+	case known.Existing && mapped && untold:
+		// It may carry a work item's number, which the list does not show.
+		return Slight
+	case known.Existing:
+		// Once it has left the mapped statuses it counts as new when it comes back, which
+		// a round has to note.
+		return when(!mapped)
+	default:
+		return when(mapped)
+	}
+}
+
+// WorkItemDoubt judges a linked work item as a list shows it; nil: it could not be
+// read. Links that are gone are TicketDoubt's, since both items have to be there.
+func WorkItemDoubt(link item.Link, workItem *item.WorkItem) Doubt {
+	switch {
+	case link.WorkItem == 0 || link.State == item.LinkGone:
+		return None
+	case workItem == nil || workItem.Deleted:
+		return Strong
+	case link.Parked != nil:
+		return when(!mapping.Same(link.Parked.State, workItem.State))
+	default:
+		return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State))
+	}
+}
+
+func when(differs bool) Doubt {
+	if differs {
+		return Strong
+	}
+	return None
+}
