@@ -52,7 +52,8 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	var line commands
-	parser, err := kong.New(&line, kong.Name("synccore"), kong.Description("Keeps ALVAO Service Desk tickets and Azure DevOps work items moving together."))
+	parser, err := kong.New(&line, kong.Name("synccore"), kong.Description("Keeps ALVAO Service Desk tickets and Azure DevOps work items moving together."),
+		kong.Writers(out, os.Stderr))
 	if err != nil {
 		return fmt.Errorf("reading the command line: %w", err)
 	}

@@ -2,7 +2,7 @@
 //
 // Its one invariant: it translates and decides nothing. Requests become calls of
 // the inbox, the link store and the connectors; faults become statuses in one
-// place, statusOf.
+// place, Status.
 package api
 
 import (
@@ -40,24 +40,48 @@ func refuse(code codes.Code, why tandemv1.ErrorReason, text string, details ...p
 	return with.Err()
 }
 
-// statusOf turns an error of the core into a status. What no caller can act on
-// becomes a neutral text; the interceptor logs the rest.
-func statusOf(err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, ok := status.FromError(err); ok {
+// answer is a status for the caller that keeps its cause for the log.
+type answer struct {
+	status *status.Status
+	cause  error
+}
+
+// Error gives the cause, which is not sent.
+func (a *answer) Error() string { return a.status.Code().String() + ": " + a.cause.Error() }
+
+// Unwrap returns the cause.
+func (a *answer) Unwrap() error { return a.cause }
+
+// GRPCStatus is what is sent.
+func (a *answer) GRPCStatus() *status.Status { return a.status }
+
+// Status turns an error of the core into one that gRPC sends as a status. What no
+// caller can act on is sent as a neutral text; the error's own text is for the log.
+func Status(err error) error {
+	var sent *answer
+	if err == nil || errors.As(err, &sent) {
 		return err
 	}
-	if errors.Is(err, context.Canceled) {
-		return status.FromContextError(context.Canceled).Err()
+	if st, ok := status.FromError(err); ok {
+		return st.Err()
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return refuse(codes.DeadlineExceeded, tandemv1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE, "The store did not answer in time; nothing is known to have been stored. Try again.")
+	return &answer{status: status.Convert(statusOf(err)), cause: err}
+}
+
+func statusOf(err error) error {
+	f, isFault := fault.As(err)
+	switch {
+	case isFault:
+	case errors.Is(err, context.Canceled):
+		return refuse(codes.Canceled, tandemv1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE,
+			"The caller left before the store answered; nothing is known to have been stored.")
+	case errors.Is(err, context.DeadlineExceeded):
+		return refuse(codes.DeadlineExceeded, tandemv1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE,
+			"The store did not answer in time; nothing is known to have been stored. Try again.")
 	}
 	text := fault.Sentence(err)
 	var details []protoadapt.MessageV1
-	if f, ok := fault.As(err); ok && f.RetryAfter > 0 {
+	if isFault && f.RetryAfter > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(f.RetryAfter)})
 	}
 	switch fault.KindOf(err) {
@@ -76,6 +100,17 @@ func statusOf(err error) error {
 	default:
 		return refuse(codes.Internal, tandemv1.ErrorReason_ERROR_REASON_INTERNAL, text)
 	}
+}
+
+// ofPage is Status for a list: what is invalid there can only be its token, since all
+// else was checked before.
+func ofPage(err error) error {
+	if !fault.Is(err, fault.Invalid) {
+		return Status(err)
+	}
+	var v violations
+	v.add("page_token", "must be a next_page_token that this method sent for the same request")
+	return v.err()
 }
 
 // violations gathers what is wrong with a request, to be told all at once.
@@ -143,6 +178,7 @@ func ticketOf(v *violations, field, name string) (string, int64) {
 		return "", 0
 	}
 	ticket, err := strconv.ParseInt(id, 10, 64)
-	v.check(err == nil && ticket > 0, field, "must end in a ticket number")
+	// One link has one name: +7 and 07 would be further ones of 7.
+	v.check(err == nil && ticket > 0 && strconv.FormatInt(ticket, 10) == id, field, "must end in a ticket number")
 	return connector, ticket
 }

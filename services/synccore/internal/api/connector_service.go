@@ -9,6 +9,7 @@ import (
 	"time"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
 
@@ -97,8 +98,12 @@ func (s *ConnectorService) CheckConnector(ctx context.Context, req *tandemv1.Che
 		return nil, noConnector(name)
 	}
 	findings, err := s.Connectors.Check(ctx, name)
+	if fault.Is(err, fault.NotFound) {
+		// It was removed from the configuration a moment ago.
+		return nil, noConnector(name)
+	}
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, Status(err)
 	}
 	resp := &tandemv1.CheckConnectorResponse{}
 	for _, one := range findings {

@@ -72,7 +72,7 @@ func (s *EventService) IngestEvent(ctx context.Context, req *tandemv1.IngestEven
 		}
 		stored, err := s.Inbox.Append(ctx, event)
 		if err != nil {
-			return nil, statusOf(err)
+			return nil, Status(err)
 		}
 		if stored {
 			disposition = tandemv1.IngestEventResponse_DISPOSITION_STORED
@@ -126,7 +126,7 @@ func (s *EventService) connectorsFor(req *tandemv1.IngestEventRequest) ([]string
 	case fault.Is(err, fault.Unavailable):
 		return nil, refuse(codes.Unavailable, tandemv1.ErrorReason_ERROR_REASON_NOT_READY, fault.Sentence(err))
 	case err != nil:
-		return nil, statusOf(err)
+		return nil, Status(err)
 	}
 	return names, nil
 }
@@ -148,7 +148,7 @@ func (s *EventService) ListEvents(ctx context.Context, req *tandemv1.ListEventsR
 	}
 	records, next, err := s.Inbox.List(ctx, connector, state, size, req.GetPageToken())
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, ofPage(err)
 	}
 	resp := &tandemv1.ListEventsResponse{NextPageToken: next}
 	for _, record := range records {
@@ -168,7 +168,7 @@ func (s *EventService) GetEvent(ctx context.Context, req *tandemv1.GetEventReque
 	}
 	record, err := s.Inbox.Get(ctx, connector, id)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, Status(err)
 	}
 	return &tandemv1.GetEventResponse{Event: eventProto(record)}, nil
 }
@@ -183,7 +183,7 @@ func (s *EventService) ReplayEvent(ctx context.Context, req *tandemv1.ReplayEven
 	}
 	record, err := s.Inbox.Replay(ctx, connector, id)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, Status(err)
 	}
 	return &tandemv1.ReplayEventResponse{Event: eventProto(record)}, nil
 }

@@ -49,7 +49,7 @@ func (s *LinkService) GetLink(ctx context.Context, req *tandemv1.GetLinkRequest)
 	}
 	link, err := s.Links.Get(ctx, connector, ticket)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, Status(err)
 	}
 	if !link.Exists() {
 		return nil, noLink(connector, ticket)
@@ -70,7 +70,7 @@ func (s *LinkService) ListLinks(ctx context.Context, req *tandemv1.ListLinksRequ
 	}
 	links, next, err := s.Links.List(ctx, connector, size, req.GetPageToken())
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, ofPage(err)
 	}
 	resp := &tandemv1.ListLinksResponse{NextPageToken: next}
 	for _, link := range links {
@@ -96,7 +96,7 @@ func (s *LinkService) SyncLink(ctx context.Context, req *tandemv1.SyncLinkReques
 		Received: s.Now(),
 	})
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, Status(err)
 	}
 	return &tandemv1.SyncLinkResponse{}, nil
 }
@@ -111,7 +111,7 @@ func (s *LinkService) ListLinkHistory(ctx context.Context, req *tandemv1.ListLin
 	}
 	changes, err := s.Links.History(ctx, connector, ticket, size)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, Status(err)
 	}
 	if len(changes) == 0 {
 		return nil, noLink(connector, ticket)

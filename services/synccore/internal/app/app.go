@@ -93,7 +93,25 @@ func New(ctx context.Context, cfg Config, out io.Writer) (*App, error) {
 	return a, nil
 }
 
+// check tells what is wrong with the process' own settings.
+func (c Config) check() error {
+	var errs []error
+	if c.Workers < 0 || c.Workers > 10_000 {
+		errs = append(errs, fault.New(fault.Misconfigured, "The setting workers is %d; give a number from 1 to 10000.", c.Workers))
+	}
+	if c.Grace < 0 {
+		errs = append(errs, fault.New(fault.Misconfigured, "The setting grace is %s; give a time such as 10s.", c.Grace))
+	}
+	if !(c.SampleRatio >= 0 && c.SampleRatio <= 1) { // also true for NaN
+		errs = append(errs, fault.New(fault.Misconfigured, "The setting sample-ratio is %v; give a share above 0 to 1.", c.SampleRatio))
+	}
+	return errors.Join(errs...)
+}
+
 func (a *App) open(ctx context.Context, out io.Writer) error {
+	if err := a.cfg.check(); err != nil {
+		return err
+	}
 	var err error
 	a.file, err = config.Load(a.cfg.File)
 	if err != nil {
@@ -209,6 +227,7 @@ func (a *App) AdminAddr() string { return a.adminList.Addr().String() }
 // what is in hand is finished, and telemetry is flushed.
 func (a *App) Run(ctx context.Context) error {
 	if err := a.connectors.Apply(ctx, a.file); err != nil {
+		a.connectors.Close()
 		return errors.Join(err, a.close())
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -220,9 +239,7 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error { return a.worker.Run(ctx) })
-	group.Go(func() error {
-		return config.Watch(ctx, a.cfg.File, func(file *config.Config, err error) { a.reload(ctx, file, err) }, config.From(a.file))
-	})
+	group.Go(func() error { a.watchFile(ctx); return nil })
 	group.Go(func() error { a.watchStore(ctx); return nil })
 	group.Go(func() error { <-ctx.Done(); a.stop(ctx); return nil })
 	a.tel.Logger.InfoContext(ctx, "synccore.ready",
@@ -233,11 +250,23 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(err, a.close())
 }
 
+// watchFile takes changes of the configuration over. Where files can't be watched (a
+// container may be out of watches), what runs goes on with what it has.
+func (a *App) watchFile(ctx context.Context) {
+	err := config.Watch(ctx, a.cfg.File, func(file *config.Config, err error) { a.reload(ctx, file, err) }, config.From(a.file))
+	if err != nil {
+		a.tel.Logger.ErrorContext(ctx, "config.unwatched", slog.String("error", err.Error()))
+	}
+}
+
 // reload takes a changed configuration over; a broken one changes nothing.
 func (a *App) reload(ctx context.Context, file *config.Config, err error) {
 	if err != nil {
 		a.tel.Logger.ErrorContext(ctx, "config.refused", slog.String("error", err.Error()))
 		return
+	}
+	for _, warning := range file.Warnings {
+		a.tel.Logger.WarnContext(ctx, "config.warning", slog.String("problem", warning.String()))
 	}
 	if err := a.connectors.Apply(ctx, file); err != nil {
 		a.tel.Logger.ErrorContext(ctx, "config.refused", slog.String("error", err.Error()))

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,7 +80,7 @@ func (a *App) logCall(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		if cause := recover(); cause != nil {
 			a.tel.Logger.ErrorContext(ctx, "rpc.panic", slog.String("method", info.FullMethod),
 				slog.String("error", fmt.Sprint(cause)), slog.String("stack", string(debug.Stack())))
-			err = status.Error(codes.Internal, "Tandem met an unexpected error; its log has the details under the same trace id.")
+			err = api.Status(fmt.Errorf("panic: %v", cause))
 		}
 		level := slog.LevelInfo
 		if code := status.Code(err); code == codes.Internal || code == codes.Unavailable {
@@ -110,17 +111,20 @@ func (a *App) observe() error {
 		return fmt.Errorf("making a gauge: %w", err)
 	}
 	unhealthy, err := meter.Int64ObservableGauge("tandem.connectors.unhealthy",
-		metric.WithDescription("1 for a connector whose token is refused, else 0."))
+		metric.WithDescription("1 for a connector and system that refuses its token, else 0."))
 	if err != nil {
 		return fmt.Errorf("making a gauge: %w", err)
 	}
 	_, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		for _, one := range a.connectors.List() {
-			value := int64(0)
-			if one.Unhealthy != "" {
-				value = 1
+			for _, system := range []item.System{item.Alvao, item.AzureDevOps} {
+				value := int64(0)
+				if slices.ContainsFunc(one.Refusals, func(r connector.Refusal) bool { return r.System == system }) {
+					value = 1
+				}
+				o.ObserveInt64(unhealthy, value, metric.WithAttributes(
+					attribute.String("connector", one.Config.Name), attribute.String("system", string(system))))
 			}
-			o.ObserveInt64(unhealthy, value, metric.WithAttributes(attribute.String("connector", one.Config.Name)))
 		}
 		stats, err := a.inbox.Stats(ctx)
 		if err != nil {
@@ -173,9 +177,10 @@ func (d describer) Check(ctx context.Context, name string) ([]item.Finding, erro
 }
 
 func describe(s connector.Summary) api.Description {
+	reason, since := s.Unhealthy()
 	return api.Description{
 		Name: s.Config.Name, AlvaoService: s.Config.Alvao.Service, AlvaoURL: s.Config.Alvao.URL,
 		AzureDevOpsURL: s.Config.Rules.Project.URL(), StatusMap: s.Config.Rules.Statuses.Pairs(),
-		Unhealthy: s.Unhealthy, UnhealthySince: s.UnhealthySince,
+		Unhealthy: reason, UnhealthySince: since,
 	}
 }

@@ -4,7 +4,7 @@
 //
 // Its one invariant: an item is only served by a connector that is prepared, with the
 // rules of one configuration from beginning to end; a connector whose token is
-// refused lets its work wait and gives nothing up.
+// refused by either system lets its work wait and gives nothing up.
 package connector
 
 import (
@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +21,11 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/poll"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/resync"
@@ -57,7 +61,8 @@ type WorkItems interface {
 // Origins remembers where a connector stands in time.
 type Origins interface {
 	reconcile.Origins
-	poll.Cursors
+	Cursor(ctx context.Context, connector, name string) (string, error)
+	SetCursor(ctx context.Context, connector, name, value string) error
 	AddExisting(ctx context.Context, connector string, tickets ...int64) error
 	MarkComplete(ctx context.Context, connector string) error
 	IsComplete(ctx context.Context, connector string) (bool, error)
@@ -80,10 +85,18 @@ type Leases interface {
 	Hold(ctx context.Context, key item.Key, ttl time.Duration) (context.Context, lease.Held, error)
 }
 
-// Deps is what connectors are made with. All fields are required.
+// Clients are a connector's ways to its two systems.
+type Clients struct {
+	Tickets   Tickets
+	WorkItems WorkItems
+	// Close lets go of idle connections. It may be called while calls are under way.
+	Close func()
+}
+
+// Deps is what connectors are made with. All fields but ProbeEvery are required.
 type Deps struct {
-	// Open makes the two clients of a connector. It must not call them.
-	Open    func(cfg config.Connector) (Tickets, WorkItems, error)
+	// Open makes the clients of a connector. It must not call the systems.
+	Open    func(cfg config.Connector) (Clients, error)
 	Engine  *reconcile.Engine
 	Links   Links
 	Leases  Leases
@@ -91,28 +104,46 @@ type Deps struct {
 	Inbox   Inbox
 	Logger  *slog.Logger
 	Now     func() time.Time
+	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
+	// 15 s.
+	ProbeEvery time.Duration
 }
 
 // running is one connector at work.
 type running struct {
-	cfg       config.Connector
-	resync    time.Duration
-	deps      Deps
-	tickets   Tickets
-	workItems WorkItems
-	health    health
+	cfg    config.Connector
+	resync time.Duration
+	// authorities is the content of the certificate files that the clients trust.
+	authorities string
+	deps        Deps
+	clients     Clients
+	tickets     guardedTickets
+	workItems   guardedWorkItems
+	health      health
+	started     time.Time
 
 	ready atomic.Bool
+	// again asks for a probe now.
+	again chan struct{}
 	stop  context.CancelFunc
 	done  sync.WaitGroup
 }
 
 func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration, deps Deps) (*running, error) {
-	tickets, workItems, err := deps.Open(cfg)
+	// Read before the clients read them: what changes in between is seen as a change.
+	authorities := authoritiesOf(cfg)
+	clients, err := deps.Open(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening connector %s: %w", cfg.Name, err)
 	}
-	r := &running{cfg: cfg, resync: resyncEvery, deps: deps, tickets: tickets, workItems: workItems}
+	if deps.ProbeEvery <= 0 {
+		deps.ProbeEvery = 15 * time.Second
+	}
+	r := &running{
+		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
+		started: deps.Now(), again: make(chan struct{}, 1),
+	}
+	r.tickets, r.workItems = guardedTickets{clients.Tickets, r}, guardedWorkItems{clients.WorkItems, r}
 	ctx, r.stop = context.WithCancel(ctx)
 	r.done.Go(func() { r.tend(ctx) })
 	return r, nil
@@ -122,54 +153,92 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 func (r *running) close() {
 	r.stop()
 	r.done.Wait()
+	r.clients.Close()
+}
+
+// askAgain has refused tokens tried now, since a file may have changed.
+func (r *running) askAgain() {
+	select {
+	case r.again <- struct{}{}:
+	default:
+	}
 }
 
 // tend prepares the connector, however long that takes, then polls and resyncs.
 func (r *running) tend(ctx context.Context) {
+	if !r.prepared(ctx) {
+		return
+	}
+	r.ready.Store(true)
+	r.deps.Logger.InfoContext(ctx, "connector.ready", slog.String("connector", r.cfg.Name))
+	r.release(ctx)
+
+	// Each has a goroutine of its own, so that a long resync does not keep a poll or a
+	// new token waiting.
+	var all sync.WaitGroup
+	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runPoll) })
+	// A resync is looked for often and run when it is due, so that one that was missed
+	// while the process was down is made up for at start.
+	all.Go(func() { every(ctx, min(r.resync, time.Minute), nil, r.runResync) })
+	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
+	all.Wait()
+}
+
+// every runs f at once, at each tick, and when asked, until ctx ends.
+func every(ctx context.Context, interval time.Duration, asked <-chan struct{}, f func(context.Context)) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		f(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+		case <-ticker.C:
+		}
+	}
+}
+
+// prepared prepares the connector and tries again until it succeeds. It tells whether
+// ctx is still alive.
+func (r *running) prepared(ctx context.Context) bool {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 30*time.Second
 	for {
 		err := r.prepare(ctx)
-		if err == nil {
-			break
-		}
 		if ctx.Err() != nil {
-			return
+			return false
 		}
-		r.health.note(err, r.deps.Now())
+		if err == nil {
+			return true
+		}
+		wait := pause.NextBackOff()
+		switch fault.KindOf(err) {
+		case fault.BadToken:
+			// It does not heal by being asked often, and accounts get locked.
+			wait = max(wait, r.deps.ProbeEvery)
+		case fault.Conflict:
+			// Another process is preparing; it will not take long.
+			wait = min(wait, time.Second)
+		default:
+		}
 		r.deps.Logger.WarnContext(ctx, "connector.prepare", slog.String("connector", r.cfg.Name), slog.String("error", err.Error()))
-		if !sleep(ctx, pause.NextBackOff()) {
-			return
-		}
-	}
-	r.recovered(ctx)
-	r.ready.Store(true)
-	r.deps.Logger.InfoContext(ctx, "connector.ready", slog.String("connector", r.cfg.Name))
-
-	polls := time.NewTicker(r.cfg.PollInterval)
-	defer polls.Stop()
-	// A resync is looked for often and run when it is due, so that one that was missed
-	// while the process was down is made up for at start.
-	resyncs := time.NewTicker(min(r.resync, time.Minute))
-	defer resyncs.Stop()
-	r.runResync(ctx)
-	r.runPoll(ctx)
-	for {
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			return
-		case <-polls.C:
-			r.runPoll(ctx)
-		case <-resyncs.C:
-			r.runResync(ctx)
+		case <-r.again:
+		case <-timer.C:
 		}
+		timer.Stop()
 	}
 }
 
 // prepare resolves the project and, at the very first start, notes the tickets that
 // are already in a mapped status.
 func (r *running) prepare(ctx context.Context) error {
-	if err := r.workItems.Prepare(ctx); err != nil {
+	err := r.clients.WorkItems.Prepare(ctx)
+	r.judge(ctx, item.AzureDevOps, err)
+	if err != nil {
 		return fmt.Errorf("resolving the project: %w", err)
 	}
 	complete, err := r.deps.Origins.IsComplete(ctx, r.cfg.Name)
@@ -177,25 +246,33 @@ func (r *running) prepare(ctx context.Context) error {
 		return fmt.Errorf("looking whether the connector started before: %w", err)
 	}
 	if complete {
+		// It was the other system's refusal, if any, that is looked into from now on.
 		return nil
 	}
-	if r.cfg.Rules.ExistingTickets == mapping.ExistingIgnore {
-		var batch []int64
-		for ticket, err := range r.tickets.InStatus(ctx, statusesOf(r.cfg.Rules.Statuses)) {
-			if err != nil {
-				return fmt.Errorf("listing the tickets that are there already: %w", err)
-			}
-			if batch = append(batch, ticket.ID); len(batch) == 500 {
-				if err := r.deps.Origins.AddExisting(ctx, r.cfg.Name, batch...); err != nil {
-					return fmt.Errorf("noting the tickets that are there already: %w", err)
-				}
-				batch = batch[:0]
-			}
-		}
-		if len(batch) > 0 {
-			if err := r.deps.Origins.AddExisting(ctx, r.cfg.Name, batch...); err != nil {
-				return fmt.Errorf("noting the tickets that are there already: %w", err)
-			}
+	return r.noteExisting(ctx)
+}
+
+// noteExisting takes the snapshot of the first start. One process at a time does, for
+// what another one lists after the first has begun to serve is not old any more.
+func (r *running) noteExisting(ctx context.Context) error {
+	parent := ctx
+	ctx, held, err := r.deps.Leases.Hold(ctx, r.turnKey(turnResync), turnTTL)
+	if err != nil {
+		return fmt.Errorf("waiting for the process that starts the connector: %w", err)
+	}
+	defer held.Release()
+	complete, err := r.deps.Origins.IsComplete(ctx, r.cfg.Name)
+	if err != nil {
+		return fmt.Errorf("looking whether the connector started before: %w", err)
+	}
+	if complete {
+		return nil
+	}
+	if r.ignoresExisting() {
+		err := r.listExisting(ctx)
+		r.judge(parent, item.Alvao, err)
+		if err != nil {
+			return err
 		}
 	}
 	if err := r.deps.Origins.MarkComplete(ctx, r.cfg.Name); err != nil {
@@ -204,11 +281,34 @@ func (r *running) prepare(ctx context.Context) error {
 	return nil
 }
 
+func (r *running) listExisting(ctx context.Context) error {
+	const most = 500
+	batch := make([]int64, 0, most)
+	note := func() error {
+		if err := r.deps.Origins.AddExisting(ctx, r.cfg.Name, batch...); err != nil {
+			return fmt.Errorf("noting the tickets that are there already: %w", err)
+		}
+		batch = batch[:0]
+		return nil
+	}
+	for ticket, err := range r.clients.Tickets.InStatus(ctx, statusesOf(r.cfg.Rules.Statuses)) {
+		if err != nil {
+			return fmt.Errorf("listing the tickets that are there already: %w", err)
+		}
+		if batch = append(batch, ticket.ID); len(batch) == most {
+			if err := note(); err != nil {
+				return err
+			}
+		}
+	}
+	return note()
+}
+
 func (r *running) runPoll(ctx context.Context) {
-	r.turn(ctx, turnPoll, r.cfg.PollInterval, func(ctx context.Context) error {
+	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, func(ctx context.Context) error {
 		poller := poll.Poller{
-			Connector: r.cfg.Name, Map: r.cfg.Rules.Statuses, Tickets: r.tickets, Links: r.deps.Links,
-			Cursors: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
+			Connector: r.cfg.Name, Rules: r.planRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, Links: r.deps.Links,
+			Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
 		}
 		found, err := poller.Once(ctx)
 		if found > 0 {
@@ -219,10 +319,10 @@ func (r *running) runPoll(ctx context.Context) {
 }
 
 func (r *running) runResync(ctx context.Context) {
-	r.turn(ctx, turnResync, r.resync, func(ctx context.Context) error {
+	r.turn(ctx, turnResync, r.resync, []item.System{item.Alvao, item.AzureDevOps}, func(ctx context.Context) error {
 		run := resync.Resync{
-			Connector: r.cfg.Name, Map: r.cfg.Rules.Statuses, Tickets: r.tickets, WorkItems: r.workItems,
-			Links: r.deps.Links, Inbox: r.deps.Inbox, Now: r.deps.Now,
+			Connector: r.cfg.Name, Rules: r.planRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
+			Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
 		}
 		result, err := run.Run(ctx)
 		if err != nil {
@@ -250,8 +350,13 @@ func (r *running) turnKey(name string) item.Key {
 }
 
 // turn does work that one replica at a time does, and not again before every has
-// passed. An error is told and noted; the next turn makes up for it.
-func (r *running) turn(ctx context.Context, name string, every time.Duration, work func(context.Context) error) {
+// passed. While a system that it needs refuses the token, there is no turn. An error
+// is told; the next turn makes up for it.
+func (r *running) turn(ctx context.Context, name string, every time.Duration, needs []item.System, work func(context.Context) error) {
+	if r.health.allow(needs...) != nil {
+		return
+	}
+	parent := ctx
 	ctx, held, err := r.deps.Leases.Hold(ctx, r.turnKey(name), turnTTL)
 	if err != nil {
 		// Another replica has the turn, or Redis is away and every one says so.
@@ -267,26 +372,36 @@ func (r *running) turn(ctx context.Context, name string, every time.Duration, wo
 	if at, err := time.Parse(time.RFC3339Nano, last); err == nil && now.Sub(at) < every-every/10 && !at.After(now) {
 		return
 	}
-	if err := work(ctx); err != nil {
-		if ctx.Err() == nil {
-			r.health.note(err, now)
-			r.deps.Logger.WarnContext(ctx, name+".failed", slog.String("connector", r.cfg.Name), slog.String("error", err.Error()))
-		}
-		return
+	err = work(ctx)
+	if err == nil {
+		err = r.deps.Origins.SetCursor(ctx, r.cfg.Name, name+"-at", now.UTC().Format(time.RFC3339Nano))
 	}
-	if err := r.deps.Origins.SetCursor(ctx, r.cfg.Name, name+"-at", now.UTC().Format(time.RFC3339Nano)); err != nil {
+	if err != nil && parent.Err() == nil {
 		r.deps.Logger.WarnContext(ctx, name+".failed", slog.String("connector", r.cfg.Name), slog.String("error", err.Error()))
 	}
 }
 
-// sleep waits and tells whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+func (r *running) planRules() plan.Rules {
+	return plan.Rules{Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process, Map: r.cfg.Rules.Statuses, Conflict: r.cfg.Rules.Conflict}
+}
+
+func (r *running) ignoresExisting() bool {
+	return r.cfg.Rules.ExistingTickets == mapping.ExistingIgnore
+}
+
+// authoritiesOf reads the certificate files that a connector's clients trust. One that
+// can't be read is reported by those.
+func authoritiesOf(cfg config.Connector) string {
+	var all strings.Builder
+	for _, path := range []string{cfg.Alvao.CAFile, cfg.AzureDevOps.CAFile} {
+		if path == "" {
+			continue
+		}
+		content, err := os.ReadFile(path)
+		if err == nil {
+			all.Write(content)
+		}
+		all.WriteByte(0)
 	}
+	return all.String()
 }

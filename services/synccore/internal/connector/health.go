@@ -1,66 +1,78 @@
 package connector
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
 
-// probeEvery is how often an unhealthy connector lets one item through to see
-// whether its token is accepted again.
-const probeEvery = 15 * time.Second
+// Refusal says that a system does not accept the connector's token.
+type Refusal struct {
+	System item.System
+	// Reason is the sentence that says so and what to do.
+	Reason string
+	Since  time.Time
+}
 
-// health remembers whether a system refuses the connector's token. The zero value
-// is healthy. It is safe for concurrent use.
+// health remembers which systems refuse the connector's token. Each stands for
+// itself: that one answers says nothing about the other. The zero value is healthy.
+// It is safe for concurrent use.
 type health struct {
-	mu     sync.Mutex
-	reason string
-	since  time.Time
-	probe  time.Time
+	mu      sync.Mutex
+	refused map[item.System]Refusal
 }
 
-// note takes an error's news: a refused token makes the connector unhealthy.
-func (h *health) note(err error, now time.Time) {
-	if !fault.Is(err, fault.BadToken) {
-		return
-	}
+// refuse takes the news that a system refused the token, and tells whether it is news.
+func (h *health) refuse(system item.System, reason string, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.reason == "" {
-		h.since = now
+	known, was := h.refused[system]
+	if !was {
+		known = Refusal{System: system, Since: now}
 	}
-	h.reason = fault.Sentence(err)
-	h.probe = now.Add(probeEvery)
+	known.Reason = reason
+	if h.refused == nil {
+		h.refused = map[item.System]Refusal{}
+	}
+	h.refused[system] = known
+	return !was
 }
 
-// admit tells whether an item may be tried now: always while healthy, else one at a
-// time, to probe. The error is the reason to wait.
-func (h *health) admit(now time.Time) error {
+// accept takes the news that a system accepts the token, and tells whether it is news.
+func (h *health) accept(system item.System) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.reason == "" {
-		return nil
-	}
-	if now.Before(h.probe) {
-		return fault.New(fault.BadToken, "%s", h.reason)
-	}
-	h.probe = now.Add(probeEvery)
-	return nil
-}
-
-// recover makes the connector healthy and tells whether it was not.
-func (h *health) recover() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	was := h.reason != ""
-	h.reason, h.since = "", time.Time{}
+	_, was := h.refused[system]
+	delete(h.refused, system)
 	return was
 }
 
-// state is the reason and since when it holds; empty while healthy.
-func (h *health) state() (string, time.Time) {
+// allow is nil while all of the systems accept the token, else the reason to wait.
+func (h *health) allow(systems ...item.System) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.reason, h.since
+	for _, system := range systems {
+		if refusal, is := h.refused[system]; is {
+			return fault.New(fault.BadToken, "%s", refusal.Reason)
+		}
+	}
+	return nil
+}
+
+// refusals lists what is refused at present, the longest first.
+func (h *health) refusals() []Refusal {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]Refusal, 0, len(h.refused))
+	for _, refusal := range h.refused {
+		list = append(list, refusal)
+	}
+	slices.SortFunc(list, func(a, b Refusal) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.System, b.System))
+	})
+	return list
 }

@@ -57,7 +57,8 @@ func ParseKey(s string) (Key, error) {
 		return Key{}, fmt.Errorf("item key %q names no known system", s)
 	}
 	id, err := strconv.ParseInt(parts[2], 10, 64)
-	if err != nil || id <= 0 {
+	// One item has one text: +7 and 07 would be further names of 7.
+	if err != nil || id <= 0 || strconv.FormatInt(id, 10) != parts[2] {
 		return Key{}, fmt.Errorf("item key %q has no positive number", s)
 	}
 	return Key{Connector: parts[0], System: system, ID: id}, nil

@@ -33,29 +33,39 @@ type Listed struct {
 
 // TicketDoubt judges a listed ticket. Lists may lack custom fields (alvao.md §7), so
 // an empty ExternalID means nothing unless other custom fields are there.
-func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, m mapping.StatusMap) Doubt {
+func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) Doubt {
 	gone := link.State == item.LinkGone
 	switch {
 	case ticket.Removed:
 		return when(link.Exists() && !gone)
 	case link.WorkItem == 0:
-		return pairingDoubt(link, ticket, known, m)
+		return pairingDoubt(link, ticket, known, rules)
 	case gone:
 		return when(known.WorkItemBack)
 	}
-	external := strings.TrimSpace(ticket.ExternalID)
-	if link.Parked != nil {
-		return when(!mapping.Same(ticket.Status, link.Parked.Status) ||
-			(external != "" && external != strings.TrimSpace(link.Parked.ExternalID)))
+	external, number := strings.TrimSpace(ticket.ExternalID), strconv.FormatInt(link.WorkItem, 10)
+	told := external != "" || len(ticket.Custom) > 0
+	if link.Parked == nil {
+		return when((told && external != number) || !mapping.Same(ticket.Status, link.Agreed.Status))
 	}
-	marked := external == strconv.FormatInt(link.WorkItem, 10) || (external == "" && len(ticket.Custom) == 0)
-	return when(!marked || !mapping.Same(ticket.Status, link.Agreed.Status))
+	switch parked := strings.TrimSpace(link.Parked.ExternalID); {
+	case !mapping.Same(ticket.Status, link.Parked.Status), told && external != parked:
+		return Strong
+	case !told && parked != number:
+		return Slight
+	default:
+		return None
+	}
 }
 
 // pairingDoubt judges a ticket that has no work item in the link.
-func pairingDoubt(link item.Link, ticket item.Ticket, known Listed, m mapping.StatusMap) Doubt {
+func pairingDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) Doubt {
+	other := func(told, wanted string) bool { return told != "" && wanted != "" && !mapping.Same(told, wanted) }
+	if other(ticket.Service, rules.Service) || other(ticket.Process, rules.Process) {
+		return None
+	}
 	external := strings.TrimSpace(ticket.ExternalID)
-	mapped := len(m.States(ticket.Status)) > 0
+	mapped := len(rules.Map.States(ticket.Status)) > 0
 	untold := external == "" && len(ticket.Custom) == 0
 	if external != "" {
 		if id, err := strconv.ParseInt(external, 10, 64); err != nil || id <= 0 {

@@ -14,12 +14,17 @@ import (
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
-	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 )
 
-// Overlap is how far behind the position a poll starts: transactions that were open
-// during the last poll become visible with an earlier time than others already seen.
-const Overlap = 3 * time.Minute
+const (
+	// Overlap is how far behind the position a poll starts: transactions that were open
+	// during the last poll become visible with an earlier time than others already seen.
+	Overlap = 3 * time.Minute
+	// FirstLook is how far back the first poll looks. The position is then still a time
+	// of our clock, and theirs may be behind it.
+	FirstLook = time.Hour
+)
 
 // cursorName is the name of the position in the store.
 const cursorName = "poll"
@@ -35,10 +40,12 @@ type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
 }
 
-// Cursors keeps positions between runs.
-type Cursors interface {
+// Origins keeps positions between runs, and knows the tickets that were there before
+// the connector first started.
+type Origins interface {
 	Cursor(ctx context.Context, connector, name string) (string, error)
 	SetCursor(ctx context.Context, connector, name, value string) error
+	IsExisting(ctx context.Context, connector string, ticket int64) (bool, error)
 }
 
 // Inbox takes hints in.
@@ -50,55 +57,40 @@ type Inbox interface {
 // while Once runs.
 type Poller struct {
 	Connector string
-	Map       mapping.StatusMap
-	Tickets   Tickets
-	Links     Links
-	Cursors   Cursors
-	Inbox     Inbox
-	Now       func() time.Time
+	Rules     plan.Rules
+	// IgnoreExisting tells that tickets from before the first start get no work item.
+	IgnoreExisting bool
+	Tickets        Tickets
+	Links          Links
+	Origins        Origins
+	Inbox          Inbox
+	Now            func() time.Time
 }
 
 // Once reads what was active since the last time and returns how many tickets it put
-// into the inbox. The first run only sets the position: what was there before is a
-// matter for a resync.
+// into the inbox. The first run begins FirstLook before now: what was there before is
+// a matter for a resync.
 func (p *Poller) Once(ctx context.Context) (int, error) {
 	found := 0
 	started := p.Now()
-	text, err := p.Cursors.Cursor(ctx, p.Connector, cursorName)
+	position, known, err := p.position(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("reading the position of the poll: %w", err)
+		return 0, err
 	}
-	since := started
-	if text != "" {
-		since, err = time.Parse(time.RFC3339Nano, text)
-		if err != nil {
-			return 0, fmt.Errorf("reading the position of the poll %q: %w", text, err)
-		}
+	if !known {
+		position = started.Add(-FirstLook)
 	}
-	newest := since
-	for ticket, err := range p.Tickets.ActiveSince(ctx, since.Add(-Overlap)) {
+	newest := position
+	for ticket, err := range p.Tickets.ActiveSince(ctx, position.Add(-Overlap)) {
 		if err != nil {
 			return found, fmt.Errorf("listing active tickets: %w", err)
 		}
 		if ticket.LastActivity.After(newest) {
 			newest = ticket.LastActivity
 		}
-		news, err := p.news(ctx, ticket)
+		stored, err := p.hint(ctx, ticket, started)
 		if err != nil {
 			return found, err
-		}
-		if !news {
-			continue
-		}
-		stored, err := p.Inbox.Append(ctx, item.Event{
-			// The same activity is told once, however often polls overlap.
-			ID:       "poll/" + p.Connector + "/" + strconv.FormatInt(ticket.ID, 10) + "/" + ticket.LastActivity.UTC().Format(time.RFC3339Nano) + "/" + ticket.Status,
-			Key:      item.Key{Connector: p.Connector, System: item.Alvao, ID: ticket.ID},
-			Type:     "poll",
-			Received: started,
-		})
-		if err != nil {
-			return found, fmt.Errorf("storing a hint for ticket %d: %w", ticket.ID, err)
 		}
 		if stored {
 			found++
@@ -108,20 +100,67 @@ func (p *Poller) Once(ctx context.Context) (int, error) {
 	if newest.After(started) {
 		newest = started
 	}
-	if err := p.Cursors.SetCursor(ctx, p.Connector, cursorName, newest.UTC().Format(time.RFC3339Nano)); err != nil {
+	// Nor may one that was set back on ours undo what was reached.
+	if known && !newest.After(position) {
+		return found, nil
+	}
+	if err := p.Origins.SetCursor(ctx, p.Connector, cursorName, newest.UTC().Format(time.RFC3339Nano)); err != nil {
 		return found, fmt.Errorf("storing the position of the poll: %w", err)
 	}
 	return found, nil
 }
 
-// news tells whether a ticket shows something that its link does not remember.
-func (p *Poller) news(ctx context.Context, ticket item.Ticket) (bool, error) {
+// position is how far the polls have come; not known before the first.
+func (p *Poller) position(ctx context.Context) (time.Time, bool, error) {
+	text, err := p.Origins.Cursor(ctx, p.Connector, cursorName)
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("reading the position of the poll: %w", err)
+	}
+	if text == "" {
+		return time.Time{}, false, nil
+	}
+	position, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("reading the position of the poll %q: %w", text, err)
+	}
+	return position, true, nil
+}
+
+// hint puts a ticket into the inbox if a round may find something to do, and tells
+// whether that was news to the inbox.
+func (p *Poller) hint(ctx context.Context, ticket item.Ticket, received time.Time) (bool, error) {
 	link, err := p.Links.Get(ctx, p.Connector, ticket.ID)
 	if err != nil {
 		return false, fmt.Errorf("reading the link of ticket %d: %w", ticket.ID, err)
 	}
-	if !link.Exists() || link.WorkItem == 0 {
-		return ticket.ExternalID != "" || len(p.Map.States(ticket.Status)) > 0, nil
+	// Whether a work item that was gone is back is not known here; the look tells.
+	known := plan.Listed{WorkItemBack: true}
+	if link.WorkItem == 0 && p.IgnoreExisting {
+		known.Existing, err = p.Origins.IsExisting(ctx, p.Connector, ticket.ID)
+		if err != nil {
+			return false, fmt.Errorf("looking whether ticket %d is an old one: %w", ticket.ID, err)
+		}
 	}
-	return ticket.Removed != (link.State == item.LinkGone) || !mapping.Same(ticket.Status, link.Agreed.Status), nil
+	if plan.TicketDoubt(link, ticket, known, p.Rules) == plan.None {
+		return false, nil
+	}
+	stored, err := p.Inbox.Append(ctx, item.Event{
+		ID:       p.eventID(ticket, link),
+		Key:      item.Key{Connector: p.Connector, System: item.Alvao, ID: ticket.ID},
+		Type:     "poll",
+		Received: received,
+	})
+	if err != nil {
+		return false, fmt.Errorf("storing a hint for ticket %d: %w", ticket.ID, err)
+	}
+	return stored, nil
+}
+
+// eventID lets the same activity be told once, however often polls overlap. The
+// link's version tells two visits of one status apart where the times don't: they may
+// be missing, or fall into one second.
+func (p *Poller) eventID(ticket item.Ticket, link item.Link) string {
+	return "poll/" + p.Connector + "/" + strconv.FormatInt(ticket.ID, 10) +
+		"/" + ticket.LastActivity.UTC().Format(time.RFC3339Nano) +
+		"/" + strconv.FormatInt(link.Version, 10) + "/" + ticket.Status
 }

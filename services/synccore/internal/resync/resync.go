@@ -10,10 +10,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strconv"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
-	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 )
 
 // batch is how many work items one call reads (azure-devops.md §2.1).
@@ -37,6 +38,11 @@ type Links interface {
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 }
 
+// Origins knows the tickets that were there before the connector first started.
+type Origins interface {
+	IsExisting(ctx context.Context, connector string, ticket int64) (bool, error)
+}
+
 // Inbox takes hints in.
 type Inbox interface {
 	Append(ctx context.Context, event item.Event) (stored bool, err error)
@@ -46,12 +52,15 @@ type Inbox interface {
 // Run runs.
 type Resync struct {
 	Connector string
-	Map       mapping.StatusMap
-	Tickets   Tickets
-	WorkItems WorkItems
-	Links     Links
-	Inbox     Inbox
-	Now       func() time.Time
+	Rules     plan.Rules
+	// IgnoreExisting tells that tickets from before the first start get no work item.
+	IgnoreExisting bool
+	Tickets        Tickets
+	WorkItems      WorkItems
+	Links          Links
+	Origins        Origins
+	Inbox          Inbox
+	Now            func() time.Time
 }
 
 // Result counts what a resync saw.
@@ -61,17 +70,18 @@ type Result struct {
 }
 
 // Run compares all links with their work items, 200 in a call, and all tickets of
-// the service with their links. It holds one page in memory at a time.
+// the service with their links. It holds one page in memory at a time, and the
+// numbers of the few tickets whose lost work item is back.
 func (r *Resync) Run(ctx context.Context) (Result, error) {
-	var result Result
+	run := run{Resync: r, back: map[int64]struct{}{}}
 	token := ""
 	for {
 		links, next, err := r.Links.List(ctx, r.Connector, batch, token)
 		if err != nil {
-			return result, fmt.Errorf("listing links: %w", err)
+			return run.result, fmt.Errorf("listing links: %w", err)
 		}
-		if err := r.compareLinks(ctx, links, &result); err != nil {
-			return result, err
+		if err := run.compareLinks(ctx, links); err != nil {
+			return run.result, err
 		}
 		if next == "" {
 			break
@@ -80,85 +90,84 @@ func (r *Resync) Run(ctx context.Context) (Result, error) {
 	}
 	for ticket, err := range r.Tickets.All(ctx) {
 		if err != nil {
-			return result, fmt.Errorf("listing tickets: %w", err)
+			return run.result, fmt.Errorf("listing tickets: %w", err)
 		}
-		result.Tickets++
-		if err := r.compareTicket(ctx, ticket, &result); err != nil {
-			return result, err
+		run.result.Tickets++
+		if err := run.compareTicket(ctx, ticket); err != nil {
+			return run.result, err
 		}
 	}
-	return result, nil
+	return run.result, nil
 }
 
-func (r *Resync) compareLinks(ctx context.Context, links []item.Link, result *Result) error {
+// run is one resync under way.
+type run struct {
+	*Resync
+
+	result Result
+	// back holds the tickets whose link is gone and whose work item can be read. What
+	// went may have been the ticket, so the list of tickets has the last word.
+	back map[int64]struct{}
+}
+
+func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
 	ids := make([]int64, 0, len(links))
 	for _, link := range links {
 		if link.WorkItem != 0 {
 			ids = append(ids, link.WorkItem)
 		}
 	}
-	byID := make(map[int64]item.WorkItem, len(ids))
+	byID := make(map[int64]*item.WorkItem, len(ids))
 	if len(ids) > 0 {
 		workItems, err := r.WorkItems.WorkItems(ctx, ids)
 		if err != nil {
 			return fmt.Errorf("reading %d work items: %w", len(ids), err)
 		}
-		for _, workItem := range workItems {
-			byID[workItem.ID] = workItem
+		for i := range workItems {
+			byID[workItems[i].ID] = &workItems[i]
 		}
 	}
 	for _, link := range links {
-		result.Links++
-		workItem, read := byID[link.WorkItem]
-		if !r.linkDiffers(link, workItem, read) {
-			continue
+		r.result.Links++
+		workItem := byID[link.WorkItem]
+		if link.State == item.LinkGone && workItem != nil && !workItem.Deleted {
+			r.back[link.Ticket] = struct{}{}
 		}
-		if err := r.append(ctx, link.Ticket, result); err != nil {
+		if err := r.hint(ctx, link, link.Ticket, "", plan.WorkItemDoubt(link, workItem)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Resync) linkDiffers(link item.Link, workItem item.WorkItem, read bool) bool {
-	switch link.State {
-	case item.LinkCreating:
-		return true
-	case item.LinkGone:
-		return read
-	case item.LinkParked:
-		return link.Parked == nil || !read || !mapping.Same(link.Parked.State, workItem.State)
-	case item.LinkActive:
-		return !read || link.Move != nil || !mapping.Same(link.Agreed.State, workItem.State)
-	default:
-		return true
-	}
-}
-
-func (r *Resync) compareTicket(ctx context.Context, ticket item.Ticket, result *Result) error {
+func (r *run) compareTicket(ctx context.Context, ticket item.Ticket) error {
 	link, err := r.Links.Get(ctx, r.Connector, ticket.ID)
 	if err != nil {
 		return fmt.Errorf("reading the link of ticket %d: %w", ticket.ID, err)
 	}
-	var differs bool
-	switch {
-	case !link.Exists() || link.WorkItem == 0:
-		differs = !ticket.Removed && (ticket.ExternalID != "" || len(r.Map.States(ticket.Status)) > 0)
-	case link.State == item.LinkParked && link.Parked != nil:
-		differs = !mapping.Same(ticket.Status, link.Parked.Status)
-	case link.State == item.LinkGone:
-		differs = false
-	default:
-		differs = ticket.Removed || !mapping.Same(ticket.Status, link.Agreed.Status)
+	known := plan.Listed{}
+	_, known.WorkItemBack = r.back[ticket.ID]
+	if link.WorkItem == 0 && r.IgnoreExisting {
+		known.Existing, err = r.Origins.IsExisting(ctx, r.Connector, ticket.ID)
+		if err != nil {
+			return fmt.Errorf("looking whether ticket %d is an old one: %w", ticket.ID, err)
+		}
 	}
-	if !differs {
-		return nil
-	}
-	return r.append(ctx, ticket.ID, result)
+	return r.hint(ctx, link, ticket.ID, ticket.Status, plan.TicketDoubt(link, ticket, known, r.Rules))
 }
 
-func (r *Resync) append(ctx context.Context, ticket int64, result *Result) error {
-	_, err := r.Inbox.Append(ctx, item.Event{
+// hint puts a ticket into the inbox where there is doubt; where it is slight, once
+// within the inbox' memory of events.
+func (r *run) hint(ctx context.Context, link item.Link, ticket int64, status string, doubt plan.Doubt) error {
+	if doubt == plan.None {
+		return nil
+	}
+	id := ""
+	if doubt == plan.Slight {
+		id = "resync/" + r.Connector + "/" + strconv.FormatInt(ticket, 10) + "/" + strconv.FormatInt(link.Version, 10) + "/" + status
+	}
+	stored, err := r.Inbox.Append(ctx, item.Event{
+		ID:         id,
 		Key:        item.Key{Connector: r.Connector, System: item.Alvao, ID: ticket},
 		Type:       "resync",
 		Received:   r.Now(),
@@ -167,6 +176,8 @@ func (r *Resync) append(ctx context.Context, ticket int64, result *Result) error
 	if err != nil {
 		return fmt.Errorf("storing a hint for ticket %d: %w", ticket, err)
 	}
-	result.Differing++
+	if stored {
+		r.result.Differing++
+	}
 	return nil
 }

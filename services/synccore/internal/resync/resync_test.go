@@ -1,0 +1,403 @@
+package resync_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+	"github.com/tandem-sync/tandem/services/synccore/internal/resync"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const name = "development"
+
+var errCut = errors.New("the connection broke")
+
+// systems are both systems as lists of plain values.
+type systems struct {
+	tickets   []item.Ticket
+	workItems map[int64]item.WorkItem
+	// calls counts the batches that were read, most is the greatest one.
+	calls, most int
+	// cutTickets and cutWorkItems break a list off after so many tickets or batches; 0:
+	// never.
+	cutTickets, cutWorkItems int
+}
+
+func (s *systems) All(context.Context) iter.Seq2[item.Ticket, error] {
+	return func(yield func(item.Ticket, error) bool) {
+		for n, ticket := range s.tickets {
+			if s.cutTickets > 0 && n == s.cutTickets {
+				yield(item.Ticket{}, errCut)
+				return
+			}
+			if !yield(ticket, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *systems) WorkItems(_ context.Context, ids []int64) ([]item.WorkItem, error) {
+	s.calls++
+	s.most = max(s.most, len(ids))
+	if s.cutWorkItems > 0 && s.calls > s.cutWorkItems {
+		return nil, errCut
+	}
+	found := make([]item.WorkItem, 0, len(ids))
+	for _, id := range ids {
+		if workItem, ok := s.workItems[id]; ok {
+			found = append(found, workItem)
+		}
+	}
+	return found, nil
+}
+
+// bench is a resync over the real stores.
+type bench struct {
+	*systems
+
+	inbox   *inbox.Inbox
+	links   *link.Links
+	leases  *lease.Leases
+	origins *origin.Origins
+	resync  resync.Resync
+}
+
+func setup(t testing.TB, store *datastore.Store) *bench {
+	t.Helper()
+	queue, err := inbox.New(store, inbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := queue.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	statuses, problems := mapping.NewStatusMap([]item.Pair{{State: "To Do", Status: "Development"}, {State: "Done", Status: "Testing"}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	b := &bench{
+		systems: &systems{workItems: map[int64]item.WorkItem{}}, inbox: queue, links: link.New(store),
+		leases: lease.New(store), origins: origin.New(store),
+	}
+	b.resync = resync.Resync{
+		Connector: name, Rules: plan.Rules{Map: statuses}, IgnoreExisting: true, Tickets: b.systems, WorkItems: b.systems,
+		Links: b.links, Origins: b.origins, Inbox: b.inbox, Now: time.Now,
+	}
+	return b
+}
+
+func (b *bench) put(t testing.TB, want item.Link) {
+	t.Helper()
+	want.Connector = name
+	held, err := b.leases.Acquire(t.Context(), link.TicketKey(name, want.Ticket), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := b.links.Get(t.Context(), name, want.Ticket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Version = known.Version
+	if _, err := b.links.Put(t.Context(), held, want); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.leases.Release(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pair puts a ticket and its work item, id + 1000, in step.
+func (b *bench) pair(t testing.TB, id int64) {
+	t.Helper()
+	b.tickets = append(b.tickets, item.Ticket{ID: id, Status: "Development"})
+	b.workItems[id+1000] = item.WorkItem{ID: id + 1000, State: "To Do"}
+	b.put(t, item.Link{Ticket: id, WorkItem: id + 1000, State: item.LinkActive, Agreed: item.Pair{Status: "Development", State: "To Do"}})
+}
+
+func (b *bench) change(id int64, f func(*item.Ticket)) {
+	i := slices.IndexFunc(b.tickets, func(t item.Ticket) bool { return t.ID == id })
+	f(&b.tickets[i])
+}
+
+func (b *bench) setState(id int64, state string) {
+	b.workItems[id+1000] = item.WorkItem{ID: id + 1000, State: state}
+}
+
+func (b *bench) run(t testing.TB) resync.Result {
+	t.Helper()
+	result, err := b.resync.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// take serves everything that is queued and gives its ticket numbers.
+func (b *bench) take(t testing.TB) []int64 {
+	t.Helper()
+	var ids []int64
+	for {
+		deliveries, err := b.inbox.Receive(t.Context(), 100, time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range deliveries {
+			if d.Key.System != item.Alvao || d.Key.Connector != name || d.First.Type != "resync" || !d.First.Background {
+				t.Errorf("hint %+v for %s", d.First, d.Key)
+			}
+			ids = append(ids, d.Key.ID)
+			if err := b.inbox.Done(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(deliveries) == 0 {
+			slices.Sort(ids)
+			return ids
+		}
+	}
+}
+
+func TestUnchangedCostsOneCallPer200AndNoHint(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	const pairs = 450
+	for id := int64(1); id <= pairs; id++ {
+		b.pair(t, id)
+	}
+	result := b.run(t)
+	if result != (resync.Result{Links: pairs, Tickets: pairs}) {
+		t.Errorf("result %+v", result)
+	}
+	if b.calls != 3 || b.most != 200 {
+		t.Errorf("%d calls, the greatest of %d", b.calls, b.most)
+	}
+	if ids := b.take(t); len(ids) != 0 {
+		t.Errorf("queued %v", ids)
+	}
+}
+
+func TestDifferencesOnBothSides(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	for id := int64(1); id <= 12; id++ {
+		b.pair(t, id)
+	}
+	b.change(1, func(t *item.Ticket) { t.Status = "Testing" })
+	b.setState(2, "Done")
+	delete(b.workItems, 1003) // 3: deleted, or out of reach
+	b.workItems[1004] = item.WorkItem{ID: 1004, State: "To Do", Deleted: true}
+	b.change(5, func(t *item.Ticket) { t.Removed = true })
+	b.change(6, func(t *item.Ticket) { t.ExternalID = "77" })
+	b.put(t, item.Link{Ticket: 7, WorkItem: 1007, State: item.LinkActive, Agreed: item.Pair{Status: "Development", State: "To Do"}, Move: &item.Move{Status: "Testing", Path: []string{"Done"}}})
+	b.put(t, item.Link{Ticket: 8, WorkItem: 1008, State: item.LinkActive, Agreed: item.Pair{State: "To Do"}}) // created and cut off
+	b.tickets = append(b.tickets, item.Ticket{ID: 20, Status: "Development"}, item.Ticket{ID: 21, Status: "New"}, item.Ticket{ID: 22, Status: "New", ExternalID: "5"},
+		item.Ticket{ID: 23, Status: "New", ExternalID: "INC-5"}, item.Ticket{ID: 24, Status: "Development", Removed: true})
+	b.put(t, item.Link{Ticket: 25, State: item.LinkCreating}) // cut off before the create
+	b.tickets = append(b.tickets, item.Ticket{ID: 25, Status: "Development"})
+	result := b.run(t)
+	want := []int64{1, 2, 3, 4, 5, 6, 7, 8, 20, 22, 25}
+	if ids := b.take(t); !slices.Equal(ids, want) {
+		t.Errorf("queued %v, want %v", ids, want)
+	}
+	if result.Differing < len(want) {
+		t.Errorf("result %+v", result)
+	}
+}
+
+func TestParkedAndGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	park := func(id int64, status, state string) {
+		b.pair(t, id)
+		b.change(id, func(t *item.Ticket) { t.Status = status })
+		b.setState(id, state)
+		b.put(t, item.Link{
+			Ticket: id, WorkItem: id + 1000, State: item.LinkParked, Reason: "refused", Agreed: item.Pair{Status: "Development", State: "To Do"},
+			Parked: &item.Standstill{Status: status, State: state, ExternalID: fmt.Sprint(id + 1000)},
+		})
+	}
+	gone := func(id int64) {
+		b.pair(t, id)
+		b.put(t, item.Link{Ticket: id, WorkItem: id + 1000, State: item.LinkGone, Reason: "gone", Agreed: item.Pair{Status: "Development", State: "To Do"}})
+	}
+	park(1, "Development", "Done")
+	park(2, "Development", "Done")
+	park(3, "Development", "Done")
+	gone(4) // its ticket was removed
+	b.change(4, func(t *item.Ticket) { t.Removed = true })
+	gone(5) // its ticket was destroyed
+	b.tickets = slices.DeleteFunc(b.tickets, func(t item.Ticket) bool { return t.ID == 5 })
+	gone(6) // its work item was deleted
+	delete(b.workItems, 1006)
+	gone(7) // and this one's was restored
+	// Parked before it had a work item: the type does not exist.
+	b.put(t, item.Link{Ticket: 8, State: item.LinkParked, Reason: "no such type", Parked: &item.Standstill{Status: "Development"}})
+	b.tickets = append(b.tickets, item.Ticket{ID: 8, Status: "Development"})
+
+	b.run(t)
+	if ids := b.take(t); !slices.Equal(ids, []int64{7}) {
+		t.Errorf("queued %v", ids)
+	}
+	b.setState(2, "To Do")
+	b.change(3, func(t *item.Ticket) { t.Status = "Testing" })
+	b.change(4, func(t *item.Ticket) { t.Removed = false })
+	b.change(8, func(t *item.Ticket) { t.Status = "Testing" })
+	b.run(t)
+	if ids := b.take(t); !slices.Equal(ids, []int64{2, 3, 4, 7, 8}) {
+		t.Errorf("after changes, queued %v", ids)
+	}
+}
+
+func TestOldTicketsAreLookedAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	if err := b.origins.AddExisting(t.Context(), name, 1, 2, 3); err != nil {
+		t.Fatal(err)
+	}
+	tells := map[string]string{"Building": "A"}
+	b.tickets = []item.Ticket{
+		{ID: 1, Status: "Development"}, // the list does not tell whether it carries a number
+		{ID: 2, Status: "Development", Custom: tells},
+		{ID: 3, Status: "Development", ExternalID: "9"},
+	}
+	b.run(t)
+	if ids := b.take(t); !slices.Equal(ids, []int64{1, 3}) {
+		t.Errorf("queued %v", ids)
+	}
+	b.run(t)
+	if ids := b.take(t); !slices.Equal(ids, []int64{3}) {
+		t.Errorf("the second resync queued %v", ids)
+	}
+	b.change(2, func(t *item.Ticket) { t.Status = "New" })
+	b.run(t)
+	if ids := b.take(t); !slices.Equal(ids, []int64{2, 3}) {
+		t.Errorf("after one left the mapped statuses, queued %v", ids)
+	}
+	b.resync.IgnoreExisting = false
+	b.run(t)
+	if ids := b.take(t); !slices.Equal(ids, []int64{1, 3}) {
+		t.Errorf("with existingTickets: link, queued %v", ids)
+	}
+}
+
+// A list that breaks off makes nothing look deleted: it gives an error, and no hint
+// but for what differs in what was read.
+func TestNothingIsConcludedFromAnIncompleteRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	for id := int64(1); id <= 210; id++ {
+		b.pair(t, id)
+	}
+	b.cutTickets = 7
+	if _, err := b.resync.Run(t.Context()); !errors.Is(err, errCut) {
+		t.Fatalf("tickets: %v", err)
+	}
+	b.cutTickets, b.cutWorkItems, b.calls = 0, 1, 0
+	if _, err := b.resync.Run(t.Context()); !errors.Is(err, errCut) {
+		t.Fatalf("work items: %v", err)
+	}
+	if ids := b.take(t); len(ids) != 0 {
+		t.Errorf("queued %v", ids)
+	}
+}
+
+func TestFullInboxEndsTheRun(t *testing.T) {
+	t.Parallel()
+	store := redistest.Embedded(t)
+	b := setup(t, store)
+	small, err := inbox.New(store, inbox.Options{MaxItems: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = small.Close() })
+	b.resync.Inbox = small
+	for id := int64(1); id <= 5; id++ {
+		b.tickets = append(b.tickets, item.Ticket{ID: id, Status: "Development"})
+	}
+	if result, err := b.resync.Run(t.Context()); err == nil || result.Differing != 2 {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+// pages are links without a store behind them, so that only what Run itself keeps is
+// measured.
+type pages struct{ total int64 }
+
+func (p pages) of(id int64) item.Link {
+	return item.Link{Connector: name, Ticket: id, WorkItem: id, State: item.LinkActive, Agreed: item.Pair{Status: "Development", State: "To Do"}, Version: 1}
+}
+
+func (p pages) Get(_ context.Context, _ string, id int64) (item.Link, error) { return p.of(id), nil }
+
+func (p pages) List(_ context.Context, _ string, size int, token string) ([]item.Link, string, error) {
+	from := int64(0)
+	if token != "" {
+		if _, err := fmt.Sscan(token, &from); err != nil {
+			return nil, "", err
+		}
+	}
+	links := make([]item.Link, 0, size)
+	for id := from + 1; id <= min(from+int64(size), p.total); id++ {
+		links = append(links, p.of(id))
+	}
+	if from+int64(size) >= p.total {
+		return links, "", nil
+	}
+	return links, fmt.Sprint(from + int64(size)), nil
+}
+
+func (p pages) All(context.Context) iter.Seq2[item.Ticket, error] {
+	return func(yield func(item.Ticket, error) bool) {
+		for id := int64(1); id <= p.total; id++ {
+			if !yield(item.Ticket{ID: id, Status: "Development"}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (p pages) WorkItems(_ context.Context, ids []int64) ([]item.WorkItem, error) {
+	found := make([]item.WorkItem, 0, len(ids))
+	for _, id := range ids {
+		found = append(found, item.WorkItem{ID: id, State: "To Do"})
+	}
+	return found, nil
+}
+
+// What is allocated per link does not grow with their number, and is about the links'
+// own size: nothing but the present page is kept.
+func BenchmarkResync(b *testing.B) {
+	for _, total := range []int64{2_000, 20_000, 200_000} {
+		b.Run(fmt.Sprint(total), func(b *testing.B) {
+			run := setup(b, redistest.Embedded(b)).resync
+			run.Links, run.Tickets, run.WorkItems = pages{total}, pages{total}, pages{total}
+			b.ReportAllocs()
+			for b.Loop() {
+				if result, err := run.Run(b.Context()); err != nil || result.Differing != 0 {
+					b.Fatal(result, err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(total), "ns/link")
+		})
+	}
+}
