@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
@@ -52,45 +51,57 @@ func (c *Client) attachmentPlace(raw string) (place, bool) {
 	if at < 0 {
 		return place{}, false
 	}
-	before, id := escaped[:at], strings.TrimRight(escaped[at+len(attachmentsPath):], "/")
-	if !isGUID(id) {
+	id := strings.TrimRight(escaped[at+len(attachmentsPath):], "/")
+	above, plain := pathSegments(escaped[:at])
+	own := c.accountDepth(u, above)
+	if !isGUID(id) || !plain || len(above) < own || len(above) > own+1 {
+		return place{}, false
+	}
+	if key, _ := accountKey(u.Scheme + "://" + u.Host + "/" + strings.Join(above[:own], "/")); key == "" || key != c.at.key {
 		return place{}, false
 	}
 	p := place{id: strings.ToLower(id), name: u.Query().Get("fileName")}
-	prefix := func(path string) bool {
-		plain, err := url.PathUnescape(path)
-		if err != nil || strings.Contains(plain, "..") {
-			return false
-		}
-		key, _ := accountKey((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: plain}).String())
-		return key != "" && key == c.at.key
+	if len(above) > own {
+		p.project = above[own]
 	}
-	parent, last := path.Split(before)
-	account := strings.TrimRight(parent, "/")
-	switch {
-	case last != "" && !sameAccountSegment(u, before) && prefix(account):
-		p.project = last
-		return p, true
-	case prefix(before):
-		return p, true
-	default:
-		return place{}, false
-	}
+	return p, true
 }
 
-// sameAccountSegment tells whether the last segment of an account's path is part of
-// the account rather than a project: the organisation on dev.azure.com, and the
-// collection that old addresses on visualstudio.com may still name.
-func sameAccountSegment(u *url.URL, before string) bool {
-	segments := strings.Split(strings.Trim(before, "/"), "/")
-	host := strings.ToLower(u.Hostname())
-	switch {
-	case host == servicesHost || host == identitiesHost:
-		return len(segments) < 2
+// pathSegments takes a path apart, leaving the segments escaped; false: it holds
+// segments that a server may resolve to another path.
+func pathSegments(escaped string) ([]string, bool) {
+	if escaped == "" {
+		return nil, true
+	}
+	segments := strings.Split(strings.TrimPrefix(escaped, "/"), "/")
+	for _, s := range segments {
+		plain, err := url.PathUnescape(s)
+		if err != nil || plain == "" || plain == "." || plain == ".." || strings.ContainsAny(plain, `/\`) {
+			return nil, false
+		}
+	}
+	return segments, true
+}
+
+// accountDepth is how many of the segments name the account rather than a project:
+// the organisation on dev.azure.com, none on visualstudio.com but for the collection
+// that old addresses may still name, and on a Server as many as the own account has.
+func (c *Client) accountDepth(u *url.URL, segments []string) int {
+	switch host := strings.ToLower(u.Hostname()); {
+	case host == servicesHost:
+		return 1
 	case strings.HasSuffix(host, legacySuffix):
-		return len(segments) == 1 && strings.EqualFold(segments[0], "DefaultCollection")
+		if len(segments) > 0 && strings.EqualFold(segments[0], "DefaultCollection") {
+			return 1
+		}
+		return 0
 	default:
-		return false
+		own, err := url.Parse(c.at.account)
+		if err != nil {
+			return 0
+		}
+		segments, _ := pathSegments(strings.TrimRight(own.EscapedPath(), "/"))
+		return len(segments)
 	}
 }
 
@@ -177,6 +188,9 @@ func (c *Client) uploadChunks(ctx context.Context, q call, project string, f ite
 			return "", err
 		}
 	}
+	if _, err := content.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		return "", c.unsent(q, err)
+	}
 	return string(w.URL), nil
 }
 
@@ -231,16 +245,16 @@ func (c *Client) OpenFile(ctx context.Context, a item.Attachment) (io.ReadCloser
 	if err != nil {
 		return nil, 0, "", c.unsent(q, err)
 	}
+	page := s.Status == http.StatusOK && s.Page() && !outbound.NamesPage(a.Name)
 	switch {
-	case s.Status != http.StatusOK:
-		answer := s.Rest()
-		if err := c.refusal(q, answer); err != nil {
-			return nil, 0, "", err
-		}
-		return nil, 0, "", fault.New(fault.Refused, "Azure DevOps answers %d in place of %s.", answer.Status, subject)
-	case s.Page() && !outbound.NamesPage(a.Name):
+	case page, s.Status == http.StatusNonAuthoritativeInfo, s.Status >= 300 && s.Status < 400:
 		_ = s.Content.Close()
 		return nil, 0, "", c.pageInstead(ctx, subject)
+	case s.Status > http.StatusOK && s.Status < 300:
+		_ = s.Content.Close()
+		return nil, 0, "", fault.New(fault.Refused, "Azure DevOps answers %d in place of %s.", s.Status, subject)
+	case s.Status != http.StatusOK:
+		return nil, 0, "", c.refusal(q, s.Rest())
 	}
 	return reading{s.Content, c, q}, s.Length, s.Media(), nil
 }
