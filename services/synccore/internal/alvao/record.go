@@ -186,12 +186,13 @@ func names(files []item.Upload) string {
 // anywhere (alvao.md §2.5), and the account's password goes nowhere but to Alvao.
 func (c *Client) OpenFile(ctx context.Context, a item.Attachment) (io.ReadCloser, int64, string, error) {
 	subject := "the file " + oneLine(a.Name)
-	if a.URL == "" {
+	target := c.resolve(a.URL)
+	if target == "" {
 		return nil, 0, "", fault.New(fault.Refused, "Alvao does not tell where %s can be read.", subject)
 	}
 	q := call{method: http.MethodGet, subject: subject, deed: "read"}
 	s, err := c.http.Open(ctx, outbound.Request{
-		Method: q.method, URL: c.resolve(a.URL), Header: http.Header{"Accept": {"*/*"}},
+		Method: q.method, URL: target, Header: http.Header{"Accept": {"*/*"}},
 	})
 	if err != nil {
 		err = c.unsent(q, err)
@@ -200,16 +201,16 @@ func (c *Client) OpenFile(ctx context.Context, a item.Attachment) (io.ReadCloser
 		}
 		return nil, 0, "", err
 	}
-	page := s.Page() && !outbound.NamesPage(a.Name)
+	page := s.Status == http.StatusOK && s.Page() && !outbound.NamesPage(a.Name)
 	switch {
-	case s.Status >= 300 && s.Status < 400, s.Status == http.StatusNonAuthoritativeInfo, s.Status == http.StatusOK && page:
+	case page, s.Status == http.StatusNonAuthoritativeInfo, s.Status >= 300 && s.Status < 400:
 		_ = s.Content.Close()
 		return nil, 0, "", c.pageInstead(ctx, subject)
-	case s.Status != http.StatusOK:
-		if err := c.refusal(q, s.Rest()); err != nil {
-			return nil, 0, "", err
-		}
+	case s.Status > http.StatusOK && s.Status < 300:
+		_ = s.Content.Close()
 		return nil, 0, "", fault.New(fault.Refused, "Alvao answers %d in place of %s.", s.Status, subject)
+	case s.Status != http.StatusOK:
+		return nil, 0, "", c.refusal(q, s.Rest())
 	}
 	return reading{s.Content, c, q}, s.Length, s.Media(), nil
 }
@@ -226,15 +227,19 @@ func (c *Client) pageInstead(ctx context.Context, subject string) error {
 	return fault.New(fault.Refused, "Alvao answers a web page in place of %s, so it was not taken.", subject)
 }
 
-// resolve makes a link absolute: relative ones lie below the REST API.
+// resolve makes a link absolute: relative ones lie below the REST API. Empty: it is
+// no link.
 func (c *Client) resolve(link string) string {
+	if link = strings.TrimSpace(link); link == "" {
+		return ""
+	}
 	base, err := url.Parse(c.base + "/")
 	if err != nil {
-		return link
+		return ""
 	}
-	u, err := base.Parse(strings.TrimSpace(link))
+	u, err := base.Parse(link)
 	if err != nil {
-		return link
+		return ""
 	}
 	return u.String()
 }

@@ -190,15 +190,12 @@ func (c *Client) record(w wireRecord) item.Record {
 		if d.Name == "" && d.Link == "" {
 			continue
 		}
-		a := item.Attachment{Name: string(d.Name), Size: -1}
+		a := item.Attachment{Name: string(d.Name), Size: -1, URL: c.resolve(string(d.Link))}
 		if d.ID > 0 {
 			a.ID = strconv.FormatInt(int64(d.ID), 10)
 		}
 		if d.Size > 0 {
 			a.Size = int64(d.Size)
-		}
-		if d.Link != "" {
-			a.URL = c.resolve(string(d.Link))
 		}
 		r.Attachments = append(r.Attachments, a)
 	}
