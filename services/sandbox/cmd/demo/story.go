@@ -259,7 +259,7 @@ func (t *teller) quiet() expectation {
 	return expectation{"both sides are in step, and Tandem wrote no more than needed", func() (bool, string) {
 		looked := false
 		for _, line := range t.stack.Core.Lines()[t.asked:] {
-			looked = looked || line.Text("msg") == "sync.handled" && line.Text("event_type") == "sync" && line.Text("outcome") == "done"
+			looked = looked || line.Text("msg") == "sync.handled" && line["forced"] == true && line.Text("outcome") == "done"
 		}
 		_, writes := t.stack.Box.Alvao.WriteCounts()
 		for _, write := range t.stack.Box.AzureDevOps.Writes() {

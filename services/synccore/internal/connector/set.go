@@ -137,7 +137,7 @@ func (r *running) forRound() reconcile.Connector {
 }
 
 func hints(d inbox.Delivery) reconcile.Hints {
-	h := reconcile.Hints{Key: d.Key, Received: d.Last.Received, Force: d.First.Force || d.Last.Force, Payload: d.Last.Payload}
+	h := reconcile.Hints{Key: d.Key, Received: d.Last.Received, Force: d.Force, Payload: d.Last.Payload}
 	// Only hints that are served for the first time can be known to be echoes: of a try
 	// before, it is not known how far it came.
 	if !d.Redelivered {

@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -36,8 +37,8 @@ type appendAnswer struct {
 //
 // Calls made while Redis is busy with earlier ones are stored together in one step;
 // a lone call waits for nothing. It fails with fault.Unavailable when Redis refuses
-// or can't be reached, or when the inbox is full, and with fault.Invalid when e names
-// no item. When the context ends first the hint may have been stored or not;
+// or can't be reached, with fault.Throttled when the inbox is full, and with
+// fault.Invalid when e names no item. When the context ends first the hint may have been stored or not;
 // repeating it is always safe; a deadline that passed is fault.Unavailable, too.
 func (b *Inbox) Append(ctx context.Context, e item.Event) (bool, error) {
 	ctx, span := b.tracer.Start(ctx, "append inbox", trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
@@ -93,9 +94,12 @@ func verdict(a appendAnswer) (bool, error) {
 	return a.verdict == 1, nil
 }
 
+// fullWait is how soon a sender that was refused may try again.
+const fullWait = 10 * time.Second
+
 func full() error {
-	return fault.New(fault.Unavailable,
-		"The inbox is full and takes no further items; find out why events are not being served, and send the event again later.")
+	return fault.New(fault.Throttled,
+		"The inbox is full and takes no further items; find out why events are not being served, and send the event again later.").After(fullWait)
 }
 
 func newCall(ctx context.Context, e item.Event) (*appendCall, error) {
@@ -115,7 +119,7 @@ func newCall(ctx context.Context, e item.Event) (*appendCall, error) {
 		ctx: ctx,
 		args: []any{
 			seenKey(e.ID), name, newID(e.Key), text, payload, max(e.Revision, 0), traceParent(e),
-			flag(e.Background),
+			laneOf(e),
 		},
 		size:   len(payload) + len(text),
 		answer: make(chan appendAnswer, 1), // the caller may have left

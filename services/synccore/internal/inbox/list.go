@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,7 +116,8 @@ func (b *Inbox) queuedPlaces(ctx context.Context, n int, token string) ([]place,
 
 func streamID(s string) bool {
 	ms, seq, ok := strings.Cut(s, "-")
-	_, errMs := strconv.ParseUint(ms, 10, 64)
+	// Redis refuses to go on after the last id there can be.
+	_, errMs := strconv.ParseUint(ms, 10, 63)
 	_, errSeq := strconv.ParseUint(seq, 10, 64)
 	return ok && errMs == nil && errSeq == nil
 }
@@ -143,7 +145,9 @@ func (b *Inbox) waitingPlaces(ctx context.Context, n int, token string) ([]place
 	if token != "" {
 		var ok bool
 		score, last, ok = strings.Cut(token, "/")
-		if _, err := strconv.ParseFloat(score, 64); !ok || err != nil {
+		// ParseFloat reads more than Redis does: nan, 0x1p-2, 1_000.
+		due, err := strconv.ParseFloat(score, 64)
+		if !ok || err != nil || strconv.FormatFloat(due, 'f', -1, 64) != score || math.IsNaN(due) || math.IsInf(due, 0) {
 			return nil, badToken(token)
 		}
 	}

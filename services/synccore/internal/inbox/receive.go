@@ -38,6 +38,8 @@ type Delivery struct {
 	LastReason, LastTraceID string
 	// Background tells that all hints are background work.
 	Background bool
+	// Force tells that a person asked by any of the hints.
+	Force bool
 	// TraceParents are those of the hints, the oldest first, at most 32.
 	TraceParents []string
 	// Token proves that the item is this receiver's; it differs between all deliveries
@@ -170,7 +172,7 @@ func decodeDelivery(row any) (Delivery, error) {
 	return Delivery{
 		ID: g.id, Key: key, First: g.first, Last: g.last, Count: g.count, MaxRevision: g.revision,
 		Attempt: attempt, Redelivered: rest[4] == "1", LastReason: rest[1], LastTraceID: rest[2],
-		Background: g.background, TraceParents: g.traceParents, Token: token,
+		Background: g.background, Force: g.force, TraceParents: g.traceParents, Token: token,
 	}, nil
 }
 

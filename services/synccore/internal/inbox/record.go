@@ -37,6 +37,8 @@ type Record struct {
 	// Failures is how often serving it was tried and failed.
 	Failures   int
 	Background bool
+	// Force tells that a person asked by any of the hints.
+	Force bool
 	// Held tells that hints do not end the wait.
 	Held bool
 	// Due is when a waiting record is tried again.
@@ -162,7 +164,7 @@ func decodeItem(k item.Key, fields map[string]string, group string, due float64)
 	}
 	r := Record{
 		ID: g.id, Key: k, State: Queued, First: g.first, Last: g.last, Count: g.count,
-		MaxRevision: g.revision, Background: g.background,
+		MaxRevision: g.revision, Background: g.background, Force: g.force,
 	}
 	if group == "p" {
 		return r, nil // it starts afresh when the running one is done

@@ -22,12 +22,13 @@ type hint struct {
 	Received    int64  `json:"u,omitempty"` // nanoseconds since 1970
 	TraceParent string `json:"p,omitempty"`
 	Background  bool   `json:"b,omitempty"`
+	Force       bool   `json:"f,omitempty"`
 }
 
 func encodeHint(e item.Event) (string, error) {
 	h := hint{
 		ID: e.ID, Key: e.Key.String(), Type: e.Type, Revision: e.Revision,
-		TraceParent: e.TraceParent, Background: e.Background,
+		TraceParent: e.TraceParent, Background: e.Background, Force: e.Force,
 	}
 	if !e.Received.IsZero() {
 		h.Received = e.Received.UnixNano()
@@ -50,7 +51,7 @@ func decodeHint(text string) (item.Event, error) {
 	}
 	e := item.Event{
 		ID: h.ID, Key: key, Type: h.Type, Revision: h.Revision,
-		TraceParent: h.TraceParent, Background: h.Background,
+		TraceParent: h.TraceParent, Background: h.Background, Force: h.Force,
 	}
 	if h.Received != 0 {
 		e.Received = time.Unix(0, h.Received).UTC()
@@ -66,13 +67,33 @@ type batch struct {
 	revision     int64
 	traceParents []string
 	background   bool
+	force        bool
+}
+
+// The lanes of a group, as the scripts name them.
+const (
+	laneLive       = "0"
+	laneBackground = "1"
+	laneForced     = "2"
+)
+
+// laneOf is the lane of one event.
+func laneOf(e item.Event) string {
+	switch {
+	case e.Force:
+		return laneForced
+	case e.Background:
+		return laneBackground
+	default:
+		return laneLive
+	}
 }
 
 // batchFields is how many values a stored group has.
 const batchFields = 9
 
 // decodeBatch reads a group in the order of the scripts: id, first, last, payload,
-// count, revision, traceparents, background, arrival.
+// count, revision, traceparents, lane, arrival.
 func decodeBatch(v []string) (batch, error) {
 	first, err := decodeHint(v[1])
 	if err != nil {
@@ -98,7 +119,7 @@ func decodeBatch(v []string) (batch, error) {
 	}
 	return batch{
 		id: v[0], first: first, last: last, count: count, revision: revision,
-		traceParents: strings.Fields(v[6]), background: v[7] == "1",
+		traceParents: strings.Fields(v[6]), background: v[7] == laneBackground, force: v[7] == laneForced,
 	}, nil
 }
 

@@ -352,6 +352,7 @@ func (w *Worker) log(ctx context.Context, d inbox.Delivery, l line) {
 		slog.Int64("item_id", d.Key.ID),
 		slog.String("event_type", d.First.Type),
 		slog.Int64("hints", d.Count),
+		slog.Bool("forced", d.Force),
 		slog.Int("attempt", d.Attempt),
 		slog.String("outcome", l.verdict),
 		slog.Float64("duration_ms", float64(l.took.Microseconds())/1000),

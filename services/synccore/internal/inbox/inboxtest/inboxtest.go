@@ -3,7 +3,6 @@ package inboxtest
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +38,7 @@ func Run(t *testing.T, open func(testing.TB) *datastore.Store) {
 		"a revision counts if every hint has one":   (*bench).revisions,
 		"traceparents are kept up to 32":            (*bench).traces,
 		"a full inbox refuses new items":            (*bench).full,
+		"many new items fill it exactly":            (*bench).crowdedFull,
 		"a caller that leaves hurts nobody":         (*bench).leaving,
 		"nothing is stored after close":             (*bench).closed,
 		"receive waits for a hint":                  (*bench).waits,
@@ -269,13 +269,4 @@ func (r *replica) wantListed(connector string, state inbox.State, want ...item.K
 			r.t.Errorf("%s records of %q in pages of %d (-want +got):\n%s", state, connector, size, diff)
 		}
 	}
-}
-
-func keysOf(deliveries []inbox.Delivery) []string {
-	var keys []string
-	for _, d := range deliveries {
-		keys = append(keys, d.Key.String())
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -42,6 +42,7 @@ const (
 type group struct {
 	count, revision int64
 	background      bool
+	force           bool
 	first, last     string
 }
 
@@ -53,6 +54,7 @@ func (g *group) join(o group) {
 		g.revision = max(g.revision, o.revision)
 	}
 	g.background = g.background && o.background
+	g.force = g.force || o.force
 	g.last = o.last
 }
 
@@ -152,7 +154,7 @@ func (m *model) queue(k item.Key) {
 }
 
 // add is what a hint does to an item.
-func (m *model) add(k item.Key, g group, force bool) {
+func (m *model) add(k item.Key, g group) {
 	it, known := m.items[k]
 	if !known {
 		m.items[k] = &modelItem{now: &g}
@@ -175,7 +177,7 @@ func (m *model) add(k item.Key, g group, force bool) {
 		}
 	case inbox.Waiting, inbox.Dead:
 		it.now.join(g)
-		if !it.held || force {
+		if !it.held || g.force {
 			m.queue(k)
 		}
 	}
@@ -188,6 +190,9 @@ func (m *model) append(rt *rapid.T) {
 		ID: rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(rt, "id"), Key: k, Type: string(rune('A' + m.types%26)),
 		Revision: rapid.Int64Range(0, 3).Draw(rt, "revision"), Background: rapid.Bool().Draw(rt, "background"),
 	}
+	if rapid.IntRange(0, 4).Draw(rt, "force") == 0 {
+		e.Background, e.Force = false, true
+	}
 	stored, err := m.box.Append(rt.Context(), e)
 	_, known := m.items[k]
 	until, seen := m.seen[e.ID]
@@ -198,7 +203,7 @@ func (m *model) append(rt *rapid.T) {
 		}
 		return
 	case !known && len(m.items) >= modelCap:
-		if !fault.Is(err, fault.Unavailable) {
+		if !fault.Is(err, fault.Throttled) {
 			rt.Fatalf("a full inbox: stored %t, %v", stored, err)
 		}
 		return
@@ -208,7 +213,7 @@ func (m *model) append(rt *rapid.T) {
 	if e.ID != "" {
 		m.seen[e.ID] = m.time + modelWindow
 	}
-	m.add(k, group{count: 1, revision: e.Revision, background: e.Background, first: e.Type, last: e.Type}, false)
+	m.add(k, group{count: 1, revision: e.Revision, background: e.Background, force: e.Force, first: e.Type, last: e.Type})
 }
 
 // sweep makes ready what is due, then what nobody finished.
@@ -243,13 +248,13 @@ func (m *model) byTime(state inbox.State) []item.Key {
 	return keys
 }
 
-func (m *model) fold(it *modelItem) bool {
-	if it.after == nil {
-		return false
+func (m *model) fold(it *modelItem) *group {
+	news := it.after
+	if news != nil {
+		it.now.join(*news)
+		it.after = nil
 	}
-	it.now.join(*it.after)
-	it.after = nil
-	return true
+	return news
 }
 
 func (m *model) receive(rt *rapid.T) {
@@ -287,7 +292,7 @@ func (m *model) receive(rt *rapid.T) {
 	}
 	for _, d := range got {
 		it := m.items[d.Key]
-		g := group{d.Count, d.MaxRevision, d.Background, d.First.Type, d.Last.Type}
+		g := group{d.Count, d.MaxRevision, d.Background, d.Force, d.First.Type, d.Last.Type}
 		if g != *it.now || d.Attempt != it.failures || d.Redelivered != it.redelivered {
 			rt.Fatalf("received %+v, want %+v of %+v", d, *it.now, *it)
 		}
@@ -328,7 +333,7 @@ func (m *model) settle(k item.Key) {
 	after := m.items[k].after
 	delete(m.items, k)
 	if after != nil {
-		m.add(k, *after, false)
+		m.add(k, *after)
 	}
 }
 
@@ -360,7 +365,7 @@ func (m *model) retry(rt *rapid.T) {
 	}
 	it.redelivered, it.token = true, 0
 	news := m.fold(it)
-	if o.After <= 0 || (news && !o.Held) {
+	if o.After <= 0 || (news != nil && (news.force || !o.Held)) {
 		m.queue(d.Key)
 		return
 	}
@@ -384,7 +389,7 @@ func (m *model) forward(rt *rapid.T) {
 	if m.outcome(it, m.box.Forward(rt.Context(), d, to)) {
 		hints := *it.now
 		m.settle(d.Key)
-		m.add(to, hints, false)
+		m.add(to, hints)
 	}
 }
 
@@ -415,15 +420,15 @@ func (m *model) replay(rt *rapid.T) {
 	_, err := m.box.Replay(rt.Context(), l.key.Connector, l.id)
 	it, known := m.items[l.key]
 	if !known && len(m.items) >= modelCap {
-		if !fault.Is(err, fault.Unavailable) {
+		if !fault.Is(err, fault.Throttled) {
 			rt.Fatalf("replaying into a full inbox: %v", err)
 		}
 		return
 	}
 	m.ok(err)
 	m.letters = slices.Delete(m.letters, n, n+1)
-	l.hints.background = false
-	m.add(l.key, l.hints, true)
+	l.hints.background, l.hints.force = false, true
+	m.add(l.key, l.hints)
 	if known && it.state == inbox.Queued {
 		it.failures = 0
 	}
@@ -475,7 +480,7 @@ func (m *model) check(rt *rapid.T) {
 		for _, record := range m.listed(state) {
 			got = append(got, record.Key)
 			it := m.items[record.Key]
-			g := group{record.Count, record.MaxRevision, record.Background, record.First.Type, record.Last.Type}
+			g := group{record.Count, record.MaxRevision, record.Background, record.Force, record.First.Type, record.Last.Type}
 			if it == nil || g != *it.now || record.Failures != it.failures || record.Held != it.held {
 				rt.Fatalf("%s: %+v, want %+v", state, record, it)
 			}
@@ -496,7 +501,7 @@ func (m *model) check(rt *rapid.T) {
 			rt.Fatalf("an unknown letter %+v", record)
 		}
 		l := m.letters[n]
-		g := group{record.Count, record.MaxRevision, record.Background, record.First.Type, record.Last.Type}
+		g := group{record.Count, record.MaxRevision, record.Background, record.Force, record.First.Type, record.Last.Type}
 		if l.key != record.Key || l.hints != g || l.failures != record.Failures {
 			rt.Fatalf("letter %+v, want %+v", record, l)
 		}

@@ -191,6 +191,11 @@ func (b *bench) forward() {
 	r.ok(r.Forward(b.ctx(), d, ticket(1)))
 	got := r.wantItems(10, workItem(5), ticket(1))
 	later, forwarded := got[0], got[1]
+	for _, running := range got {
+		if record, err := r.Get(b.ctx(), "development", running.ID); err != nil || record.Key != running.Key {
+			b.t.Errorf("record of %s: %+v %v", running.Key, record, err)
+		}
+	}
 	if later.First.Type != "c" || later.Count != 1 {
 		b.t.Errorf("what came meanwhile: %+v", later)
 	}

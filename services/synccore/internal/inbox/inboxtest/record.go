@@ -116,7 +116,7 @@ func (b *bench) replayJoins() {
 	id = die()
 	r.append(hint(ticket(2)))
 	_, err := full.Replay(b.ctx(), "development", id)
-	r.wantFault(err, fault.Unavailable, "replaying into a full inbox")
+	r.wantFault(err, fault.Throttled, "replaying into a full inbox")
 	r.done(r.one())
 	if _, err := full.Replay(b.ctx(), "development", id); err != nil {
 		b.t.Errorf("the letter is gone after a refusal: %v", err)

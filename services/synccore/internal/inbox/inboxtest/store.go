@@ -240,46 +240,88 @@ func (b *bench) full() {
 	r := b.open(inbox.Options{MaxItems: 2})
 	r.append(hint(ticket(1)), hint(ticket(2)))
 	_, err := r.Append(b.ctx(), item.Event{ID: "third", Key: ticket(3)})
-	r.wantFault(err, fault.Unavailable, "appending a third item")
+	r.wantFault(err, fault.Throttled, "appending a third item")
 	r.append(item.Event{ID: "more", Key: ticket(1)}) // an item that is there may get more
 	d := r.receive(1)
 	_, err = r.Append(b.ctx(), item.Event{ID: "third", Key: ticket(3)})
-	r.wantFault(err, fault.Unavailable, "appending a third item while one runs")
+	r.wantFault(err, fault.Throttled, "appending a third item while one runs")
 	r.done(d...)
 	r.append(item.Event{ID: "third", Key: ticket(3)}) // the refusal was no receipt
 	r.wantStats(inbox.Stats{QueuedLive: 2})
 }
 
-// leaving: of many callers that are stored together, some have gone away.
+// leaving: of many callers that are stored together, some have gone away before and
+// some go while they are served.
 func (b *bench) leaving() {
 	b.t.Helper()
-	const callers = 100
+	const callers, rounds = 30, 20
 	r := b.open(inbox.Options{})
 	gone, cancel := context.WithCancel(b.ctx())
 	cancel()
+	for round := range int64(rounds) {
+		going, cancel := context.WithCancel(b.ctx())
+		var all sync.WaitGroup
+		for n := round * callers; n < (round+1)*callers; n++ {
+			all.Go(func() {
+				caller := []context.Context{gone, going, b.ctx()}[n%3]
+				stored, err := r.Append(caller, hint(ticket(n+1))) //nolint:contextcheck // three kinds of callers are the point
+				switch {
+				case n%3 == 2 && (err != nil || !stored):
+					b.t.Errorf("hint %d: stored %t, %v", n, stored, err)
+				case err != nil && !errors.Is(err, context.Canceled):
+					b.t.Errorf("hint %d of a caller that left: %v", n, err)
+				}
+				if n%callers == callers/2 {
+					cancel()
+				}
+			})
+		}
+		all.Wait()
+		cancel()
+	}
+	got := map[string]bool{}
+	for {
+		deliveries := r.receive(inbox.MaxReceive)
+		if len(deliveries) == 0 {
+			break
+		}
+		for _, d := range deliveries {
+			got[d.Key.String()] = true
+		}
+	}
+	for n := range int64(callers * rounds) {
+		switch stored := got[ticket(n+1).String()]; {
+		case n%3 == 0 && stored:
+			b.t.Errorf("hint %d was stored although its caller had left before", n)
+		case n%3 == 2 && !stored:
+			b.t.Errorf("hint %d was acknowledged and is not there", n)
+		}
+	}
+}
+
+// crowdedFull: many new items at once, of which only some have room.
+func (b *bench) crowdedFull() {
+	b.t.Helper()
+	const room, callers = 10, 100
+	r := b.open(inbox.Options{MaxItems: room})
+	var stored atomic.Int64
 	var all sync.WaitGroup
 	for n := range int64(callers) {
 		all.Go(func() {
-			caller := map[bool]context.Context{true: gone, false: b.ctx()}[n%3 == 0]
-			stored, err := r.Append(caller, hint(ticket(n+1))) //nolint:contextcheck // two kinds of callers are the point
-			if n%3 != 0 && (err != nil || !stored) {
-				b.t.Errorf("hint %d: stored %t, %v", n, stored, err)
+			isNew, err := r.Append(b.ctx(), hint(ticket(n+1)))
+			if isNew {
+				stored.Add(1)
 			}
-			if n%3 == 0 && err != nil && !errors.Is(err, context.Canceled) {
-				b.t.Errorf("hint %d of a caller that left: %v", n, err)
+			if err != nil && !fault.Is(err, fault.Throttled) {
+				b.t.Errorf("appending: %v", err)
 			}
 		})
 	}
 	all.Wait()
-	got := map[string]bool{}
-	for _, key := range keysOf(r.receive(inbox.MaxReceive)) {
-		got[key] = true
+	if stored.Load() != room {
+		b.t.Errorf("%d items were stored, want %d", stored.Load(), room)
 	}
-	for n := range int64(callers) {
-		if n%3 != 0 && !got[ticket(n+1).String()] {
-			b.t.Errorf("hint %d was acknowledged and is not there", n)
-		}
-	}
+	r.wantStats(inbox.Stats{QueuedLive: room})
 }
 
 func (b *bench) closed() {

@@ -1,6 +1,6 @@
 -- ARGV: prefix, most items, dedup window in ms, number of hints, then for each:
 -- dedup key ('' for none), item key, public id, hint, payload, revision,
--- traceparent, background ('1' or '0').
+-- traceparent, lane ('1' background, '2' forced, else '0').
 -- Returns for each 1 stored, 0 seen before, -1 refused because the inbox is full.
 local cap, window, n = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local stored, t, out = call('ZCARD', AGE), text(now()), {}

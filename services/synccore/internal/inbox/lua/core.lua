@@ -15,7 +15,7 @@ local call = redis.call
 -- came in while W is being served (r only). Each group has, behind w or p:
 --   i  public id   f  first hint   l  last hint, '' for one   p  newest payload   c  count
 --   r  greatest revision, 0 if any hint has none   t  traceparents
---   b  '1': all are background   a  ms of arrival
+--   b  '1': all are background, '2': any is forced, else '0'   a  ms of arrival
 local W = {'wi', 'wf', 'wl', 'wp', 'wc', 'wr', 'wt', 'wb', 'wa'}
 local Q = {'pi', 'pf', 'pl', 'pp', 'pc', 'pr', 'pt', 'pb', 'pa'}
 local TRACES = 32 * 56 - 1 -- 32 traceparents of 55 characters with a space between
@@ -56,7 +56,12 @@ local function join(it, names, g)
   elseif g[7] ~= '' and #traces < TRACES then
     traces = string.sub(traces .. ' ' .. g[7], 1, TRACES)
   end
-  local background = (o[4] == '1' and g[8] == '1') and '1' or '0'
+  local background = '0'
+  if o[4] == '2' or g[8] == '2' then
+    background = '2'
+  elseif o[4] == '1' and g[8] == '1' then
+    background = '1'
+  end
   local revision = '0'
   if o[2] ~= '0' and g[6] ~= '0' then
     revision = text(math.max(tonumber(o[2]), tonumber(g[6])))
@@ -69,7 +74,8 @@ local function join(it, names, g)
   end
 end
 
--- fold lets the hints that came while the item ran join those that it ran for.
+-- fold lets the hints that came while the item ran join those that it ran for, and
+-- returns their b, or false if none came.
 local function fold(it)
   local g = read(it, Q)
   if not g then
@@ -77,7 +83,7 @@ local function fold(it)
   end
   join(it, W, g)
   call('HDEL', it, unpack(Q))
-  return true
+  return g[8]
 end
 
 -- enter puts the item into a ready stream and returns its entry.
@@ -118,9 +124,9 @@ local function wake(k, it)
   enqueue(k, it)
 end
 
--- add brings a group of hints to an item, whatever its state, which o is a look at.
--- force wakes even a held item.
-local function add(k, it, o, g, force)
+-- add brings a group of hints to an item, whatever its state, which o is a look at. A
+-- forced one wakes even a held item.
+local function add(k, it, o, g)
   if not o[1] then
     return begin(k, it, g)
   end
@@ -128,10 +134,10 @@ local function add(k, it, o, g, force)
     return join(it, Q, g)
   end
   join(it, W, g)
-  if o[1] == 'q' and o[2] == '1' and g[8] == '0' then
+  if o[1] == 'q' and o[2] == '1' and g[8] ~= '1' then
     unqueue(BACK, {o[3]})
     enqueue(k, it)
-  elseif o[1] == 'w' and (force or not o[4]) then
+  elseif o[1] == 'w' and (g[8] == '2' or not o[4]) then
     wake(k, it)
   end
 end

@@ -12,7 +12,7 @@ if ARGV[5] == '1' then
   call('HINCRBY', it, 'n', 1)
 end
 local news = fold(it)
-if wait <= 0 or (news and not held) then
+if wait <= 0 or news == '2' or (news and not held) then
   enqueue(k, it)
   return 1
 end

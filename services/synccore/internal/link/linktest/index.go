@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -188,6 +189,69 @@ func (b *bench) listLivingEntry() {
 		b.t.Fatal(err)
 	}
 	b.wantTickets(10, 1)
+}
+
+// raceForWorkItem lets tickets fight for one work item after the other: one wins each.
+func (b *bench) raceForWorkItem() {
+	b.t.Helper()
+	const tickets, workItems = 6, 30
+	for workItem := int64(1); workItem <= workItems; workItem++ {
+		var won atomic.Int64
+		var all sync.WaitGroup
+		for n := range int64(tickets) {
+			all.Go(func() {
+				ticket := workItem*100 + n
+				held, err := b.leases.Acquire(b.ctx(), link.TicketKey(connector, ticket), long)
+				if err != nil {
+					b.t.Errorf("acquire: %v", err)
+					return
+				}
+				_, err = b.links.Put(b.ctx(), held, linked(ticket, workItem))
+				switch {
+				case err == nil:
+					won.Add(1)
+				case !fault.Is(err, fault.Conflict):
+					b.t.Errorf("put: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() != 1 {
+			b.t.Errorf("work item %d belongs to %d tickets", workItem, won.Load())
+		}
+	}
+}
+
+// listBesideWriters lists while links are being made: no entry may be taken for dead
+// before its link is written.
+func (b *bench) listBesideWriters() {
+	b.t.Helper()
+	const links = 150
+	made := make(chan struct{})
+	var listing sync.WaitGroup
+	for range 2 {
+		listing.Go(func() {
+			for {
+				select {
+				case <-made:
+					return
+				default:
+				}
+				if _, _, err := b.links.List(b.ctx(), connector, link.MaxPageSize, ""); err != nil {
+					b.t.Errorf("list: %v", err)
+					return
+				}
+			}
+		})
+	}
+	var want []int64
+	for n := int64(1); n <= links; n++ {
+		b.put(linked(n, n+1000))
+		want = append(want, n)
+	}
+	close(made)
+	listing.Wait()
+	b.wantTickets(link.MaxPageSize, want...)
 }
 
 // concurrent lets workers that lose their leases write links that fight for work

@@ -45,6 +45,8 @@ func Run(t *testing.T, open func(testing.TB) *datastore.Store) {
 		"delete forgets and frees":               (*bench).delete,
 		"delete needs lease and version":         (*bench).deleteRefused,
 		"connectors are apart":                   (*bench).apart,
+		"many tickets want one work item":        (*bench).raceForWorkItem,
+		"list sees every link made beside it":    (*bench).listBesideWriters,
 		"concurrent writers":                     (*bench).concurrent,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,6 +173,10 @@ func change(n int) item.LinkChange {
 		Time: time.Date(2026, 1, 1, 0, 0, n, 0, time.UTC), Action: "set-status", Detail: fmt.Sprintf("change %d", n),
 		TraceID: "0af7651916cd43dd8448eb211c80319c",
 	}
+}
+
+func (b *bench) historyKey(ticket int64) string {
+	return b.store.Key(lease.Tag(link.TicketKey(connector, ticket)), "history")
 }
 
 func (b *bench) none() {
@@ -310,6 +316,9 @@ func (b *bench) history() {
 	if len(got) != link.HistoryCap || got[0] != many[len(many)-1] {
 		b.t.Errorf("%d entries, the first %v", len(got), got[0])
 	}
+	if kept, err := b.store.Client().LLen(b.ctx(), b.historyKey(1)).Result(); err != nil || kept != link.HistoryCap {
+		b.t.Errorf("%d entries are kept %v, want %d", kept, err, link.HistoryCap)
+	}
 }
 
 func (b *bench) deleteRefused() {
@@ -348,11 +357,17 @@ func (b *bench) delete() {
 	if err != nil || len(history) != 2 {
 		b.t.Errorf("history after delete: %v %v, want two entries", history, err)
 	}
+	if left, err := b.store.Client().TTL(b.ctx(), b.historyKey(1)).Result(); err != nil || left <= 0 {
+		b.t.Errorf("the history of a deleted link stays for %s %v", left, err)
+	}
 	b.put(linked(3, 5))
 	b.wantTicketOf(5, 3)
 	again := b.put(linked(1, 9))
 	if again.Version != 1 {
 		b.t.Errorf("made anew with version %d, want 1", again.Version)
+	}
+	if left, err := b.store.Client().TTL(b.ctx(), b.historyKey(1)).Result(); err != nil || left > 0 {
+		b.t.Errorf("the history of the link made anew goes after %s %v", left, err)
 	}
 	b.wantTickets(1, 1, 2, 3)
 }
