@@ -113,7 +113,8 @@ func (c *Client) attachment(r wireRelation) (item.Attachment, bool) {
 	}
 	a := item.Attachment{
 		ID: p.id, Name: r.Attributes.Text("name"), Size: -1, URL: string(r.URL),
-		Added: lenient.Time(r.Attributes.Text("authorizedDate"), nil),
+		Added:   lenient.Time(r.Attributes.Text("authorizedDate"), nil),
+		Comment: r.Attributes.Text("comment"),
 	}
 	if a.Name == "" {
 		a.Name = p.name

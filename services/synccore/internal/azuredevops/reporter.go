@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -76,7 +77,7 @@ func (c *Client) rehearse(ctx context.Context, q call, d item.Draft) (item.Ident
 		if who.UniqueName == "" {
 			return who, false, nil
 		}
-		d.Fields = append(d.Fields[:len(d.Fields):len(d.Fields)], item.FieldValue{Reference: fieldAssignedTo, Value: who.UniqueName})
+		d.Fields = append(slices.Clip(d.Fields), item.FieldValue{Reference: fieldAssignedTo, Value: who.UniqueName})
 	}
 	q.query += "&validateOnly=true"
 	q.body, q.reads, q.deed = draftOperations(d), true, "validate"
@@ -87,7 +88,7 @@ func (c *Client) rehearse(ctx context.Context, q call, d item.Draft) (item.Ident
 	}
 	if err != nil {
 		// If it is the item rather than the name, creating it without a reporter tells.
-		return who, false, nil
+		return who, false, nil //nolint:nilerr // see above
 	}
 	var found wireIdentity
 	if raw, ok := w.Fields[fieldAssignedTo]; ok {

@@ -102,7 +102,7 @@ func (c *Client) send(ctx context.Context, q Request) (*http.Response, error) {
 	var content *lent
 	switch {
 	case q.Content != nil:
-		content = &lent{from: Exactly(q.Content, q.Length)}
+		content = &lent{from: exactly(q.Content, q.Length)}
 		body = content
 	case q.ContentType != "":
 		body = bytes.NewReader(q.Body)
@@ -116,7 +116,7 @@ func (c *Client) send(ctx context.Context, q Request) (*http.Response, error) {
 		r.Header.Set("Content-Type", q.ContentType)
 	}
 	if content != nil {
-		defer content.Close()
+		defer func() { _ = content.takeBack() }()
 		if r.ContentLength = q.Length; q.Length == 0 {
 			// A length of 0 beside a body would mean that it is not known.
 			r.Body = http.NoBody

@@ -33,7 +33,7 @@ type Stream struct {
 // limit, and the call's place in the gate is free from then on, so that whoever reads
 // here and writes to the other system can't wait for itself.
 func (c *Client) Open(ctx context.Context, q Request) (Stream, error) {
-	resp, err := c.send(streamed(ctx), q)
+	resp, err := c.send(streamed(ctx), q) //nolint:bodyclose // handed on as Content
 	if err != nil {
 		return Stream{}, err
 	}
@@ -56,7 +56,9 @@ func (s Stream) Rest() Answer {
 
 // Exactly reads size bytes from content. Content that ends before or goes on behind
 // is an ErrContent, and so is content that fails.
-func Exactly(content io.Reader, size int64) io.Reader { return &exact{from: content, left: size} }
+func Exactly(content io.Reader, size int64) io.Reader { return exactly(content, size) }
+
+func exactly(content io.Reader, size int64) *exact { return &exact{from: content, left: size} }
 
 type exact struct {
 	from io.Reader
@@ -105,7 +107,7 @@ func (e *exact) end() error {
 // reading a body after it has returned the answer.
 type lent struct {
 	mu   sync.Mutex
-	from io.Reader
+	from *exact
 	err  error
 }
 
@@ -121,16 +123,14 @@ func (l *lent) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer. It does not close the content, which is the caller's.
-func (l *lent) Close() error {
-	_ = l.takeBack()
-	return nil
-}
-
 // takeBack ends reading and gives what went wrong with the content, if anything did.
 func (l *lent) takeBack() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.err == nil && l.from.left <= 0 {
+		// The answer to all of it may come before the transport looks for more.
+		_, l.err = l.from.Read(make([]byte, 1))
+	}
 	if l.err == nil {
 		l.err = http.ErrBodyReadAfterClose
 	}
