@@ -82,6 +82,9 @@ func (c *Client) unsent(q call, err error) error {
 		return fault.Wrap(err, fault.Invalid, "The address of %s lies outside %s and was not called.", q.subject, c.base)
 	case errors.Is(err, outbound.ErrTooLarge):
 		return fault.Wrap(err, fault.Invalid, "Alvao shows more of %s than Tandem reads at once.", q.subject)
+	case errors.Is(err, context.Canceled):
+		// Our side gave up; that says nothing about the system.
+		return fmt.Errorf("asking to %s %s: %w", q.deed, q.subject, err)
 	case errors.Is(err, outbound.ErrContent):
 		if f, ok := fault.As(err); ok {
 			// The content comes from the other system, whose own words say it better.
@@ -89,9 +92,6 @@ func (c *Client) unsent(q call, err error) error {
 		}
 		return fault.Wrap(err, fault.Unavailable,
 			"The content of the files with %s could not be read as it was told, so nothing was written; Tandem tries again by itself.", q.subject)
-	case errors.Is(err, context.Canceled):
-		// Our side gave up; that says nothing about the system.
-		return fmt.Errorf("asking to %s %s: %w", q.deed, q.subject, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(err, fault.Unavailable, "%s", c.outOfReach(q, "did not answer in time"))
 	default:

@@ -139,13 +139,13 @@ func (b *base64Reader) Read(p []byte) (int, error) {
 			return 0, b.err
 		}
 		n, err := io.ReadFull(b.from, b.raw[:])
-		if err == io.ErrUnexpectedEOF { //nolint:errorlint // ReadFull's own, of a short last block; wrapped ones are failures
+		if err == io.ErrUnexpectedEOF { // ReadFull's own, of a short last block
 			err = io.EOF
 		}
 		b.err = err
 		base64.StdEncoding.Encode(b.text[:], b.raw[:n])
 		b.left = b.text[:base64.StdEncoding.EncodedLen(n)]
-		if err != nil && err != io.EOF { //nolint:errorlint // as above
+		if err != nil && err != io.EOF {
 			b.left = nil
 		}
 	}
@@ -201,7 +201,7 @@ func (c *Client) OpenFile(ctx context.Context, a item.Attachment) (io.ReadCloser
 		}
 		return nil, 0, "", err
 	}
-	page := s.Status == http.StatusOK && s.Page() && !outbound.NamesPage(a.Name)
+	page := s.Status == http.StatusOK && s.PageFor(a.Name)
 	switch {
 	case page, s.Status == http.StatusNonAuthoritativeInfo, s.Status >= 300 && s.Status < 400:
 		_ = s.Content.Close()

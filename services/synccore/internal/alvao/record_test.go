@@ -266,7 +266,7 @@ func TestLostRecord(t *testing.T) {
 // nowhere but to Alvao. Answers are modelled.
 func TestDownloads(t *testing.T) {
 	t.Parallel()
-	const host = "https://contoso.onalvao.com"
+	const host, octets = "https://contoso.onalvao.com", "application/octet-stream"
 	for name, tc := range map[string]struct {
 		link, name string
 		status     int
@@ -275,12 +275,13 @@ func TestDownloads(t *testing.T) {
 		called     string
 		want       fault.Kind
 	}{
-		"absolute":               {link: host + "/AlvaoRestApi/v1/attachments/5", called: host + "/AlvaoRestApi/v1/attachments/5"},
-		"from the host":          {link: "/AlvaoRestApi/v1/attachments/5?x=1", called: host + "/AlvaoRestApi/v1/attachments/5?x=1"},
-		"relative":               {link: "v1/attachments/5", called: host + "/AlvaoRestApi/v1/attachments/5"},
-		"web application":        {link: host + "/Alvao/File/5", called: host + "/Alvao/File/5"},
+		"absolute":               {link: host + "/AlvaoRestApi/v1/attachments/5", media: octets, called: host + "/AlvaoRestApi/v1/attachments/5"},
+		"from the host":          {link: "/AlvaoRestApi/v1/attachments/5?x=1", media: octets, called: host + "/AlvaoRestApi/v1/attachments/5?x=1"},
+		"relative":               {link: "v1/attachments/5", media: octets, called: host + "/AlvaoRestApi/v1/attachments/5"},
+		"web application":        {link: host + "/Alvao/File/5", media: octets, called: host + "/Alvao/File/5"},
 		"file of its own type":   {link: "x", media: "image/png", called: host + "/AlvaoRestApi/x"},
 		"page that is meant":     {link: "x", name: "a.htm", media: "text/html", called: host + "/AlvaoRestApi/x"},
+		"page without type":      {link: "x", want: fault.Refused},
 		"page in place":          {link: "x", media: "text/html; charset=utf-8", want: fault.Refused},
 		"page, bad password":     {link: "x", media: "text/html", bad: true, want: fault.BadToken},
 		"redirect":               {link: "x", status: 302, want: fault.Refused},
@@ -310,7 +311,7 @@ func TestDownloads(t *testing.T) {
 				tc.status = http.StatusOK
 			}
 			if tc.name == "" {
-				tc.name = "a.png"
+				tc.name = "a.txt"
 			}
 			var called []string
 			o := options()
@@ -450,7 +451,7 @@ func TestMemory(t *testing.T) { //nolint:paralleltest // what others hold would 
 		var m runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc) //nolint:gosec // a heap is smaller than 8 EiB
+		return int64(m.HeapAlloc)
 	}
 	before, peak := live(), int64(0)
 	watch := func(from io.Reader) io.Reader {

@@ -246,7 +246,7 @@ func (c *Client) OpenFile(ctx context.Context, a item.Attachment) (io.ReadCloser
 	if err != nil {
 		return nil, 0, "", c.unsent(q, err)
 	}
-	page := s.Status == http.StatusOK && s.Page() && !outbound.NamesPage(a.Name)
+	page := s.Status == http.StatusOK && s.PageFor(a.Name)
 	switch {
 	case page, s.Status == http.StatusNonAuthoritativeInfo, s.Status >= 300 && s.Status < 400:
 		_ = s.Content.Close()

@@ -177,7 +177,8 @@ func (b broken) Read([]byte) (int, error) { return 0, b.err }
 func TestDownloadTrouble(t *testing.T) {
 	t.Parallel()
 	file := item.Attachment{ID: guid, Name: "a.png"}
-	page := file
+	text, page := file, file
+	text.Name = "a.txt"
 	page.Name = "report.HTML"
 	for name, tc := range map[string]struct {
 		file   item.Attachment
@@ -200,8 +201,9 @@ func TestDownloadTrouble(t *testing.T) {
 		"500":                            {file: file, status: 500, want: fault.Unavailable},
 		"206":                            {file: file, status: 206, media: "image/png", want: fault.Refused},
 		"a page that is meant to be one": {file: page, status: 200, media: "text/html"},
-		"a file like a page":             {file: file, status: 200, media: "application/octet-stream"},
-		"no type":                        {file: file, status: 200},
+		"a page as a picture":            {file: file, status: 200, media: "application/octet-stream", want: fault.Refused},
+		"a text like a page":             {file: text, status: 200, media: "application/octet-stream"},
+		"no type":                        {file: text, status: 200, want: fault.Refused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -452,12 +454,12 @@ func watchHeap(t *testing.T) func(int64) int64 {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	before, next, peak := live(), int64(0), int64(0)
+	before, last, next, peak := live(), int64(0), int64(0), int64(0)
 	return func(n int64) int64 {
-		if n == 0 || n < next {
-			next = 0
+		if n < last {
+			next = 0 // another file
 		}
-		if n >= next {
+		if last = n; n >= next {
 			next = n + 4<<20
 			peak = max(peak, int64(live())-int64(before))
 		}

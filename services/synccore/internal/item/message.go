@@ -39,6 +39,8 @@ type Attachment struct {
 	URL string
 	// Added is when it was attached; zero if not told.
 	Added time.Time
+	// Comment is what a work item says beside the file; empty elsewhere.
+	Comment string
 }
 
 // Upload is a file to be attached. Content is read once.

@@ -24,7 +24,7 @@ func (w *world) doubt(showsCustom bool) plan.Doubt {
 		workItem = w.workItem
 	}
 	known := plan.Listed{WorkItemBack: workItem != nil}
-	return max(plan.TicketDoubt(w.link, row, known, w.rules), plan.WorkItemDoubt(w.link, workItem))
+	return max(plan.TicketDoubt(w.link, row, known, w.rules), plan.WorkItemDoubt(w.link, workItem, w.rules))
 }
 
 // What a round would do something about is never passed over, and once a round has

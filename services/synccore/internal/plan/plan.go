@@ -149,6 +149,10 @@ type Sides struct {
 	// Posting is the source whose posting was stored in this round, so that no earlier
 	// posting can be under way.
 	Posting string
+	// TalkRev and TalkSeen are the work item's revision and the ticket's last activity
+	// that were read before the messages: these hold all up to them.
+	TalkRev  int64
+	TalkSeen time.Time
 }
 
 // Next says what to do next.
@@ -178,10 +182,27 @@ func Next(link item.Link, sides Sides, rules Rules) Step {
 		return step
 	}
 	// What a rule keeps from moving does not keep people from talking.
-	if talk, ok := messages(link, sides, rules); ok {
+	if talk, ok := Talk(link, sides, rules); ok {
 		return talk
 	}
 	return step
+}
+
+// Talk says what to do next about messages alone, where the state has to wait. false:
+// nothing.
+func Talk(link item.Link, sides Sides, rules Rules) (Step, bool) {
+	if step, ok := messages(link, sides, rules); ok {
+		return step, true
+	}
+	if !rules.Messages || (sides.TalkRev <= link.TalkRev && !sides.TalkSeen.After(link.TalkSeen)) {
+		return Step{}, false
+	}
+	next := link
+	next.TalkRev = max(next.TalkRev, sides.TalkRev)
+	if sides.TalkSeen.After(next.TalkSeen) {
+		next.TalkSeen = sides.TalkSeen
+	}
+	return remember(next, "", "the messages up to here have crossed"), true
 }
 
 func remember(next item.Link, action, detail string) Step {

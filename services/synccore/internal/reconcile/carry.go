@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,6 +15,9 @@ import (
 
 // carryTimeout bounds carrying one message with its files.
 const carryTimeout = 10 * time.Minute
+
+// noteKind is the kind of the records that Tandem writes.
+const noteKind = "Note"
 
 // takeMessage applies one step on messages.
 func (r *round) takeMessage(ctx context.Context, step plan.Step) error {
@@ -28,11 +32,11 @@ func (r *round) takeMessage(ctx context.Context, step plan.Step) error {
 	case plan.RememberMirror:
 		return r.mirror(ctx, step.Source, step.Mirror)
 	case plan.Post:
-		return r.post(ctx, step)
+		return r.carried(ctx, step, r.post, step.Mirror.Hash)
 	case plan.Edit:
-		return r.edit(ctx, step)
+		return r.carried(ctx, step, r.edit, r.hashNow(step.Source))
 	case plan.Retract:
-		return r.retract(ctx, step)
+		return r.carried(ctx, step, r.retract, step.Mirror.Hash)
 	default:
 		return fmt.Errorf("plan made the unknown step %q", step.Kind)
 	}
@@ -50,29 +54,26 @@ func (r *round) mirror(ctx context.Context, source string, mirror item.Mirror) e
 	return nil
 }
 
-// post carries one message across. An answer that is lost is waited for: the message
-// may still arrive, and a second one must not.
-func (r *round) post(ctx context.Context, step plan.Step) error {
-	s := r.talk.said[step.Source]
-	var target string
-	var err error
-	switch {
-	case s.comment != nil:
-		target, err = r.postRecord(ctx, step, *s.comment)
-	case s.file != nil && s.record != nil:
-		target, err = r.postFile(ctx, step, *s.file)
-	case s.file != nil:
-		target, err = r.postFileRecord(ctx, step, *s.file)
-	default:
-		target, err = r.postComment(ctx, step, *s.record)
-	}
-	switch fault.KindOf(err) {
-	case fault.Refused, fault.Invalid:
-		if err == nil {
-			break
+// hashNow is the hash of what a source says now.
+func (r *round) hashNow(source string) string {
+	for i := range r.sides.Messages {
+		if r.sides.Messages[i].Source == source {
+			return r.sides.Messages[i].Hash
 		}
-		target, err = r.leaveOut(ctx, step, err)
-	default:
+	}
+	return ""
+}
+
+// errSource is behind faults of reading what is to be carried, as against writing it.
+var errSource = errors.New("the source can't be read")
+
+// carried does one deed on a message and remembers where it stands. What is refused
+// is left out and the others go on. An answer that is lost is waited for: the message
+// may still arrive, and a second one must not.
+func (r *round) carried(ctx context.Context, step plan.Step, deed func(context.Context, plan.Step, string) (string, error), hash string) error {
+	target, err := deed(ctx, step, hash)
+	if refused(err) {
+		target, err = r.leaveOut(ctx, step, hash, err)
 	}
 	if fault.Is(err, fault.Unavailable) {
 		return fault.Wrap(err, fault.Unavailable, "%s", fault.Sentence(err)).After(plan.Settle)
@@ -80,34 +81,127 @@ func (r *round) post(ctx context.Context, step plan.Step) error {
 	if err != nil {
 		return err
 	}
-	r.report.Writes++
-	return r.mirror(ctx, step.Source, item.Mirror{Target: target, Hash: step.Mirror.Hash})
+	return r.mirror(ctx, step.Source, item.Mirror{Target: target, Hash: hash, Gone: step.Kind == plan.Retract})
 }
 
-// postComment writes a record as a comment.
-func (r *round) postComment(ctx context.Context, step plan.Step, record item.Record) (string, error) {
-	text, err := r.commentText(ctx, step, record)
-	if err != nil {
-		return "", err
+// refused tells that this one message can't cross, now or later. A file that can't be
+// read is no reason to stop either.
+func refused(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Refused, fault.Invalid:
+		return err != nil
+	case fault.NotFound, fault.Denied:
+		return errors.Is(err, errSource)
+	default:
+		return false
 	}
-	made, err := r.connector.WorkItems.AddComment(ctx, r.sides.WorkItem.Project, r.link.WorkItem, text, item.HTML)
+}
+
+// post carries one message across and tells where it stands.
+func (r *round) post(ctx context.Context, step plan.Step, hash string) (string, error) {
+	s := r.talk.said[step.Source]
+	switch {
+	case s.comment != nil:
+		return r.postRecord(ctx, step.Source, hash, "", *s.comment)
+	case s.file != nil && s.record != nil:
+		return r.postFile(ctx, step.Source, *s.file)
+	case s.file != nil:
+		return r.postFileRecord(ctx, step.Source, hash, *s.file)
+	case s.record != nil:
+		text, err := r.commentText(ctx, step.Source, hash, *s.record)
+		if err != nil {
+			return "", err
+		}
+		return r.addComment(ctx, text)
+	default:
+		return "", fmt.Errorf("plan posts %s, which was not read", step.Source)
+	}
+}
+
+// edit brings a mirror up to date: a comment in place, a record, which can't be
+// changed, by another one that says that it replaces.
+func (r *round) edit(ctx context.Context, step plan.Step, hash string) (string, error) {
+	s := r.talk.said[step.Source]
+	switch {
+	case s.comment != nil:
+		return r.postRecord(ctx, step.Source, hash, "edited, replaces the earlier copy", *s.comment)
+	case s.record != nil && s.file == nil:
+		text, err := r.commentText(ctx, step.Source, hash, *s.record)
+		if err != nil {
+			return "", err
+		}
+		return r.editComment(ctx, step.Mirror.Target, text)
+	default:
+		// Files don't change.
+		return step.Mirror.Target, nil
+	}
+}
+
+// retract lets the other side say that a message was deleted.
+func (r *round) retract(ctx context.Context, step plan.Step, _ string) (string, error) {
+	parts := strings.Split(step.Source, "/")
+	from, what := item.System(parts[0]), "This message"
+	if parts[1] == kindFile {
+		what = "A file that stands here"
+	}
+	sentence := what + " was deleted in " + from.Title() + "."
+	if from == item.AzureDevOps {
+		return r.addRecord(ctx, item.NewRecord{
+			Subject: "Deleted in Azure DevOps", Kind: noteKind, HTML: r.notice(step.Source, plan.GoneHash, sentence, item.HTML),
+			ShowToRequester: r.connector.Messages.ShowToRequester,
+		})
+	}
+	text := r.notice(step.Source, plan.GoneHash, sentence, r.commentFormat())
+	if parts[1] == kindFile {
+		return r.addComment(ctx, text)
+	}
+	return r.editComment(ctx, step.Mirror.Target, text)
+}
+
+func (r *round) addComment(ctx context.Context, text string) (string, error) {
+	made, err := r.connector.WorkItems.AddComment(ctx, r.sides.WorkItem.Project, r.link.WorkItem, text, r.commentFormat())
 	if err != nil {
 		return "", fmt.Errorf("commenting on work item %d: %w", r.link.WorkItem, err)
 	}
+	r.report.Writes++
 	return strconv.FormatInt(made.ID, 10), nil
 }
 
-// postRecord writes a comment as a record, internal by default.
-func (r *round) postRecord(ctx context.Context, step plan.Step, comment item.Comment) (string, error) {
-	text, files, closeFiles, err := r.recordText(ctx, step, comment)
+// editComment changes a comment of ours. One that somebody deleted stays deleted.
+func (r *round) editComment(ctx context.Context, target, text string) (string, error) {
+	id, err := strconv.ParseInt(target, 10, 64)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("comment %q has no number: %w", target, err)
 	}
-	defer closeFiles()
-	return r.addRecord(ctx, item.NewRecord{
-		Subject: fmt.Sprintf("Comment on work item %d", r.link.WorkItem), HTML: text, Kind: "Note",
-		From: comment.Author, Files: files,
-	})
+	_, err = r.connector.WorkItems.EditComment(ctx, r.sides.WorkItem.Project, r.link.WorkItem, id, text, r.commentFormat())
+	if fault.Is(err, fault.NotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("changing comment %d of work item %d: %w", id, r.link.WorkItem, err)
+	}
+	r.report.Writes++
+	return target, nil
+}
+
+// postRecord writes a comment as a record. If Alvao does not take it with its images,
+// it is written without.
+func (r *round) postRecord(ctx context.Context, source, hash, kind string, comment item.Comment) (string, error) {
+	for _, withFiles := range []bool{true, false} {
+		l, err := r.recordText(ctx, source, hash, kind, comment, withFiles)
+		if err != nil {
+			return "", err
+		}
+		target, err := r.addRecord(ctx, item.NewRecord{
+			Subject: fmt.Sprintf("Comment on work item %d", r.link.WorkItem), HTML: l.html, Kind: noteKind, From: comment.Author,
+			ShowToRequester: r.connector.Messages.ShowToRequester, Files: l.files,
+		})
+		l.close()
+		if len(l.files) == 0 || !refused(err) {
+			return target, err
+		}
+	}
+	return "", nil
 }
 
 func (r *round) addRecord(ctx context.Context, record item.NewRecord) (string, error) {
@@ -115,56 +209,73 @@ func (r *round) addRecord(ctx context.Context, record item.NewRecord) (string, e
 	if err != nil {
 		return "", fmt.Errorf("adding a record to ticket %d: %w", r.link.Ticket, err)
 	}
+	r.report.Writes++
 	return strconv.FormatInt(made.ID, 10), nil
 }
 
 // postFile attaches a record's file to the work item.
-func (r *round) postFile(ctx context.Context, step plan.Step, file item.Attachment) (string, error) {
-	content, size, kind, err := r.connector.Tickets.OpenFile(ctx, file)
+func (r *round) postFile(ctx context.Context, source string, file item.Attachment) (string, error) {
+	content, err := r.open(ctx, r.connector.Tickets.OpenFile, file, r.connector.Messages.maxFile())
 	if err != nil {
-		return "", fmt.Errorf("reading the file %q of ticket %d: %w", file.Name, r.link.Ticket, err)
+		return "", errors.Join(errSource, err)
 	}
-	defer func() { _ = content.Close() }()
-	url, err := r.connector.WorkItems.UploadFile(ctx, r.sides.WorkItem.Project, item.Upload{Name: file.Name, ContentType: kind, Size: size, Content: content})
+	defer content.close()
+	address, err := r.upload(ctx, content.Name, content.ContentType, content.Size, content.Content)
 	if err != nil {
-		return "", fmt.Errorf("uploading the file %q: %w", file.Name, err)
+		return "", err
 	}
-	workItem, err := r.connector.WorkItems.AttachFile(ctx, r.link.WorkItem, r.sides.WorkItem.Rev, url, r.fileComment(step))
+	// Without a revision: what else happened to the work item does not matter here.
+	workItem, err := r.connector.WorkItems.AttachFile(ctx, r.link.WorkItem, 0, address, r.fileComment(source))
 	if err != nil {
 		return "", fmt.Errorf("attaching the file %q to work item %d: %w", file.Name, r.link.WorkItem, err)
 	}
+	r.report.Writes++
 	r.sides.WorkItem = &workItem
-	return url, nil
+	id, _, _ := r.connector.WorkItems.AttachmentOfURL(address)
+	return id, nil
 }
 
 // postFileRecord adds a work item's file to the ticket, in a record of its own.
-func (r *round) postFileRecord(ctx context.Context, step plan.Step, file item.Attachment) (string, error) {
-	content, size, kind, err := r.connector.WorkItems.OpenFile(ctx, file)
+func (r *round) postFileRecord(ctx context.Context, source, hash string, file item.Attachment) (string, error) {
+	content, err := r.open(ctx, r.connector.WorkItems.OpenFile, file, r.connector.Messages.maxFile())
 	if err != nil {
-		return "", fmt.Errorf("reading the file %q of work item %d: %w", file.Name, r.link.WorkItem, err)
+		return "", errors.Join(errSource, err)
 	}
-	defer func() { _ = content.Close() }()
+	defer content.close()
+	sentence := fmt.Sprintf("The file %s was attached to work item %d.", file.Name, r.link.WorkItem)
 	return r.addRecord(ctx, item.NewRecord{
-		Subject: "File: " + file.Name, Kind: "Note",
-		HTML:  r.note(step, fmt.Sprintf("The file %s was attached to work item %d.", file.Name, r.link.WorkItem)),
-		Files: []item.Upload{{Name: file.Name, ContentType: kind, Size: size, Content: content}},
+		Subject: "File: " + file.Name, Kind: noteKind, HTML: r.notice(source, hash, sentence, item.HTML),
+		ShowToRequester: r.connector.Messages.ShowToRequester, Files: []item.Upload{content.Upload},
 	})
 }
 
 // leaveOut says on the other side that a message could not be carried over, and why.
-func (r *round) leaveOut(ctx context.Context, step plan.Step, cause error) (string, error) {
+// Where not even that is taken, the link's history says it.
+func (r *round) leaveOut(ctx context.Context, step plan.Step, hash string, cause error) (string, error) {
 	s := r.talk.said[step.Source]
 	what := "A message"
 	if s.file != nil {
 		what = fmt.Sprintf("The file %q", s.file.Name)
 	}
-	sentence := fmt.Sprintf("%s was not carried over: %s", what, fault.Sentence(cause))
-	if strings.HasPrefix(step.Source, string(item.Alvao)) {
-		made, err := r.connector.WorkItems.AddComment(ctx, r.sides.WorkItem.Project, r.link.WorkItem, r.note(step, sentence), item.HTML)
-		if err != nil {
-			return "", fmt.Errorf("commenting on work item %d: %w", r.link.WorkItem, err)
-		}
-		return strconv.FormatInt(made.ID, 10), nil
+	sentence := what + " was not carried over: " + fault.Sentence(cause)
+	var target string
+	var err error
+	switch {
+	case step.Kind != plan.Post:
+		target, err = step.Mirror.Target, cause
+	case strings.HasPrefix(step.Source, string(item.Alvao)):
+		target, err = r.addComment(ctx, r.notice(step.Source, hash, sentence, r.commentFormat()))
+	default:
+		target, err = r.addRecord(ctx, item.NewRecord{
+			Subject: "Not carried over", Kind: noteKind, HTML: r.notice(step.Source, hash, sentence, item.HTML),
+			ShowToRequester: r.connector.Messages.ShowToRequester,
+		})
 	}
-	return r.addRecord(ctx, item.NewRecord{Subject: "Not carried over", Kind: "Note", HTML: r.note(step, sentence)})
+	if err != nil && !refused(err) {
+		return "", err
+	}
+	told := r.remember(ctx, plan.Step{
+		Kind: plan.Remember, Link: r.link, Change: &item.LinkChange{Action: "leave-out", Detail: step.Source + ": " + sentence},
+	})
+	return target, told
 }

@@ -3,25 +3,68 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 )
 
-// source names a message for ever: system/kind/id.
-func source(side item.System, kind, id string) string { return string(side) + "/" + kind + "/" + id }
+// Messages says how messages and files cross.
+type Messages struct {
+	// SinceLinked leaves out what is older than the link.
+	SinceLinked bool
+	// ShowToRequester lets a ticket's requester see what comes from Azure DevOps.
+	ShowToRequester bool
+	// Format is what comments are written in; empty means HTML. Markdown is written only
+	// where the server takes it.
+	Format item.TextFormat
+	// MaxFile is the largest file that crosses, in bytes; 0 means DefaultMaxFile.
+	MaxFile int64
+	// Kinds are the kinds of records that cross; empty means all but those that Alvao
+	// writes by itself, Process and Notification (alvao.md §2.4).
+	Kinds []string
+	// Desk and Boards are the addresses of the two systems, on whose hosts inline images
+	// may be.
+	Desk, Boards string
+}
 
-const (
-	kindRecord  = "record"
-	kindComment = "comment"
-	kindFile    = "file"
-)
+// DefaultMaxFile is the largest file that Azure DevOps Services takes (azure-devops.md
+// §2.8).
+const DefaultMaxFile = 60 << 20
+
+// crosses tells whether records of a kind do.
+func (m Messages) crosses(kind string) bool {
+	named := func(list ...string) bool {
+		return slices.ContainsFunc(list, func(k string) bool { return strings.EqualFold(k, kind) })
+	}
+	if len(m.Kinds) > 0 {
+		return named(m.Kinds...)
+	}
+	return !named("Process", "Notification")
+}
+
+func (m Messages) maxFile() int64 {
+	if m.MaxFile <= 0 {
+		return DefaultMaxFile
+	}
+	return m.MaxFile
+}
+
+// boardsHosts are the hosts of inline images in comments: those of an organisation
+// have two (azure-devops.md §2.8).
+func (m Messages) boardsHosts() []string {
+	u, err := url.Parse(m.Boards)
+	if err != nil || !strings.EqualFold(u.Host, "dev.azure.com") {
+		return nil
+	}
+	organization, _, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
+	return []string{organization + ".visualstudio.com"}
+}
 
 // said is what was read of one message.
 type said struct {
@@ -34,6 +77,8 @@ type said struct {
 type talk struct {
 	messages []plan.Message
 	said     map[string]said
+	// newest is the number of the latest mirror of a source that was heard.
+	newest map[string]int
 }
 
 // readMessages reads all that people wrote on both sides and what is remembered of it.
@@ -43,6 +88,8 @@ func (r *round) readMessages(ctx context.Context) error {
 	var records []item.Record
 	var comments []item.Comment
 	var mirrors map[string]item.Mirror
+	// What was read before this is part of what is read now.
+	rev, seen := r.sides.WorkItem.Rev, r.sides.Ticket.LastActivity
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		var err error
@@ -68,87 +115,109 @@ func (r *round) readMessages(ctx context.Context) error {
 		}
 		return nil
 	})
-	err := group.Wait()
-	if fault.Is(err, fault.NotFound) {
-		r.mute = true
-		return nil
-	}
-	if err != nil {
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	r.talk = r.hear(records, comments)
-	r.sides.MessagesRead = true
-	r.sides.Messages = r.talk.messages
-	r.sides.Mirrors = mirrors
+	r.sides.MessagesRead, r.sides.Messages, r.sides.Mirrors = true, r.talk.messages, mirrors
+	r.sides.TalkRev, r.sides.TalkSeen = rev, seen
 	return nil
 }
 
 // hear makes of what was read what the planner needs.
 func (r *round) hear(records []item.Record, comments []item.Comment) talk {
-	t := talk{said: map[string]said{}}
+	t := talk{said: map[string]said{}, newest: map[string]int{}}
 	for i := range records {
 		r.hearRecord(&t, &records[i])
 	}
 	for i := range comments {
 		comment := &comments[i]
-		name := source(item.AzureDevOps, kindComment, strconv.FormatInt(comment.ID, 10))
-		of, hash := mirrored(comment.Text, comment.Format)
+		text := r.commentSource(*comment)
+		normal := r.engine.texts.Normal(text)
+		of, hash := r.mirrored(item.AzureDevOps, text)
 		t.add(plan.Message{
-			Source: name, Side: item.AzureDevOps, Shape: plan.Text, Created: comment.Created, ID: comment.ID,
-			Hash: hashOf(comment.Text, comment.Format), Crosses: !comment.Deleted, Deleted: comment.Deleted,
-			MirrorOf: of, MirrorHash: hash, Target: strconv.FormatInt(comment.ID, 10),
+			Source: sourceOf(item.AzureDevOps, kindComment, comment.ID), Side: item.AzureDevOps, Shape: plan.Text,
+			Created: comment.Created, ID: comment.ID, Hash: contentHash(normal), Crosses: strings.TrimSpace(normal) != "",
+			Deleted: comment.Deleted, MirrorOf: of, MirrorHash: hash, Target: strconv.FormatInt(comment.ID, 10),
 		}, said{comment: comment})
 	}
 	for i := range r.sides.WorkItem.Attachments {
 		file := &r.sides.WorkItem.Attachments[i]
-		of, hash := fileMirrored(file.Comment)
+		of, hash := r.fileMirrored(file.Comment)
+		source := sourceOf(item.AzureDevOps, kindFile, fileNumber(file.ID))
 		t.add(plan.Message{
-			Source: source(item.AzureDevOps, kindFile, strings.ToLower(file.ID)), Side: item.AzureDevOps, Shape: plan.File,
-			Created: file.Added, Hash: file.ID, Crosses: true, MirrorOf: of, MirrorHash: hash, Target: file.ID,
+			Source: source, Side: item.AzureDevOps, Shape: plan.File, Created: file.Added,
+			Hash: contentHash(source), Crosses: true, MirrorOf: of, MirrorHash: hash, Target: file.ID,
 		}, said{file: file})
 	}
 	return t
 }
 
+// add takes a message up. Of several mirrors of one source the last one counts: each
+// says that it replaces the one before.
 func (t *talk) add(m plan.Message, s said) {
+	if m.MirrorOf == "" {
+		t.said[m.Source] = s
+	} else if !m.Deleted {
+		if at, again := t.newest[m.MirrorOf]; again {
+			t.messages[at] = m
+			return
+		}
+		t.newest[m.MirrorOf] = len(t.messages)
+	}
 	t.messages = append(t.messages, m)
-	t.said[m.Source] = s
 }
 
 func (r *round) hearRecord(t *talk, record *item.Record) {
-	body, format := recordBody(*record)
-	of, hash := mirrored(body, format)
-	human := !slices.ContainsFunc(noise, func(kind string) bool { return strings.EqualFold(kind, record.Kind) })
-	t.add(plan.Message{
-		Source: source(item.Alvao, kindRecord, strconv.FormatInt(record.ID, 10)), Side: item.Alvao, Shape: plan.Text,
-		Created: record.Created, ID: record.ID, Hash: hashOf(body, format),
-		Crosses:  human && (strings.TrimSpace(body) != "" || record.Subject != ""),
-		MirrorOf: of, MirrorHash: hash, Target: strconv.FormatInt(record.ID, 10),
-	}, said{record: record})
+	bare := r.recordSource(*record)
+	of, hash := r.mirrored(item.Alvao, bare)
+	number := strconv.FormatInt(record.ID, 10)
 	if of != "" {
 		// The files of a mirror came over with it.
+		t.add(plan.Message{
+			Source: sourceOf(item.Alvao, kindRecord, record.ID), Side: item.Alvao, Shape: plan.Text, Created: record.Created,
+			ID: record.ID, MirrorOf: of, MirrorHash: hash, Target: number,
+		}, said{record: record})
 		return
 	}
+	normal := r.engine.texts.Normal(titled(*record, bare))
+	human := r.connector.Messages.crosses(record.Kind)
+	t.add(plan.Message{
+		Source: sourceOf(item.Alvao, kindRecord, record.ID), Side: item.Alvao, Shape: plan.Text, Created: record.Created, ID: record.ID,
+		Hash: contentHash(normal), Crosses: human && strings.TrimSpace(normal) != "", Target: number,
+	}, said{record: record})
 	for i := range record.Attachments {
 		file := &record.Attachments[i]
-		if strings.Contains(body, file.URL) && file.URL != "" {
-			// It is part of the text and crosses with it.
+		id, err := strconv.ParseInt(file.ID, 10, 64)
+		if err != nil || inline(bare.Text, *file) {
+			// What is part of the text crosses with it.
 			continue
 		}
+		source := sourceOf(item.Alvao, kindFile, id)
 		t.add(plan.Message{
-			Source: source(item.Alvao, kindFile, file.ID), Side: item.Alvao, Shape: plan.File, Created: record.Created, ID: record.ID,
-			Hash: file.ID, Crosses: human, Target: file.ID,
+			Source: source, Side: item.Alvao, Shape: plan.File, Created: record.Created, ID: record.ID,
+			Hash: contentHash(source), Crosses: human, Target: file.ID,
 		}, said{file: file, record: record})
 	}
 }
 
-// noise are the kinds of records that Alvao writes by itself (alvao.md §2.4).
-var noise = []string{"Process", "Notification"} //nolint:gochecknoglobals // a constant list
-
-// recordBody is the text of a record and how it is written.
-func recordBody(record item.Record) (string, item.TextFormat) {
-	if strings.TrimSpace(record.HTML) != "" {
-		return record.HTML, item.HTML
+// inline tells whether a record's text shows a file of its own as an image.
+func inline(text string, file item.Attachment) bool {
+	if file.Name != "" && strings.Contains(text, "cid:"+file.Name) {
+		return true
 	}
-	return record.Plain, plainText
+	u, err := url.Parse(file.URL)
+	if err != nil || u.Path == "" {
+		return false
+	}
+	for {
+		at := strings.Index(text, u.Path)
+		if at < 0 {
+			return false
+		}
+		text = text[at+len(u.Path):]
+		if text == "" || text[0] < '0' || text[0] > '9' {
+			return true
+		}
+	}
 }
