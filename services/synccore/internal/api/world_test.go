@@ -1,0 +1,236 @@
+package api_test
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/api"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// connectors are configured connectors: by name, the project that each covers.
+type connectors struct {
+	mu       sync.Mutex
+	projects map[string]string
+	// away tells that no connector has reached its project.
+	away     bool
+	findings []item.Finding
+	checkErr error
+	broken   api.Description
+}
+
+func (c *connectors) Describe(name string) (api.Description, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	project, ok := c.projects[name]
+	if !ok {
+		return api.Description{}, false
+	}
+	d := api.Description{
+		Name: name, AlvaoService: "Development", AlvaoURL: "https://contoso.onalvao.com/AlvaoRestApi",
+		AzureDevOpsURL: "https://dev.azure.com/contoso/" + project, StatusMap: []item.Pair{{State: "To Do", Status: "Development"}, {State: "Done", Status: "Testing"}},
+	}
+	if c.broken.Name == name {
+		d.Unhealthy, d.UnhealthySince = c.broken.Unhealthy, c.broken.UnhealthySince
+	}
+	return d, true
+}
+
+func (c *connectors) DescribeAll() []api.Description {
+	c.mu.Lock()
+	names := make([]string, 0, len(c.projects))
+	for name := range c.projects {
+		names = append(names, name)
+	}
+	c.mu.Unlock()
+	var all []api.Description
+	for _, name := range names {
+		if d, ok := c.Describe(name); ok {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+func (c *connectors) Find(account, _, project string) ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.away {
+		return nil, fault.New(fault.Unavailable, "Not reached yet.")
+	}
+	var names []string
+	for name, covered := range c.projects {
+		if covered == project && strings.Contains(account, "contoso") {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fault.New(fault.NotFound, "No connector covers it.")
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (c *connectors) Check(context.Context, string) ([]item.Finding, error) {
+	return c.findings, c.checkErr
+}
+
+// world is the three services behind a real gRPC server, over the real stores.
+type world struct {
+	connectors *connectors
+	inbox      *inbox.Inbox
+	links      *link.Links
+	leases     *lease.Leases
+	now        time.Time
+
+	events tandemv1.EventServiceClient
+	api    tandemv1.LinkServiceClient
+	rooms  tandemv1.ConnectorServiceClient
+}
+
+func setup(t testing.TB) *world {
+	t.Helper()
+	return setupOn(t, redistest.Embedded(t), inbox.Options{})
+}
+
+func setupOn(t testing.TB, store *datastore.Store, options inbox.Options) *world {
+	t.Helper()
+	queue, err := inbox.New(store, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := queue.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{
+		connectors: &connectors{projects: map[string]string{"development": "Alvaoproject", "infrastructure": "Infra"}},
+		inbox:      queue, links: link.New(store), leases: lease.New(store), now: time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC),
+	}
+	now := func() time.Time { return w.now }
+	server := grpc.NewServer()
+	tandemv1.RegisterEventServiceServer(server, &api.EventService{
+		Inbox: queue, Connectors: w.connectors, Now: now,
+		TraceParent: func(context.Context) string { return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+	})
+	tandemv1.RegisterLinkServiceServer(server, &api.LinkService{Links: w.links, Inbox: queue, Connectors: w.connectors, Now: now})
+	tandemv1.RegisterConnectorServiceServer(server, &api.ConnectorService{Connectors: w.connectors})
+	pipe := bufconn.Listen(1 << 20)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(pipe) }()
+	conn, err := grpc.NewClient("passthrough:///pipe", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Errorf("serving: %v", err)
+		}
+	})
+	w.events, w.api, w.rooms = tandemv1.NewEventServiceClient(conn), tandemv1.NewLinkServiceClient(conn), tandemv1.NewConnectorServiceClient(conn)
+	return w
+}
+
+// refusal is what an error told a caller.
+type refusal struct {
+	code       codes.Code
+	reason     string
+	text       string
+	violations []string
+	retryAfter time.Duration
+}
+
+func refusalOf(t testing.TB, err error) refusal {
+	t.Helper()
+	st, ok := status.FromError(err)
+	if !ok {
+		t.Fatalf("no status: %v", err)
+	}
+	r := refusal{code: st.Code(), text: st.Message()}
+	for _, detail := range st.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			if d.GetDomain() != "tandem.v1" {
+				t.Errorf("domain %q", d.GetDomain())
+			}
+			r.reason = d.GetReason()
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				if v.GetDescription() == "" {
+					t.Errorf("a violation of %s says nothing", v.GetField())
+				}
+				r.violations = append(r.violations, v.GetField())
+			}
+		case *errdetails.RetryInfo:
+			r.retryAfter = d.GetRetryDelay().AsDuration()
+		}
+	}
+	return r
+}
+
+// wantRefusal checks code, reason and the violated fields, all of them and in order.
+func wantRefusal(t testing.TB, err error, code codes.Code, reason string, violations ...string) {
+	t.Helper()
+	r := refusalOf(t, err)
+	if r.code != code || r.reason != reason || !slices.Equal(r.violations, violations) || r.text == "" && code != codes.OK {
+		t.Errorf("got %s %s %v (%s), want %s %s %v", r.code, r.reason, r.violations, r.text, code, reason, violations)
+	}
+}
+
+func (w *world) put(t testing.TB, want item.Link, changes ...item.LinkChange) item.Link {
+	t.Helper()
+	held, err := w.leases.Acquire(t.Context(), link.TicketKey(want.Connector, want.Ticket), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := w.links.Get(t.Context(), want.Connector, want.Ticket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Version = known.Version
+	stored, err := w.links.Put(t.Context(), held, want, changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.leases.Release(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+func (w *world) receive(t testing.TB, n int) []inbox.Delivery {
+	t.Helper()
+	deliveries, err := w.inbox.Receive(t.Context(), n, time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return deliveries
+}

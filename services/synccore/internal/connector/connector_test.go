@@ -1,0 +1,507 @@
+package connector_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
+	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
+	standfault "github.com/tandem-sync/tandem/services/sandbox/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+)
+
+func linkOld(c *config.Connector, _ *mapping.Settings) { c.Rules.ExistingTickets = mapping.ExistingLink }
+
+func TestSystemsThatComeLater(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/azuredevops/**", "/AlvaoRestApi/**"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			r := setup(t)
+			r.disturb(t, standfault.Rule{Path: path, Kind: standfault.KindUnavailable})
+			r.apply(t, r.settings(t, name))
+			ticket := r.ticket(t, "New")
+			r.hint(t, name, ticket)
+			eventually(t, "the hint waits", func() bool { return r.stats(t).Waiting == 1 })
+			if summary, _ := r.set.Get(name); summary.Ready || len(summary.Refusals) != 0 {
+				t.Errorf("while a system is away: %+v", summary)
+			}
+			r.faults.Clear()
+			r.ready(t, name)
+			// Held work is let go at once.
+			eventually(t, "the hint is served", func() bool { return r.stats(t).Items() == 0 })
+			if err := r.desk.SetStatus(t.Context(), standalvao.Solver, int(ticket), "Development"); err != nil {
+				t.Fatal(err)
+			}
+			r.hint(t, name, ticket)
+			eventually(t, "the ticket has a work item", r.linked(t, name, ticket))
+			if dead := r.stats(t).Dead; dead != 0 {
+				t.Errorf("%d dead letters", dead)
+			}
+		})
+	}
+}
+
+func TestFindBeforeAndAfterTheProjectIsReached(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.disturb(t, standfault.Rule{Path: "/azuredevops/**", Kind: standfault.KindUnavailable})
+	account := r.url + "/azuredevops/contoso/"
+	if _, err := r.set.Find(account, "", "Alvaoproject"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("without connectors: %v", err)
+	}
+	r.apply(t, r.settings(t, name), r.settings(t, "support"))
+	const guid = "11111111-2222-3333-4444-555555555555"
+	if _, err := r.set.Find(account, guid, ""); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("before the project is reached: %v", err)
+	}
+	r.faults.Clear()
+	r.ready(t, name)
+	r.ready(t, "support")
+	if names, err := r.set.Find(account, "", "Alvaoproject"); err != nil || !slices.Equal(names, []string{name, "support"}) {
+		t.Errorf("%v, %v", names, err)
+	}
+	if _, err := r.set.Find(account, guid, ""); !fault.Is(err, fault.NotFound) {
+		t.Errorf("another project: %v", err)
+	}
+}
+
+func TestFirstStart(t *testing.T) {
+	t.Parallel()
+	t.Run("ignore", func(t *testing.T) {
+		t.Parallel()
+		r := setup(t)
+		old := r.ticket(t, "Development")
+		r.apply(t, r.settings(t, name))
+		r.ready(t, name)
+		fresh := r.ticket(t, "Development")
+		r.hint(t, name, old)
+		r.hint(t, name, fresh)
+		eventually(t, "the new ticket has a work item", r.linked(t, name, fresh))
+		r.quiet(t)
+		if r.boards.Count() != 1 || r.link(t, name, old).Exists() {
+			t.Errorf("%d work items", r.boards.Count())
+		}
+		// The setting changes: the old ones are linked from now on.
+		r.apply(t, r.settings(t, name, linkOld))
+		r.ready(t, name)
+		r.hint(t, name, old)
+		eventually(t, "the old ticket has a work item", r.linked(t, name, old))
+	})
+	t.Run("link", func(t *testing.T) {
+		t.Parallel()
+		r := setup(t)
+		old := []int64{r.ticket(t, "Development"), r.ticket(t, "Testing")}
+		r.ticket(t, "New")
+		r.apply(t, r.settings(t, name, linkOld))
+		for _, ticket := range old {
+			eventually(t, "an old ticket has a work item", r.linked(t, name, ticket))
+		}
+		r.quiet(t)
+		if r.boards.Count() != 2 {
+			t.Errorf("%d work items", r.boards.Count())
+		}
+	})
+	t.Run("only once", func(t *testing.T) {
+		t.Parallel()
+		r := setup(t)
+		r.apply(t, r.settings(t, name))
+		r.ready(t, name)
+		r.apply(t)
+		ticket := r.ticket(t, "Development") // while it is not configured
+		r.apply(t, r.settings(t, name))
+		r.ready(t, name)
+		r.hint(t, name, ticket)
+		eventually(t, "the ticket has a work item", r.linked(t, name, ticket))
+	})
+}
+
+// A poll alone keeps things going where there are no webhooks.
+func TestPollsFindWhatNobodyTold(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.apply(t, r.settings(t, name, func(c *config.Connector, _ *mapping.Settings) { c.PollInterval = 50 * time.Millisecond }))
+	r.ready(t, name)
+	ticket := r.ticket(t, "Development")
+	eventually(t, "the ticket has a work item", r.linked(t, name, ticket))
+}
+
+func TestUnchangedConnectorsAreLeftRunning(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	ca := filepath.Join(r.dir, "ca.pem")
+	write(t, r.dir, "ca.pem", "one")
+	private := func(c *config.Connector, _ *mapping.Settings) { c.Alvao.CAFile = ca }
+	r.apply(t, r.settings(t, name), r.settings(t, "support"), r.settings(t, "private", private))
+	for _, each := range []string{name, "support", "private"} {
+		r.ready(t, each)
+	}
+	started := func(name string) int {
+		n := 0
+		for _, line := range r.log.lines(t, "connector.ready") {
+			if line["connector"] == name {
+				n++
+			}
+		}
+		return n
+	}
+	// The same again, in another order, with one changed.
+	r.apply(t, r.settings(t, "private", private), r.settings(t, "support", func(_ *config.Connector, s *mapping.Settings) {
+		s.StatusMap = s.StatusMap[:2]
+	}), r.settings(t, name))
+	eventually(t, "the changed one is ready again", func() bool { return started("support") == 2 })
+	if started(name) != 1 || started("private") != 1 {
+		t.Errorf("started %d and %d times", started(name), started("private"))
+	}
+	// The certificates that a client trusts are read when it is made.
+	if err := os.WriteFile(ca, []byte("two"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(t, r.settings(t, "private", private), r.settings(t, name))
+	eventually(t, "the one with new certificates is ready again", func() bool { return started("private") == 2 })
+	if started(name) != 1 {
+		t.Errorf("started %d times", started(name))
+	}
+	if _, ok := r.set.Get("support"); ok {
+		t.Error("a connector that was removed is still there")
+	}
+	names := []string{}
+	for _, each := range r.set.List() {
+		names = append(names, each.Config.Name)
+	}
+	if !slices.Equal(names, []string{name, "private"}) {
+		t.Errorf("connectors %v", names)
+	}
+}
+
+// A round that is under way ends by the settings that it began with; what comes after
+// it goes by the new ones.
+func TestSettingsChangeWhileWorkIsUnderWay(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.apply(t, r.settings(t, name))
+	r.ready(t, name)
+	ticket := r.ticket(t, "Development")
+	r.hint(t, name, ticket)
+	eventually(t, "the ticket has a work item", r.linked(t, name, ticket))
+	r.quiet(t)
+
+	r.disturb(t, standfault.Rule{ID: "slow", Method: "PATCH", Path: "/azuredevops/**", Delay: standfault.Duration(time.Minute)})
+	if err := r.desk.SetStatus(t.Context(), standalvao.Solver, int(ticket), "Testing"); err != nil {
+		t.Fatal(err)
+	}
+	r.hint(t, name, ticket)
+	writing := func() bool { return r.faults.Rules()[0].Hits > 0 }
+	eventually(t, "the round writes", writing)
+	// Testing now means Doing.
+	swapped := func(_ *config.Connector, s *mapping.Settings) {
+		s.StatusMap = []item.Pair{{State: "To Do", Status: "Development"}, {State: "Doing", Status: "Testing"}}
+	}
+	r.apply(t, r.settings(t, name, swapped))
+	r.ready(t, name)
+	r.faults.Remove("slow")
+	made := int(r.link(t, name, ticket).WorkItem)
+	eventually(t, "the round ended by the old settings", func() bool {
+		shown, _ := r.boards.WorkItem(made)
+		return shown.State == "Done"
+	})
+	r.quiet(t)
+	if err := r.desk.SetStatus(t.Context(), standalvao.Solver, int(ticket), "Development"); err != nil {
+		t.Fatal(err)
+	}
+	r.hint(t, name, ticket)
+	eventually(t, "back", func() bool { shown, _ := r.boards.WorkItem(made); return shown.State == "To Do" })
+	r.quiet(t)
+	if err := r.desk.SetStatus(t.Context(), standalvao.Solver, int(ticket), "Testing"); err != nil {
+		t.Fatal(err)
+	}
+	r.hint(t, name, ticket)
+	eventually(t, "the new settings hold", func() bool { shown, _ := r.boards.WorkItem(made); return shown.State == "Doing" })
+	if dead := r.stats(t).Dead; dead != 0 {
+		t.Errorf("%d dead letters", dead)
+	}
+}
+
+func TestRemovedAndAddedAgainWhileWorkIsUnderWay(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.apply(t, r.settings(t, name))
+	r.ready(t, name)
+	ticket := r.ticket(t, "Development")
+	r.disturb(t, standfault.Rule{ID: "slow", Method: "POST", Path: "/azuredevops/**/workitems/*", Delay: standfault.Duration(time.Minute)})
+	r.hint(t, name, ticket)
+	eventually(t, "the round creates", func() bool { return r.faults.Rules()[0].Hits > 0 })
+	other := r.ticket(t, "Development")
+	r.apply(t)
+	r.hint(t, name, other)
+	eventually(t, "work of a connector that is not there waits", func() bool { return r.stats(t).Waiting == 1 })
+	r.apply(t, r.settings(t, name))
+	r.ready(t, name)
+	r.faults.Remove("slow")
+	eventually(t, "the first ticket has a work item", r.linked(t, name, ticket))
+	r.hint(t, name, other) // a hint ends the wait
+	eventually(t, "the second ticket has one", r.linked(t, name, other))
+	if r.boards.Count() != 2 || r.stats(t).Dead != 0 {
+		t.Errorf("%d work items, %d dead letters", r.boards.Count(), r.stats(t).Dead)
+	}
+}
+
+// A token that is refused, in either of the ways in which Azure DevOps says so: few
+// calls, nothing given up, the other connectors go on, and a new token heals it.
+func TestRefusedToken(t *testing.T) {
+	t.Parallel()
+	for _, way := range []struct {
+		name    string
+		options standazure.Options
+	}{{"203 and a sign-in page", standazure.Options{}}, {"401", standazure.Options{Refuse401: true}}} {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write(t, dir, "pat", "old-pat")
+			write(t, dir, "other-pat", "sandbox-pat")
+			write(t, dir, "password", "tandem")
+			r := newReplica(t, startSystems(t, way.options), redistest.Embedded(t), dir)
+			r.boards.AddToken(standazure.Token{Secret: "old-pat", Owner: "tandem@contoso.com", Rights: standazure.AllRights})
+			r.boards.AddToken(standazure.Token{Secret: "sandbox-pat", Owner: "tandem@contoso.com", Rights: standazure.AllRights})
+			well := func(c *config.Connector, s *mapping.Settings) {
+				c.Token.File, s.URL = filepath.Join(dir, "other-pat"), r.url+"/azuredevops/contoso/Other"
+			}
+			r.boards.AddProject(standazure.Project{Name: "Other"})
+			r.apply(t, r.settings(t, name), r.settings(t, "support", well))
+			r.ready(t, name)
+			r.ready(t, "support")
+			r.quiet(t)
+			r.boards.RevokeToken("old-pat")
+
+			before := r.calls.of("azuredevops")
+			var waiting []int64
+			for range 20 {
+				waiting = append(waiting, r.ticket(t, "Development"))
+			}
+			r.hint(t, name, waiting[0])
+			eventually(t, "the connector is unhealthy", func() bool { return slices.Equal(r.refused(name), []item.System{item.AzureDevOps}) })
+			for _, ticket := range waiting {
+				r.hint(t, name, ticket)
+			}
+			eventually(t, "everything waits", func() bool { return r.stats(t).Waiting == int64(len(waiting)) })
+			r.quiet(t)
+			if n := r.calls.of("azuredevops") - before; n > 3 {
+				t.Errorf("%d calls with a token that is refused", n)
+			}
+			if stats := r.stats(t); stats.Dead != 0 {
+				t.Errorf("%+v", stats)
+			}
+			summary, _ := r.set.Get(name)
+			if text, since := summary.Unhealthy(); !strings.Contains(text, "access token") || since.IsZero() || strings.Contains(text, "old-pat") {
+				t.Errorf("reason %q since %s", text, since)
+			}
+			held, _, err := r.inbox.List(t.Context(), name, inbox.Waiting, 100, "")
+			if err != nil || len(held) != len(waiting) || !held[0].Held || held[0].Failures != 0 {
+				t.Errorf("waiting %+v, %v", held, err)
+			}
+			// Another connector is none the worse.
+			theirs := r.ticket(t, "Development")
+			r.hint(t, "support", theirs)
+			eventually(t, "the other connector works", r.linked(t, "support", theirs))
+			if len(r.refused("support")) != 0 {
+				t.Error("the other connector is called unhealthy")
+			}
+
+			// Reading the configuration again with the same bad token changes nothing.
+			r.apply(t, r.settings(t, name), r.settings(t, "support", well))
+			write(t, dir, "pat", "sandbox-pat")
+			r.apply(t, r.settings(t, name), r.settings(t, "support", well))
+			eventually(t, "the connector is healthy", func() bool { return len(r.refused(name)) == 0 })
+			for _, ticket := range waiting {
+				eventually(t, "a ticket that waited has a work item", r.linked(t, name, ticket))
+			}
+			if stats := r.stats(t); stats.Dead != 0 {
+				t.Errorf("%+v", stats)
+			}
+			if n := len(r.log.lines(t, "connector.unhealthy")); n != 1 {
+				t.Errorf("told %d times that it is unhealthy", n)
+			}
+		})
+	}
+}
+
+// Each system stands for itself: that one answers does not clear the other.
+func TestBothTokensRefused(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.apply(t, r.settings(t, name))
+	r.ready(t, name)
+	ticket := r.ticket(t, "Development")
+	r.hint(t, name, ticket)
+	eventually(t, "the ticket has a work item", r.linked(t, name, ticket))
+	r.quiet(t)
+	write(t, r.dir, "pat", "wrong")
+	write(t, r.dir, "password", "wrong")
+	r.hint(t, name, ticket)
+	both := []item.System{item.Alvao, item.AzureDevOps}
+	// Which is noticed first is a matter of chance, and what is noticed first ends the
+	// round; a look finds the other.
+	eventually(t, "one is refused", func() bool { return len(r.refused(name)) > 0 })
+	if r.refused(name)[0] == item.Alvao && len(r.refused(name)) == 1 {
+		write(t, r.dir, "password", "tandem")
+		r.apply(t, r.settings(t, name))
+		eventually(t, "the other is refused", func() bool { return slices.Contains(r.refused(name), item.AzureDevOps) })
+		write(t, r.dir, "password", "wrong")
+	}
+	if !slices.Contains(r.refused(name), item.AzureDevOps) {
+		t.Fatalf("refused %v of %v", r.refused(name), both)
+	}
+	write(t, r.dir, "password", "tandem")
+	r.apply(t, r.settings(t, name))
+	eventually(t, "Alvao accepts it", func() bool { return slices.Equal(r.refused(name), []item.System{item.AzureDevOps}) })
+	if r.stats(t).Waiting != 1 {
+		t.Errorf("the work does not wait: %+v", r.stats(t))
+	}
+	write(t, r.dir, "pat", "sandbox-pat")
+	r.apply(t, r.settings(t, name))
+	eventually(t, "the work is done", func() bool { return r.stats(t).Items() == 0 })
+}
+
+// With a token that is refused from the start, a connector never becomes ready, and
+// does not knock.
+func TestRefusedFromTheStart(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		file, right string
+		system      item.System
+		path        string
+	}{{"pat", "sandbox-pat", item.AzureDevOps, "azuredevops"}, {"password", "tandem", item.Alvao, "AlvaoRestApi"}} {
+		t.Run(string(tc.system), func(t *testing.T) {
+			t.Parallel()
+			r := setup(t)
+			write(t, r.dir, tc.file, "wrong")
+			r.apply(t, r.settings(t, name))
+			eventually(t, "it is unhealthy", func() bool { return slices.Equal(r.refused(name), []item.System{tc.system}) })
+			ticket := r.ticket(t, "New")
+			r.hint(t, name, ticket)
+			eventually(t, "the hint waits", func() bool { return r.stats(t).Waiting == 1 })
+			if n := r.calls.of(tc.path); n > 3 {
+				t.Errorf("%d calls", n)
+			}
+			write(t, r.dir, tc.file, tc.right)
+			r.apply(t, r.settings(t, name))
+			r.ready(t, name)
+			eventually(t, "the hint is served", func() bool { return r.stats(t).Items() == 0 })
+			if len(r.refused(name)) != 0 {
+				t.Errorf("refused %v", r.refused(name))
+			}
+		})
+	}
+}
+
+// Of several processes one at a time polls, and none more often than is asked for.
+func TestOneReplicaAtATimePolls(t *testing.T) {
+	t.Parallel()
+	store := redistest.Embedded(t)
+	dir := t.TempDir()
+	write(t, dir, "pat", "sandbox-pat")
+	write(t, dir, "password", "tandem")
+	s := startSystems(t, standazure.Options{})
+	replicas := []*replica{newReplica(t, s, store, dir), newReplica(t, s, store, dir), newReplica(t, s, store, dir)}
+	s.disturb(t, standfault.Rule{Path: "/AlvaoRestApi/v1/tickets", Delay: standfault.Duration(30 * time.Millisecond)})
+	began := time.Now()
+	const interval = 200 * time.Millisecond
+	for _, r := range replicas {
+		r.apply(t, r.settings(t, name, linkOld, func(c *config.Connector, _ *mapping.Settings) { c.PollInterval = interval }))
+	}
+	eventually(t, "there were some polls", func() bool { return s.calls.of("lists") >= 8 })
+	took := time.Since(began)
+	// One resync, and a poll per interval, which may come a tenth early.
+	if most := 2 + int(took/(interval*9/10)) + 1; s.calls.of("lists") > most {
+		t.Errorf("%d lists in %s, at most %d are due", s.calls.of("lists"), took, most)
+	}
+	done := 0
+	for _, r := range replicas {
+		done += len(r.log.lines(t, "resync.done"))
+	}
+	if done != 1 {
+		t.Errorf("%d resyncs", done)
+	}
+	s.calls.mu.Lock()
+	defer s.calls.mu.Unlock()
+	// The one resync may coincide with a poll.
+	if s.calls.crowds > 2 {
+		t.Errorf("%d lists were read at once", s.calls.crowds)
+	}
+}
+
+// What lists the old tickets at the very first start is one process alone: a ticket
+// that comes while another one begins to serve is not old.
+func TestFirstStartOfSeveralReplicas(t *testing.T) {
+	t.Parallel()
+	store := redistest.Embedded(t)
+	dir := t.TempDir()
+	write(t, dir, "pat", "sandbox-pat")
+	write(t, dir, "password", "tandem")
+	s := startSystems(t, standazure.Options{})
+	s.disturb(t, standfault.Rule{ID: "slow", Path: "/AlvaoRestApi/v1/tickets", Delay: standfault.Duration(time.Minute), Count: 1})
+	first, second := newReplica(t, s, store, dir), newReplica(t, s, store, dir)
+	first.apply(t, first.settings(t, name))
+	eventually(t, "the first lists", func() bool { return s.faults.Rules()[0].Hits > 0 })
+	second.apply(t, second.settings(t, name))
+	eventually(t, "the second waits", func() bool { return len(second.log.lines(t, "connector.prepare")) > 0 })
+	if s.calls.of("lists") != 1 {
+		t.Errorf("%d lists", s.calls.of("lists"))
+	}
+	s.faults.Remove("slow")
+	first.ready(t, name)
+	second.ready(t, name)
+}
+
+func TestConnectorsThatCanNotBeOpened(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.apply(t, r.settings(t, name))
+	r.ready(t, name)
+	bad := func(c *config.Connector, _ *mapping.Settings) { c.Alvao.URL = "ftp://nowhere" }
+	cfg := &config.Config{Resync: config.Resync{Interval: time.Hour}, Connectors: []config.Connector{
+		r.settings(t, name, bad), r.settings(t, "worse", bad), r.settings(t, "support"),
+	}}
+	err := r.set.Apply(r.ctx, cfg)
+	if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "worse") {
+		t.Errorf("%v", err)
+	}
+	r.ready(t, "support")
+	if summary, ok := r.set.Get(name); !ok || strings.HasPrefix(summary.Config.Alvao.URL, "ftp") {
+		t.Errorf("the settings that worked were not kept: %+v", summary.Config.Alvao)
+	}
+	if _, ok := r.set.Get("worse"); ok {
+		t.Error("a connector that can't be opened is there")
+	}
+}
+
+func TestCheckAsksBothSystems(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.apply(t, r.settings(t, name))
+	r.ready(t, name)
+	findings, err := r.set.Check(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sides := map[string]bool{}
+	for _, f := range findings {
+		side, _, _ := strings.Cut(f.Check, ".")
+		sides[side] = true
+	}
+	if !sides["azure-devops"] || !sides["alvao"] {
+		t.Errorf("findings %+v", findings)
+	}
+	if _, err := r.set.Check(t.Context(), "sales"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("%v", err)
+	}
+}

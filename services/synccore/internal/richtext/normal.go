@@ -1,0 +1,113 @@
+package richtext
+
+import (
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Normal is what a text says, in a form that two texts share exactly if they say
+// the same: it doesn't change when a vendor reorders attributes, escapes
+// otherwise, turns <div> into <p>, adds or drops empty lines, hard spaces, word
+// joiners, wrappers or links on bare addresses, or moves an image to another
+// address of the same attachment. It is for comparing and hashing, not for reading.
+//
+// Emphasis doesn't count: a change of nothing but bold is no change, since not
+// all of it survives both formats; a line struck through does, as that changes
+// what is said.
+func (c *Converter) Normal(src Source) string {
+	return strings.Join(normalLines(c.read(src)), "\n")
+}
+
+func normalLines(doc *document) []string {
+	n := normalWriter{doc: doc}
+	n.blocks(doc.blocks, "")
+	return n.lines
+}
+
+type normalWriter struct {
+	doc   *document
+	lines []string
+}
+
+func (n *normalWriter) blocks(blocks []*block, prefix string) {
+	for _, b := range blocks {
+		n.block(b, prefix)
+	}
+}
+
+func (n *normalWriter) block(b *block, prefix string) {
+	switch b.kind {
+	case paragraph:
+		n.runs(b.runs, prefix)
+	case heading:
+		n.runs(b.runs, prefix+"# ")
+	case quote:
+		n.blocks(b.blocks, prefix+"> ")
+	case list:
+		sign := "- "
+		if b.ordered {
+			sign = "1 "
+		}
+		for _, i := range b.blocks {
+			n.blocks(i.blocks, prefix+sign)
+		}
+	case preformatted:
+		for line := range strings.SplitSeq(b.text, "\n") {
+			n.lines = append(n.lines, prefix+"` "+norm.NFC.String(line))
+		}
+	case table:
+		for _, r := range b.blocks {
+			cells := make([]string, 0, len(r.blocks))
+			for _, c := range r.blocks {
+				if text := n.text(flatten(c.blocks)); text != "" {
+					cells = append(cells, text)
+				}
+			}
+			n.lines = append(n.lines, prefix+strings.Join(cells, " | "))
+		}
+	case rule:
+		n.lines = append(n.lines, prefix+"---")
+	case listItem, row, cell:
+		n.blocks(b.blocks, prefix)
+	}
+}
+
+func (n *normalWriter) runs(runs []run, prefix string) {
+	for _, l := range lines(runs) {
+		if text := n.text(l); text != "" {
+			n.lines = append(n.lines, prefix+text)
+		}
+	}
+}
+
+// text is what runs say, on one line.
+func (n *normalWriter) text(runs []run) string {
+	var b strings.Builder
+	for i := 0; i < len(runs); {
+		href := runs[i].href
+		struck := runs[i].style & strike
+		from := b.Len()
+		for ; i < len(runs) && runs[i].href == href && runs[i].style&strike == struck; i++ {
+			switch {
+			case runs[i].end:
+				b.WriteByte(' ')
+			case runs[i].image > 0:
+				b.WriteString("\ufffc" + imageIdentity(n.doc.images[runs[i].image-1].Src))
+			default:
+				b.WriteString(runs[i].text)
+			}
+		}
+		text := b.String()[from:]
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		if struck != 0 {
+			b.WriteString("~")
+		}
+		if href != "" && !sameAddress(text, href) {
+			b.WriteString("<" + href + ">")
+		}
+	}
+	return norm.NFC.String(strings.Join(strings.Fields(b.String()), " "))
+}
