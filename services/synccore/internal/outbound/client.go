@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -158,32 +157,17 @@ func (a Answer) Media() string {
 // LooksHTML tells whether the answer is a web page rather than data: by its type,
 // and where that says nothing useful by its first character.
 func (a Answer) LooksHTML() bool {
-	switch {
-	case a.Page():
+	switch media := a.Media(); {
+	case isPage(media):
 		return true
-	case strings.HasSuffix(a.Media(), "json"):
+	case strings.HasSuffix(media, "json"):
 		return false
 	default:
 		return bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("<"))
 	}
 }
 
-// Page tells by the answer's media type alone whether it is a web page, for a file
-// may well begin like one.
-func (a Answer) Page() bool {
-	media := a.Media()
-	return media == "text/html" || media == "application/xhtml+xml"
-}
-
-// NamesPage tells whether a file of that name is expected to be a web page.
-func NamesPage(name string) bool {
-	switch strings.ToLower(path.Ext(name)) {
-	case ".html", ".htm", ".xhtml", ".xht", ".mht", ".mhtml", ".shtml":
-		return true
-	default:
-		return false
-	}
-}
+func isPage(media string) bool { return media == "text/html" || media == "application/xhtml+xml" }
 
 // Date is the server's clock by the Date header; zero if not told.
 func (a Answer) Date() time.Time {

@@ -1,11 +1,15 @@
 package outbound
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
+	"path"
+	"strings"
 	"sync"
 	"time"
 )
@@ -43,9 +47,36 @@ func (c *Client) Open(ctx context.Context, q Request) (Stream, error) {
 	}, nil
 }
 
+// PageFor tells whether the answer is a web page although a file of that name should
+// be none: by its media type, and by how it begins where no type is told or the file
+// should be a picture. Other files may well begin like a page.
+func (s *Stream) PageFor(name string) bool {
+	extension := strings.ToLower(path.Ext(name))
+	switch extension {
+	case ".html", ".htm", ".xhtml", ".xht", ".mht", ".mhtml", ".shtml":
+		return false
+	}
+	media := s.Media()
+	if isPage(media) {
+		return true
+	}
+	picture := strings.HasPrefix(mime.TypeByExtension(extension), "image/") && extension != ".svg"
+	if media != "" && !picture {
+		return false
+	}
+	content := bufio.NewReader(s.Content)
+	// A failure to read comes again when the content is read.
+	head, _ := content.Peek(512)
+	s.Content = struct {
+		io.Reader
+		io.Closer
+	}{content, s.Content}
+	return strings.HasPrefix(http.DetectContentType(head), "text/html")
+}
+
 // Rest reads what is left of the body, at most 64 KiB, and closes it: for a refusal,
 // whose text is wanted.
-func (s Stream) Rest() Answer {
+func (s *Stream) Rest() Answer {
 	defer s.Content.Close()
 	// What could be read of a refusal is all there is to tell.
 	data, _ := io.ReadAll(io.LimitReader(s.Content, 64<<10))

@@ -198,7 +198,7 @@ func TestStreamIsTimedByWaits(t *testing.T) {
 		}
 		defer s.Content.Close()
 		for n := 0; ; n++ {
-			time.Sleep(pause)
+			<-time.After(pause)
 			if _, err := s.Content.Read(make([]byte, 8)); err != nil {
 				return n, err
 			}
@@ -298,11 +298,45 @@ func TestRest(t *testing.T) {
 	}
 }
 
-func TestNamesPage(t *testing.T) {
+// TestPageFor: a web page in place of a file is known by its type, and where that says
+// nothing, or the file should be a picture, by how it begins. The content stays whole.
+func TestPageFor(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]bool{"a.html": true, "A.HTM": true, "a.png": false, "html": false, "a.html.png": false, "": false} {
-		if got := outbound.NamesPage(name); got != want {
-			t.Errorf("%q: %v", name, got)
-		}
+	const page, text, png = "\n<!DOCTYPE html><html><body>Sign in", "plain", "\x89PNG\r\n\x1a\n"
+	for name, tc := range map[string]struct {
+		media, file, body string
+		want              bool
+	}{
+		"by type":                 {"Text/HTML; charset=utf-8", "a.png", png, true},
+		"meant to be one":         {"text/html", "A.HTM", page, false},
+		"meant, without type":     {"", "a.html", page, false},
+		"a later end":             {"text/html", "a.html.png", png, true},
+		"no name":                 {"text/html", "", text, true},
+		"without type":            {"", "a.bin", page, true},
+		"without type, no page":   {"", "a.bin", text, false},
+		"empty":                   {"", "a.bin", "", false},
+		"a picture that is none":  {"application/octet-stream", "a.PNG", page, true},
+		"a picture":               {"application/octet-stream", "a.png", png, false},
+		"a drawing begins alike":  {"application/octet-stream", "a.svg", page, false},
+		"a text may begin alike":  {"application/octet-stream", "a.log", page, false},
+		"a picture told as a one": {"image/png", "a.png", page, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := chain(replies(func(*http.Request) (*http.Response, error) {
+				return reply(http.StatusOK, http.Header{"Content-Type": {tc.media}}, tc.body), nil
+			}), outbound.PaceOptions{})
+			s, err := client.Open(t.Context(), outbound.Request{Method: http.MethodGet, URL: "http://home/x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Content.Close()
+			if got := s.PageFor(tc.file); got != tc.want {
+				t.Errorf("got %v", got)
+			}
+			if data, err := io.ReadAll(s.Content); string(data) != tc.body || err != nil {
+				t.Errorf("read %q, %v", data, err)
+			}
+		})
 	}
 }
