@@ -28,8 +28,8 @@ type Messages struct {
 	// Kinds are the kinds of records that cross; empty means all but those that Alvao
 	// writes by itself, Process and Notification (alvao.md §2.4).
 	Kinds []string
-	// Desk and Boards are the addresses of the two systems, on whose hosts inline images
-	// may be.
+	// Desk is the address of Alvao's REST API, Boards that of the project in Azure
+	// DevOps; inline images are taken from below them alone.
 	Desk, Boards string
 }
 
@@ -55,15 +55,19 @@ func (m Messages) maxFile() int64 {
 	return m.MaxFile
 }
 
-// boardsHosts are the hosts of inline images in comments: those of an organisation
-// have two (azure-devops.md §2.8).
-func (m Messages) boardsHosts() []string {
+// boardsRoots are the addresses of inline images in comments: an organisation on
+// Azure DevOps Services has two (azure-devops.md §2.8).
+func (m Messages) boardsRoots() []string {
 	u, err := url.Parse(m.Boards)
-	if err != nil || !strings.EqualFold(u.Host, "dev.azure.com") {
+	if err != nil || u.Host == "" {
 		return nil
 	}
-	organization, _, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
-	return []string{organization + ".visualstudio.com"}
+	u = u.JoinPath("..")
+	roots := []string{strings.TrimRight(u.String(), "/") + "/"}
+	if organization := strings.Trim(u.Path, "/"); strings.EqualFold(u.Host, "dev.azure.com") {
+		roots = append(roots, "https://"+organization+".visualstudio.com/")
+	}
+	return roots
 }
 
 // said is what was read of one message.

@@ -27,7 +27,7 @@ const (
 
 // recordSource is the text of a record.
 func (r *round) recordSource(record item.Record) richtext.Source {
-	source := richtext.Source{Text: record.HTML, Format: richtext.HTML, Base: r.connector.Messages.Desk}
+	source := richtext.Source{Text: record.HTML, Format: richtext.HTML, Base: r.connector.Messages.Desk, Roots: []string{r.connector.Messages.Desk}}
 	if strings.TrimSpace(record.HTML) == "" {
 		source.Text, source.Format = record.Plain, richtext.Plain
 	}
@@ -49,7 +49,7 @@ func titled(record item.Record, source richtext.Source) richtext.Source {
 
 func (r *round) commentSource(comment item.Comment) richtext.Source {
 	source := richtext.Source{
-		Text: comment.Text, Format: richtext.HTML, Base: r.connector.Messages.Boards, Hosts: r.connector.Messages.boardsHosts(),
+		Text: comment.Text, Format: richtext.HTML, Base: r.connector.Messages.Boards, Roots: r.connector.Messages.boardsRoots(),
 	}
 	if comment.Format == item.Markdown {
 		source.Format = richtext.Markdown
