@@ -145,9 +145,6 @@ func (b *base64Reader) Read(p []byte) (int, error) {
 		b.err = err
 		base64.StdEncoding.Encode(b.text[:], b.raw[:n])
 		b.left = b.text[:base64.StdEncoding.EncodedLen(n)]
-		if err != nil && err != io.EOF {
-			b.left = nil
-		}
 	}
 	n := copy(p, b.left)
 	b.left = b.left[n:]

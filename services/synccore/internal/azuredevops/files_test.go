@@ -105,6 +105,47 @@ func (o org) carry(t *testing.T) {
 	}
 }
 
+// TestChunks compares the pieces with the specification's examples: announced without a
+// body, then sent one after the other, each with its place in the whole.
+func TestChunks(t *testing.T) {
+	t.Parallel()
+	var got []string
+	var o azuredevops.Options
+	chunks(9, 4)(&o)
+	o.ProjectURL, o.Now = projectURL, clock
+	o.Credential = azuredevops.PAT(func() (string, error) { return pat, nil })
+	o.Base = replies(func(r *http.Request) *http.Response {
+		body := []byte{}
+		if r.Body != nil {
+			var err error
+			if body, err = io.ReadAll(r.Body); err != nil {
+				t.Error(err)
+			}
+		}
+		got = append(got, strings.Join([]string{r.Method, r.URL.RequestURI(), r.Header.Get("Content-Type"), r.Header.Get("Content-Range"), string(body)}, " "))
+		return plainAnswer(http.StatusCreated, []byte(`{"id":"`+guid+`","url":"https://dev.azure.com/contoso/_apis/wit/attachments/`+guid+`?fileName=x"}`))
+	})
+	c, err := azuredevops.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range []string{"0123456789", "012345678"} {
+		if _, err := c.UploadFile(t.Context(), "P 1", item.Upload{Name: "a b.txt", Size: int64(len(content)), Content: strings.NewReader(content)}); err != nil {
+			t.Error(err)
+		}
+	}
+	const at, kind = "/contoso/P%201/_apis/wit/attachments", " application/octet-stream "
+	const piece = "PUT " + at + "/" + guid + "?api-version=7.1&uploadType=chunked&fileName=a+b.txt" + kind + "bytes "
+	want := []string{
+		"POST " + at + "?api-version=7.1&uploadType=chunked&fileName=a+b.txt   ",
+		piece + "0-3/10 0123", piece + "4-7/10 4567", piece + "8-9/10 89",
+		"POST " + at + "?api-version=7.1&uploadType=simple&fileName=a+b.txt" + kind + " 012345678",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestFileLimits: what Azure DevOps does not take is refused in words, and nothing is
 // attached.
 func TestFileLimits(t *testing.T) {

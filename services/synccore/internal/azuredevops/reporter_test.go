@@ -228,6 +228,28 @@ func TestReporterWithoutRights(t *testing.T) {
 	}
 }
 
+// TestReporterResolvedAsAnother: whoever the server resolves a name to counts only if
+// it is the name's owner.
+func TestReporterResolvedAsAnother(t *testing.T) {
+	t.Parallel()
+	for assigned, want := range map[string]bool{
+		`{"id":"` + guid + `","uniqueName":"U@x","displayName":"U"}`: true,
+		`{"id":"` + guid + `","uniqueName":"other@x"}`:               false,
+		`{"uniqueName":"u@x"}`:                                       false, `"U <u@x>"`: false, `null`: false,
+	} {
+		bypassed := false
+		c, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			bypassed = bypassed || r.URL.Query().Has("bypassRules")
+			answerJSON(w, http.StatusOK, `{"id":973,"rev":1,"fields":{"System.AssignedTo":`+assigned+`}}`)
+		})
+		d := draft()
+		d.Reporter = &item.Identity{UniqueName: "u@x"}
+		if _, err := c.Create(t.Context(), d); err != nil || bypassed != want {
+			t.Errorf("%s: bypassed %v, %v", assigned, bypassed, err)
+		}
+	}
+}
+
 // TestReporterRefusals plays refusals that the stand-in does not have. TF401322 is
 // reported with 400 and with 403; the rest is modelled.
 func TestReporterRefusals(t *testing.T) {
