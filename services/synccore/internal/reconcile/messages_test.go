@@ -357,6 +357,22 @@ func TestLogThatCantBeReadLeavesTheStateInStep(t *testing.T) {
 	c.quiet(t)
 }
 
+func TestPeopleTalkWhileAnApprovalRuns(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	c.setState(t, c.workItem, "Done")
+	c.comment(t, "<p>please approve</p>")
+	if err := c.desk.StartApproval(t.Context(), standalvao.Solver, int(c.ticket)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); !fault.Is(err, fault.Busy) {
+		t.Fatalf("while an approval runs: %v", err)
+	}
+	if len(c.records("please approve")) != 1 {
+		t.Error("the comment waits for the approval")
+	}
+}
+
 func TestForgottenMirrorsAreRecognised(t *testing.T) {
 	t.Parallel()
 	c := chatting(t)

@@ -416,11 +416,32 @@ func (r *round) run(ctx context.Context) error {
 		case fault.Invalid, fault.Denied, fault.Misconfigured:
 			// Given up by the worker; the link says so too.
 			return errors.Join(err, r.park(ctx, err))
+		case fault.Busy:
+			// An approval takes days, during which people go on talking.
+			return errors.Join(err, r.talkMeanwhile(ctx))
 		default:
 			return err
 		}
 	}
 	return fault.New(fault.Internal, "Ticket %d did not come to rest within %d steps; look at its history for a rule that moves it back.", r.link.Ticket, maxSteps)
+}
+
+// talkMeanwhile carries messages while the state has to wait.
+func (r *round) talkMeanwhile(ctx context.Context) error {
+	if r.link.WorkItem == 0 || r.sides.WorkItem == nil {
+		return nil
+	}
+	for steps := 0; steps < maxSteps+r.messageSteps(); steps++ {
+		step, ok := plan.Talk(r.link, r.sides, r.rules())
+		if !ok || step.Kind == plan.Wait {
+			return nil
+		}
+		r.report.Steps = append(r.report.Steps, step.Kind)
+		if err := r.take(ctx, step); err != nil && !r.silenced(step, err) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *round) rules() plan.Rules {
