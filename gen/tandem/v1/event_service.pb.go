@@ -267,7 +267,8 @@ type IngestEventResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// disposition is what became of the hint.
 	Disposition IngestEventResponse_Disposition `protobuf:"varint,1,opt,name=disposition,proto3,enum=tandem.v1.IngestEventResponse_Disposition" json:"disposition,omitempty"`
-	// connector is the name of the connector that the hint was stored for.
+	// connector is the name of the connector that the hint was stored for; several,
+	// separated by commas, where several serve the project it came from.
 	Connector     string `protobuf:"bytes,2,opt,name=connector,proto3" json:"connector,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -109,7 +109,7 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 func benchBin(b *testing.B) string {
 	b.Helper()
 	dir := b.TempDir()
-	build := exec.CommandContext(b.Context(), "go", "build", "-o", dir+"/", "./services/gateway/cmd/gateway", "./services/synccore/cmd/synccore") //nolint:gosec // our own programs
+	build := exec.CommandContext(b.Context(), "go", "build", "-o", dir+"/", "./services/gateway/cmd/gateway", "./services/synccore/cmd/synccore")
 	build.Dir = "../../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("building: %v\n%s", err, out)
@@ -119,7 +119,7 @@ func benchBin(b *testing.B) string {
 
 // load posts distinct events from all connections and returns how many a second were
 // stored, and the 99th percentile of the answers' time.
-func load(b *testing.B, url, password string) (rate float64, p99 time.Duration) {
+func load(b *testing.B, url, password string) (float64, time.Duration) {
 	b.Helper()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchConnections}}
 	defer client.CloseIdleConnections()
@@ -172,7 +172,7 @@ func load(b *testing.B, url, password string) (rate float64, p99 time.Duration) 
 }
 
 // benchEvents numbers events over all runs.
-var benchEvents atomic.Int64 //nolint:gochecknoglobals // of the process
+var benchEvents atomic.Int64
 
 // benchEvent is an update of about 5 KB, of one of 200 work items.
 func benchEvent(n int64) []byte {
@@ -185,7 +185,7 @@ func benchEvent(n int64) []byte {
 
 func startBare(b *testing.B, url string) string {
 	b.Helper()
-	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^$", "-test.bench=BenchmarkReceive", "-test.benchtime=1x") //nolint:gosec // itself
+	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^$", "-test.bench=BenchmarkReceive", "-test.benchtime=1x")
 	cmd.Env = append(os.Environ(), bareEnv+"="+url)
 	out, err := cmd.StderrPipe()
 	if err != nil {

@@ -233,7 +233,7 @@ func TestRedisAway(t *testing.T) {
 }
 
 // dead gives an item up and returns the name of its dead letter.
-func (w *world) dead(t testing.TB, id int64, reason string) string {
+func (w *world) dead(t *testing.T, id int64, reason string) string {
 	t.Helper()
 	req := alvaoEvent(id)
 	req.Payload = []byte("body")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestLinkIsShown(t *testing.T) {
 	if l.GetName() != "connectors/development/links/7" || l.GetTicketId() != 7 || l.GetTicketUrl() != "https://t/7" || l.GetWorkItemId() != 9 ||
 		l.GetWorkItemUrl() != "https://w/9" || l.GetState() != tandemv1.Link_STATE_PARKED || l.GetReason() != "Refused." ||
 		l.GetAgreedStatus() != "Development" || l.GetAgreedState() != "To Do" || !l.GetCreateTime().AsTime().Equal(w.now) ||
-		!l.GetUpdateTime().AsTime().Equal(w.now.Add(time.Hour)) || l.GetEtag() != fmt.Sprint(stored.Version) {
+		!l.GetUpdateTime().AsTime().Equal(w.now.Add(time.Hour)) || l.GetEtag() != strconv.FormatInt(stored.Version, 10) {
 		t.Errorf("%v", l)
 	}
 	w.put(t, stored)
@@ -129,7 +130,7 @@ func TestHistoryNewestFirst(t *testing.T) {
 	w := setup(t)
 	l := item.Link{Connector: "development", Ticket: 7, State: item.LinkActive}
 	for n := range 60 {
-		w.put(t, l, item.LinkChange{Time: w.now.Add(time.Duration(n) * time.Second), Action: "set-state", Detail: fmt.Sprint(n), TraceID: "0af7651916cd43dd8448eb211c80319c"})
+		w.put(t, l, item.LinkChange{Time: w.now.Add(time.Duration(n) * time.Second), Action: "set-state", Detail: strconv.Itoa(n), TraceID: "0af7651916cd43dd8448eb211c80319c"})
 	}
 	for size, want := range map[int32]int{0: 50, 2: 2, 1000: 60} {
 		got, err := w.api.ListLinkHistory(t.Context(), &tandemv1.ListLinkHistoryRequest{Name: "connectors/development/links/7", PageSize: size})

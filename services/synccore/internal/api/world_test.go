@@ -110,20 +110,20 @@ type world struct {
 	rooms  tandemv1.ConnectorServiceClient
 }
 
-func setup(t testing.TB) *world {
-	t.Helper()
-	return setupOn(t, redistest.Embedded(t), inbox.Options{})
+func setup(tb testing.TB) *world {
+	tb.Helper()
+	return setupOn(tb, redistest.Embedded(tb), inbox.Options{})
 }
 
-func setupOn(t testing.TB, store *datastore.Store, options inbox.Options) *world {
-	t.Helper()
+func setupOn(tb testing.TB, store *datastore.Store, options inbox.Options) *world {
+	tb.Helper()
 	queue, err := inbox.New(store, options)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := queue.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	w := &world{
@@ -144,15 +144,15 @@ func setupOn(t testing.TB, store *datastore.Store, options inbox.Options) *world
 	conn, err := grpc.NewClient("passthrough:///pipe", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := conn.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		server.Stop()
 		if err := <-served; err != nil {
-			t.Errorf("serving: %v", err)
+			tb.Errorf("serving: %v", err)
 		}
 	})
 	w.events, w.api, w.rooms = tandemv1.NewEventServiceClient(conn), tandemv1.NewLinkServiceClient(conn), tandemv1.NewConnectorServiceClient(conn)
@@ -168,24 +168,24 @@ type refusal struct {
 	retryAfter time.Duration
 }
 
-func refusalOf(t testing.TB, err error) refusal {
-	t.Helper()
+func refusalOf(tb testing.TB, err error) refusal {
+	tb.Helper()
 	st, ok := status.FromError(err)
 	if !ok {
-		t.Fatalf("no status: %v", err)
+		tb.Fatalf("no status: %v", err)
 	}
 	r := refusal{code: st.Code(), text: st.Message()}
 	for _, detail := range st.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
 			if d.GetDomain() != "tandem.v1" {
-				t.Errorf("domain %q", d.GetDomain())
+				tb.Errorf("domain %q", d.GetDomain())
 			}
 			r.reason = d.GetReason()
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations() {
 				if v.GetDescription() == "" {
-					t.Errorf("a violation of %s says nothing", v.GetField())
+					tb.Errorf("a violation of %s says nothing", v.GetField())
 				}
 				r.violations = append(r.violations, v.GetField())
 			}
@@ -197,40 +197,40 @@ func refusalOf(t testing.TB, err error) refusal {
 }
 
 // wantRefusal checks code, reason and the violated fields, all of them and in order.
-func wantRefusal(t testing.TB, err error, code codes.Code, reason string, violations ...string) {
-	t.Helper()
-	r := refusalOf(t, err)
+func wantRefusal(tb testing.TB, err error, code codes.Code, reason string, violations ...string) {
+	tb.Helper()
+	r := refusalOf(tb, err)
 	if r.code != code || r.reason != reason || !slices.Equal(r.violations, violations) || r.text == "" && code != codes.OK {
-		t.Errorf("got %s %s %v (%s), want %s %s %v", r.code, r.reason, r.violations, r.text, code, reason, violations)
+		tb.Errorf("got %s %s %v (%s), want %s %s %v", r.code, r.reason, r.violations, r.text, code, reason, violations)
 	}
 }
 
-func (w *world) put(t testing.TB, want item.Link, changes ...item.LinkChange) item.Link {
-	t.Helper()
-	held, err := w.leases.Acquire(t.Context(), link.TicketKey(want.Connector, want.Ticket), time.Minute)
+func (w *world) put(tb testing.TB, want item.Link, changes ...item.LinkChange) item.Link {
+	tb.Helper()
+	held, err := w.leases.Acquire(tb.Context(), link.TicketKey(want.Connector, want.Ticket), time.Minute)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	known, err := w.links.Get(t.Context(), want.Connector, want.Ticket)
+	known, err := w.links.Get(tb.Context(), want.Connector, want.Ticket)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	want.Version = known.Version
-	stored, err := w.links.Put(t.Context(), held, want, changes...)
+	stored, err := w.links.Put(tb.Context(), held, want, changes...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if err := w.leases.Release(t.Context(), held); err != nil {
-		t.Fatal(err)
+	if err := w.leases.Release(tb.Context(), held); err != nil {
+		tb.Fatal(err)
 	}
 	return stored
 }
 
-func (w *world) receive(t testing.TB, n int) []inbox.Delivery {
-	t.Helper()
-	deliveries, err := w.inbox.Receive(t.Context(), n, time.Millisecond)
+func (w *world) receive(tb testing.TB, n int) []inbox.Delivery {
+	tb.Helper()
+	deliveries, err := w.inbox.Receive(tb.Context(), n, time.Millisecond)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return deliveries
 }

@@ -12,8 +12,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -80,13 +82,15 @@ type App struct {
 	admin      *http.Server
 	listener   net.Listener
 	adminList  net.Listener
-	closers    []func() error
+	// stopping is closed when a stop was asked for.
+	stopping chan struct{}
+	closers  []func() error
 }
 
 // New opens everything: the configuration, telemetry, the store and both listeners.
 // It waits for a Redis that is away, until ctx ends. Logs go to out.
 func New(ctx context.Context, cfg Config, out io.Writer) (*App, error) {
-	a := &App{cfg: cfg}
+	a := &App{cfg: cfg, stopping: make(chan struct{})}
 	if err := a.open(ctx, out); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
@@ -104,6 +108,13 @@ func (c Config) check() error {
 	}
 	if !(c.SampleRatio >= 0 && c.SampleRatio <= 1) { // also true for NaN
 		errs = append(errs, fault.New(fault.Misconfigured, "The setting sample-ratio is %v; give a share above 0 to 1.", c.SampleRatio))
+	}
+	if c.OTLPEndpoint != "" {
+		// The exporter would only log it and send everything to its default.
+		u, err := url.Parse(c.OTLPEndpoint)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			errs = append(errs, fault.New(fault.Misconfigured, "The setting otlp-endpoint is no URL; write it as in http://jaeger:4317."))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -157,9 +168,14 @@ func (a *App) open(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// logRedis lets the Redis client's one log of the process be set once, since setting
+// it while a client is at work is a race.
+var logRedis sync.Once //nolint:gochecknoglobals // what it guards is the process' own
+
 // openStore waits for Redis: it may start after us. One whose settings lose data is
 // refused at once, because waiting would not mend them.
 func (a *App) openStore(ctx context.Context) error {
+	logRedis.Do(func() { datastore.LogTo(a.tel.Logger) })
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 2*time.Second
 	for told := false; ; told = true {
@@ -231,7 +247,13 @@ func (a *App) Run(ctx context.Context) error {
 		return errors.Join(err, a.close())
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.server.Serve(a.listener) })
+	group.Go(func() error {
+		// It may have been stopped before it began.
+		if err := a.server.Serve(a.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			return fmt.Errorf("serving the gRPC API: %w", err)
+		}
+		return nil
+	})
 	group.Go(func() error {
 		if err := a.admin.Serve(a.adminList); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serving health and metrics: %w", err)
@@ -303,6 +325,7 @@ func (a *App) watchStore(ctx context.Context) {
 // finished, then what is left is cut.
 func (a *App) stop(ctx context.Context) {
 	a.health.Shutdown()
+	close(a.stopping)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Grace)
 	defer cancel()
 	finished := make(chan struct{})

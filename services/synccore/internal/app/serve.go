@@ -42,6 +42,7 @@ func (a *App) serve(links *link.Links, now func() time.Time) {
 			otelgrpc.WithTracerProvider(a.tel.Tracers), otelgrpc.WithMeterProvider(a.tel.Meters),
 			otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
 		grpc.ChainUnaryInterceptor(a.logCall),
+		grpc.ChainStreamInterceptor(a.endStream),
 	)
 	described := describer{a.connectors}
 	tandemv1.RegisterEventServiceServer(a.server, &api.EventService{
@@ -78,9 +79,7 @@ func (a *App) logCall(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	started := time.Now() //nolint:forbidigo // measuring
 	defer func() {
 		if cause := recover(); cause != nil {
-			a.tel.Logger.ErrorContext(ctx, "rpc.panic", slog.String("method", info.FullMethod),
-				slog.String("error", fmt.Sprint(cause)), slog.String("stack", string(debug.Stack())))
-			err = api.Status(fmt.Errorf("panic: %v", cause))
+			err = a.panicked(ctx, info.FullMethod, cause)
 		}
 		level := slog.LevelInfo
 		if code := status.Code(err); code == codes.Internal || code == codes.Unavailable {
@@ -97,6 +96,45 @@ func (a *App) logCall(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	}()
 	return handler(ctx, req)
 }
+
+// panicked logs a panic and makes it an error of its call.
+func (a *App) panicked(ctx context.Context, method string, cause any) error {
+	a.tel.Logger.ErrorContext(ctx, "rpc.panic", slog.String("method", method),
+		slog.String("error", fmt.Sprint(cause)), slog.String("stack", string(debug.Stack())))
+	return api.Status(fmt.Errorf("panic: %v", cause))
+}
+
+// endStream ends a stream when a stop is asked for: one that waits for news, such as
+// Health.Watch, would use up the whole grace time.
+func (a *App) endStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-a.stopping:
+			cancel()
+		case <-ended:
+		}
+	}()
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = a.panicked(ctx, info.FullMethod, cause)
+		}
+	}()
+	return handler(srv, boundStream{stream, ctx})
+}
+
+// boundStream is a stream with a context of its own.
+type boundStream struct {
+	grpc.ServerStream
+
+	ctx context.Context //nolint:containedctx // gRPC hands a stream's context over in this way
+}
+
+// Context implements grpc.ServerStream.
+func (s boundStream) Context() context.Context { return s.ctx }
 
 // observe makes the gauges that are read when they are scraped.
 func (a *App) observe() error {

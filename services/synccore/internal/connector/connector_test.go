@@ -19,7 +19,9 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 )
 
-func linkOld(c *config.Connector, _ *mapping.Settings) { c.Rules.ExistingTickets = mapping.ExistingLink }
+func linkOld(c *config.Connector, _ *mapping.Settings) {
+	c.Rules.ExistingTickets = mapping.ExistingLink
+}
 
 func TestSystemsThatComeLater(t *testing.T) {
 	t.Parallel()

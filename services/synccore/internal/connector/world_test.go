@@ -140,15 +140,6 @@ func (s *systems) ticket(t *testing.T, status string) int64 {
 	return int64(made.ID)
 }
 
-func (s *systems) status(t *testing.T, ticket int64) string {
-	t.Helper()
-	shown, ok := s.desk.Ticket(int(ticket))
-	if !ok {
-		t.Fatalf("ticket %d is gone", ticket)
-	}
-	return shown.Status
-}
-
 // log is a log that may be read while it is written.
 type log struct {
 	mu   sync.Mutex

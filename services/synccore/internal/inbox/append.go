@@ -153,28 +153,19 @@ func (b *Inbox) gather(first *appendCall) []*appendCall {
 }
 
 func (b *Inbox) storeBatch(calls []*appendCall) {
-	live := calls[:0]
+	args := make([]any, 0, 3+len(calls[0].args)*len(calls))
+	args = append(args, b.options.MaxItems, b.options.DedupWindow.Milliseconds(), len(calls))
 	for _, call := range calls {
-		if call.ctx.Err() == nil {
-			live = append(live, call)
-		}
-	}
-	if len(live) == 0 {
-		return
-	}
-	args := make([]any, 0, 3+len(live[0].args)*len(live))
-	args = append(args, b.options.MaxItems, b.options.DedupWindow.Milliseconds(), len(live))
-	for _, call := range live {
 		args = append(args, call.args...)
 	}
 	// One caller's leaving must not fail the others, so the batch has a time of its own.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(live[0].ctx), b.options.CommitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(calls[0].ctx), b.options.CommitTimeout)
 	defer cancel()
 	verdicts, err := b.run(ctx, "append", args...).Int64Slice()
-	if err == nil && len(verdicts) != len(live) {
-		err = fmt.Errorf("storing %d hints: Redis answered for %d", len(live), len(verdicts))
+	if err == nil && len(verdicts) != len(calls) {
+		err = fmt.Errorf("storing %d hints: Redis answered for %d", len(calls), len(verdicts))
 	}
-	for i, call := range live {
+	for i, call := range calls {
 		if err != nil {
 			call.answer <- appendAnswer{err: datastore.Fault(err, "storing hint")}
 			continue

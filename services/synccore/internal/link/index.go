@@ -68,10 +68,8 @@ func (l *Links) claimWorkItem(ctx context.Context, held lease.Lease, workItem in
 	if present != "" && present != mine {
 		number, token, _ := strings.Cut(present, ":")
 		other, _ := strconv.ParseInt(number, 10, 64) // only this function writes claims
-		if other != held.Key.ID {
-			if err := l.disputed(ctx, connector, other, token, workItem); err != nil {
-				return err
-			}
+		if err := l.disputed(ctx, connector, other, token, workItem); err != nil {
+			return err
 		}
 	}
 	won, err := l.claim.Run(ctx, l.store.Client(), []string{l.workItemsKey(connector)}, field, present, mine).Int()
@@ -84,8 +82,8 @@ func (l *Links) claimWorkItem(ctx context.Context, held lease.Lease, workItem in
 	return nil
 }
 
-// disputed returns a fault when the claim of another ticket is alive. The lease is
-// read before the link: once the lease is over, no link can be written under it.
+// disputed returns a fault when an older claim is alive. The lease is read before the
+// link: once the lease is over, no link can be written under it.
 func (l *Links) disputed(ctx context.Context, connector string, other int64, token string, workItem int64) error {
 	k := TicketKey(connector, other)
 	valid, err := l.store.Client().Get(ctx, lease.KeyOf(l.store, k)).Result()

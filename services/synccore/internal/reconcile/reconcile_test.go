@@ -323,7 +323,7 @@ func TestDeathAtEveryEffect(t *testing.T) {
 				t.Fatalf("only these effects: %v", effects)
 			}
 			for first := 1; first <= len(effects); first++ {
-				for second := 0; second <= 3; second++ {
+				for second := range 4 {
 					for _, before := range []bool{true, false} {
 						t.Run(fmt.Sprintf("%d %s, then %d, before %v", first, effects[first-1], second, before), func(t *testing.T) {
 							t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -80,20 +81,20 @@ type bench struct {
 	resync  resync.Resync
 }
 
-func setup(t testing.TB, store *datastore.Store) *bench {
-	t.Helper()
+func setup(tb testing.TB, store *datastore.Store) *bench {
+	tb.Helper()
 	queue, err := inbox.New(store, inbox.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := queue.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	statuses, problems := mapping.NewStatusMap([]item.Pair{{State: "To Do", Status: "Development"}, {State: "Done", Status: "Testing"}})
 	if len(problems) > 0 {
-		t.Fatal(problems)
+		tb.Fatal(problems)
 	}
 	b := &bench{
 		systems: &systems{workItems: map[int64]item.WorkItem{}}, inbox: queue, links: link.New(store),
@@ -106,32 +107,32 @@ func setup(t testing.TB, store *datastore.Store) *bench {
 	return b
 }
 
-func (b *bench) put(t testing.TB, want item.Link) {
-	t.Helper()
+func (b *bench) put(tb testing.TB, want item.Link) {
+	tb.Helper()
 	want.Connector = name
-	held, err := b.leases.Acquire(t.Context(), link.TicketKey(name, want.Ticket), time.Minute)
+	held, err := b.leases.Acquire(tb.Context(), link.TicketKey(name, want.Ticket), time.Minute)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	known, err := b.links.Get(t.Context(), name, want.Ticket)
+	known, err := b.links.Get(tb.Context(), name, want.Ticket)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	want.Version = known.Version
-	if _, err := b.links.Put(t.Context(), held, want); err != nil {
-		t.Fatal(err)
+	if _, err := b.links.Put(tb.Context(), held, want); err != nil {
+		tb.Fatal(err)
 	}
-	if err := b.leases.Release(t.Context(), held); err != nil {
-		t.Fatal(err)
+	if err := b.leases.Release(tb.Context(), held); err != nil {
+		tb.Fatal(err)
 	}
 }
 
 // pair puts a ticket and its work item, id + 1000, in step.
-func (b *bench) pair(t testing.TB, id int64) {
-	t.Helper()
+func (b *bench) pair(tb testing.TB, id int64) {
+	tb.Helper()
 	b.tickets = append(b.tickets, item.Ticket{ID: id, Status: "Development"})
 	b.workItems[id+1000] = item.WorkItem{ID: id + 1000, State: "To Do"}
-	b.put(t, item.Link{Ticket: id, WorkItem: id + 1000, State: item.LinkActive, Agreed: item.Pair{Status: "Development", State: "To Do"}})
+	b.put(tb, item.Link{Ticket: id, WorkItem: id + 1000, State: item.LinkActive, Agreed: item.Pair{Status: "Development", State: "To Do"}})
 }
 
 func (b *bench) change(id int64, f func(*item.Ticket)) {
@@ -143,31 +144,31 @@ func (b *bench) setState(id int64, state string) {
 	b.workItems[id+1000] = item.WorkItem{ID: id + 1000, State: state}
 }
 
-func (b *bench) run(t testing.TB) resync.Result {
-	t.Helper()
-	result, err := b.resync.Run(t.Context())
+func (b *bench) run(tb testing.TB) resync.Result {
+	tb.Helper()
+	result, err := b.resync.Run(tb.Context())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return result
 }
 
 // take serves everything that is queued and gives its ticket numbers.
-func (b *bench) take(t testing.TB) []int64 {
-	t.Helper()
+func (b *bench) take(tb testing.TB) []int64 {
+	tb.Helper()
 	var ids []int64
 	for {
-		deliveries, err := b.inbox.Receive(t.Context(), 100, time.Millisecond)
+		deliveries, err := b.inbox.Receive(tb.Context(), 100, time.Millisecond)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		for _, d := range deliveries {
 			if d.Key.System != item.Alvao || d.Key.Connector != name || d.First.Type != "resync" || !d.First.Background {
-				t.Errorf("hint %+v for %s", d.First, d.Key)
+				tb.Errorf("hint %+v for %s", d.First, d.Key)
 			}
 			ids = append(ids, d.Key.ID)
-			if err := b.inbox.Done(t.Context(), d); err != nil {
-				t.Fatal(err)
+			if err := b.inbox.Done(tb.Context(), d); err != nil {
+				tb.Fatal(err)
 			}
 		}
 		if len(deliveries) == 0 {
@@ -233,7 +234,7 @@ func TestParkedAndGone(t *testing.T) {
 		b.setState(id, state)
 		b.put(t, item.Link{
 			Ticket: id, WorkItem: id + 1000, State: item.LinkParked, Reason: "refused", Agreed: item.Pair{Status: "Development", State: "To Do"},
-			Parked: &item.Standstill{Status: status, State: state, ExternalID: fmt.Sprint(id + 1000)},
+			Parked: &item.Standstill{Status: status, State: state, ExternalID: strconv.FormatInt(id+1000, 10)},
 		})
 	}
 	gone := func(id int64) {
@@ -363,7 +364,7 @@ func (p pages) List(_ context.Context, _ string, size int, token string) ([]item
 	if from+int64(size) >= p.total {
 		return links, "", nil
 	}
-	return links, fmt.Sprint(from + int64(size)), nil
+	return links, strconv.FormatInt(from+int64(size), 10), nil
 }
 
 func (p pages) All(context.Context) iter.Seq2[item.Ticket, error] {
@@ -388,7 +389,7 @@ func (p pages) WorkItems(_ context.Context, ids []int64) ([]item.WorkItem, error
 // own size: nothing but the present page is kept.
 func BenchmarkResync(b *testing.B) {
 	for _, total := range []int64{2_000, 20_000, 200_000} {
-		b.Run(fmt.Sprint(total), func(b *testing.B) {
+		b.Run(strconv.FormatInt(total, 10), func(b *testing.B) {
 			run := setup(b, redistest.Embedded(b)).resync
 			run.Links, run.Tickets, run.WorkItems = pages{total}, pages{total}, pages{total}
 			b.ReportAllocs()

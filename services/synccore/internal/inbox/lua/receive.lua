@@ -33,7 +33,6 @@ local function take(lane, n)
     if o[1] == 'q' and o[2] == e then
       token = token + 1
       call('HSET', it, 's', 'r', 'k', text(token), 'o', replica)
-      call('HDEL', it, 'e')
       call('ZADD', RUN, text(t + ARGV[8]), k)
       local row = read(it, W)
       for _, v in ipairs({o[3], o[4] or '', o[5] or '', k, o[6] or '', text(token)}) do

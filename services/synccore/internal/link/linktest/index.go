@@ -191,6 +191,24 @@ func (b *bench) listLivingEntry() {
 	b.wantTickets(10, 1)
 }
 
+// lateDelete: a deleter is paused after the link was deleted; meanwhile the ticket is
+// being linked with the same work item again, under a newer token.
+func (b *bench) lateDelete() {
+	b.t.Helper()
+	first := b.put(linked(1, 5))
+	held := b.lease(1)
+	newer := held
+	newer.Token += 10
+	b.died(newer, 5)
+	if err := b.links.Delete(b.ctx(), held, first); err != nil {
+		b.t.Fatal(err)
+	}
+	claim, err := b.store.Client().HGet(b.ctx(), b.store.Key("links/"+connector, "workitems"), "5").Result()
+	if err != nil || claim != "1:"+strconv.FormatInt(newer.Token, 10) {
+		b.t.Errorf("the newer claim is now %q %v", claim, err)
+	}
+}
+
 // raceForWorkItem lets tickets fight for one work item after the other: one wins each.
 func (b *bench) raceForWorkItem() {
 	b.t.Helper()

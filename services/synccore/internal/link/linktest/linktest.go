@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(testing.TB) *datastore.Store) {
 		"list skips and drops dead entries":      (*bench).listDeadEntries,
 		"list keeps an entry about to be linked": (*bench).listLivingEntry,
 		"delete forgets and frees":               (*bench).delete,
+		"a late delete frees no newer claim":     (*bench).lateDelete,
 		"delete needs lease and version":         (*bench).deleteRefused,
 		"connectors are apart":                   (*bench).apart,
 		"many tickets want one work item":        (*bench).raceForWorkItem,

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func configuration(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for file, content := range map[string]string{"pat": "p", "password": "p", "hook": strings.Repeat("h", 40)} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "tandem.yaml")
+	text := `
+publicUrl: https://tandem.contoso.com
+hookSecrets: [{file: hook}]
+accessTokens: {"0": {file: pat}}
+connectors:
+  - name: ` + name + `
+    alvao: {url: "https://contoso.onalvao.com/AlvaoRestApi", service: Development, credentials: {username: tandem, password: {file: password}}}
+    settings:
+      {"ConnectorType": "AzureDevOps", "URL": "https://dev.azure.com/contoso/Alvaoproject", "AccessToken": "0",
+       "AttributeMap": {"System.Title": "[$TicketTitle$]", "System.WorkItemType": "Task"},
+       "StatusMap": {"To Do": "Development"}, "TicketReporter": "Default"}
+`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	fine, broken := configuration(t, "development"), configuration(t, "Development!")
+	for name, tc := range map[string]struct {
+		args   []string
+		err    string
+		prints []string
+	}{
+		"version":             {[]string{"version"}, "", nil},
+		"check":               {[]string{"check-config", fine}, "", []string{"is fine", "1 connector"}},
+		"check a broken one":  {[]string{"check-config", broken}, errNotFine.Error(), []string{"Development!", "1 problem"}},
+		"check none":          {[]string{"check-config", filepath.Join(t.TempDir(), "none.yaml")}, errNotFine.Error(), []string{"none.yaml"}},
+		"check without file":  {[]string{"check-config"}, "<file>", nil},
+		"hooks":               {[]string{"hooks", "--config", fine}, "", []string{"https://tandem.contoso.com/hooks/azure-devops/development"}},
+		"hooks without file":  {[]string{"hooks"}, "--config", nil},
+		"serve without file":  {[]string{}, "--config", nil},
+		"unknown flag":        {[]string{"serve", "--colour", "red"}, "--colour", nil},
+		"unknown level":       {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
+		"serve a broken one":  {[]string{"--config", broken, "--redis", "embedded"}, "Development!", nil},
+		"serve at no address": {[]string{"serve", "--config", fine, "--redis", "embedded", "--listen", "nowhere"}, "gRPC address", nil},
+	} {
+		var out bytes.Buffer
+		err := run(t.Context(), tc.args, &out)
+		if (err == nil) != (tc.err == "") || (err != nil && !strings.Contains(err.Error(), tc.err)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "version" && strings.TrimSpace(out.String()) == "" {
+			t.Error("no version")
+		}
+		for _, text := range tc.prints {
+			if !strings.Contains(out.String(), text) {
+				t.Errorf("%s: printed %q, lacks %q", name, out.String(), text)
+			}
+		}
+	}
+}
+
+// A stop that was asked for is no error.
+func TestServeStops(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	out := &stopper{at: "synccore.ready", stop: stop}
+	args := []string{"--config", configuration(t, "development"), "--redis", "embedded", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--grace", "5s"}
+	if err := run(ctx, args, out); err != nil {
+		t.Error(err)
+	}
+	if ctx.Err() == nil || !errors.Is(ctx.Err(), context.Canceled) {
+		t.Error("it ended by itself")
+	}
+}
+
+// stopper asks for a stop when a word is written.
+type stopper struct {
+	at   string
+	stop context.CancelFunc
+}
+
+func (s *stopper) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(s.at)) {
+		s.stop()
+	}
+	return len(p), nil
+}
