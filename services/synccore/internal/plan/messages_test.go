@@ -266,3 +266,62 @@ func TestWhatMayNotCrossStays(t *testing.T) {
 		}
 	})
 }
+
+// What was read before the messages counts as seen once they have crossed, and not
+// before.
+func TestTalkIsSeenOnceItHasCrossed(t *testing.T) {
+	t.Parallel()
+	k := newTalk()
+	message := k.add(item.Alvao, "hello", "", "")
+	sides := plan.Sides{
+		Now: k.now, WorkItem: &item.WorkItem{ID: workItemID, Rev: 5}, MessagesRead: true, Messages: k.messages,
+		Mirrors: map[string]item.Mirror{}, TalkRev: 5, TalkSeen: k.now,
+	}
+	if step, ok := plan.Talk(k.link, sides, k.rules); !ok || step.Kind != plan.BeginPost {
+		t.Fatalf("a new message: %+v", step)
+	}
+	sides.Mirrors[message.Source] = item.Mirror{Target: "7", Hash: "hello"}
+	step, ok := plan.Talk(k.link, sides, k.rules)
+	if !ok || step.Kind != plan.Remember || step.Link.TalkRev != 5 || !step.Link.TalkSeen.Equal(k.now) || step.Change != nil {
+		t.Fatalf("once it has crossed: %+v", step)
+	}
+	if next, ok := plan.Talk(step.Link, sides, k.rules); ok {
+		t.Errorf("once that is remembered: %+v", next)
+	}
+	// What was seen is never forgotten for something older.
+	older := step.Link
+	older.TalkRev, older.TalkSeen = 9, k.now.Add(time.Hour)
+	if next, ok := plan.Talk(older, sides, k.rules); ok {
+		t.Errorf("older than what was seen: %+v", next)
+	}
+	sides.TalkRev = 10
+	if next, ok := plan.Talk(older, sides, k.rules); !ok || next.Link.TalkRev != 10 || !next.Link.TalkSeen.Equal(older.TalkSeen) {
+		t.Errorf("a newer revision: %+v", next)
+	}
+}
+
+func TestTalkIsDoubted(t *testing.T) {
+	t.Parallel()
+	k := newTalk()
+	k.link.TalkRev, k.link.TalkSeen = 5, k.now
+	parked := k.link
+	parked.State, parked.Parked = item.LinkParked, &item.Standstill{Status: "Development", State: "To Do", ExternalID: strconv.Itoa(workItemID)}
+	silent := k.rules
+	silent.Messages = false
+	for _, l := range []item.Link{k.link, parked} {
+		for at, want := range map[time.Time]plan.Doubt{{}: plan.Slight, k.now: plan.None, k.now.Add(1): plan.Strong} {
+			row := item.Ticket{ID: ticketID, Service: service, Status: "Development", LastActivity: at}
+			if got := plan.TicketDoubt(l, row, plan.Listed{}, k.rules); got != want {
+				t.Errorf("%s: activity at %v: doubt %d, want %d", l.State, at, got, want)
+			}
+			if got := plan.TicketDoubt(l, row, plan.Listed{}, silent); got != plan.None {
+				t.Errorf("%s: where messages don't cross: doubt %d", l.State, got)
+			}
+		}
+		for rev, want := range map[int64]plan.Doubt{4: plan.None, 5: plan.None, 6: plan.Strong} {
+			if got := plan.WorkItemDoubt(l, &item.WorkItem{ID: workItemID, Rev: rev, State: "To Do"}, k.rules); got != want {
+				t.Errorf("%s: revision %d: doubt %d, want %d", l.State, rev, got, want)
+			}
+		}
+	}
+}
