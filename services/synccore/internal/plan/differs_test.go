@@ -97,3 +97,35 @@ func TestDoubtAboutOldTickets(t *testing.T) {
 		}
 	}
 }
+
+func TestDoubtAboutWorkItems(t *testing.T) {
+	t.Parallel()
+	active := item.Link{WorkItem: 9, State: item.LinkActive, Agreed: item.Pair{Status: "Development", State: "To Do"}}
+	change := func(f func(*item.Link)) item.Link {
+		l := active
+		f(&l)
+		return l
+	}
+	same := &item.WorkItem{ID: 9, State: "to do"}
+	for name, tc := range map[string]struct {
+		link     item.Link
+		workItem *item.WorkItem
+		want     plan.Doubt
+	}{
+		"in step":                   {active, same, plan.None},
+		"another state":             {active, &item.WorkItem{ID: 9, State: "Done"}, plan.Strong},
+		"can't be read":             {active, nil, plan.Strong},
+		"deleted":                   {active, &item.WorkItem{ID: 9, State: "To Do", Deleted: true}, plan.Strong},
+		"a move is under way":       {change(func(l *item.Link) { l.Move = &item.Move{Path: []string{"Done"}} }), same, plan.Strong},
+		"nothing was agreed yet":    {change(func(l *item.Link) { l.Agreed.Status = "" }), same, plan.Strong},
+		"gone, and still gone":      {change(func(l *item.Link) { l.State = item.LinkGone }), nil, plan.None},
+		"no work item known":        {item.Link{State: item.LinkCreating}, nil, plan.None},
+		"parked, and still so":      {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), &item.WorkItem{ID: 9, State: "Done"}, plan.None},
+		"parked, and moved since":   {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), same, plan.Strong},
+		"parked, and can't be read": {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), nil, plan.Strong},
+	} {
+		if got := plan.WorkItemDoubt(tc.link, tc.workItem); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+}

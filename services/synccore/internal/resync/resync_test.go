@@ -251,6 +251,8 @@ func TestParkedAndGone(t *testing.T) {
 	gone(6) // its work item was deleted
 	delete(b.workItems, 1006)
 	gone(7) // and this one's was restored
+	gone(9) // this one's lies in the recycle bin
+	b.workItems[1009] = item.WorkItem{ID: 1009, State: "To Do", Deleted: true}
 	// Parked before it had a work item: the type does not exist.
 	b.put(t, item.Link{Ticket: 8, State: item.LinkParked, Reason: "no such type", Parked: &item.Standstill{Status: "Development"}})
 	b.tickets = append(b.tickets, item.Ticket{ID: 8, Status: "Development"})
