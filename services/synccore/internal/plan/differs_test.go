@@ -124,7 +124,7 @@ func TestDoubtAboutWorkItems(t *testing.T) {
 		"parked, and moved since":   {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), same, plan.Strong},
 		"parked, and can't be read": {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), nil, plan.Strong},
 	} {
-		if got := plan.WorkItemDoubt(tc.link, tc.workItem); got != tc.want {
+		if got := plan.WorkItemDoubt(tc.link, tc.workItem, plan.Rules{}); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)
 		}
 	}

@@ -22,8 +22,8 @@ import (
 
 // The length of the suite, and one history to play alone.
 var (
-	histories = flag.Int("histories", 200, "how many random histories are played")    //nolint:gochecknoglobals // a flag of the suite
-	oneSeed   = flag.Uint64("history", 0, "the seed of the one history to be played") //nolint:gochecknoglobals // a flag of the suite
+	histories = flag.Int("histories", 200, "how many random histories are played")
+	oneSeed   = flag.Uint64("history", 0, "the seed of the one history to be played")
 )
 
 // wrote is what somebody wrote on one side, with all its wordings.
@@ -65,11 +65,11 @@ func TestRandomHistoriesConverge(t *testing.T) {
 	for n := range worlds {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			t.Parallel()
-			base := uint64(time.Now().UnixNano()) //nolint:forbidigo,gosec // every run plays other histories
+			base := uint64(time.Now().UnixNano())
 			for i := range max(1, *histories/worlds) {
-				seed := base + uint64(i) //nolint:gosec // small
+				seed := base + uint64(i)
 				faults := sandboxfault.NewSet(seed)
-				ok := t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { //nolint:paralleltest // one after the other: there are many
+				ok := t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 					play(t, setup(t, talking, func(o *options) { o.faults = faults }), faults, seed)
 				})
 				if !ok {
@@ -84,7 +84,7 @@ func play(t *testing.T, w *world, faults *sandboxfault.Set, seed uint64) {
 	t.Helper()
 	h := &history{
 		chat: &chat{world: w, ticket: w.ticket(t, "Development")}, faults: faults, files: map[string]bool{},
-		rnd: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // reproducible on purpose
+		rnd: rand.New(rand.NewPCG(seed, 1)),
 	}
 	h.round(t)
 	h.workItem = w.link(t, h.ticket).WorkItem

@@ -29,7 +29,7 @@ func sourceOf(side item.System, kind string, number int64) string {
 func fileNumber(guid string) int64 {
 	const digits18 = 1_000_000_000_000_000_000
 	sum := sha256.Sum256([]byte(strings.ToLower(strings.Trim(guid, "{}"))))
-	return int64(binary.BigEndian.Uint64(sum[:8])%(digits18-1)) + 1 //nolint:gosec // below 10^18
+	return int64(binary.BigEndian.Uint64(sum[:8])%(digits18-1)) + 1
 }
 
 // goneVersion is the version in the reference of a mirror whose source was deleted.
@@ -65,7 +65,7 @@ func hashOfVersion(version int) string {
 // notice.
 func (r *round) reference(source, hash string) richtext.Reference {
 	parts := strings.Split(source, "/")
-	number, _ := strconv.ParseInt(parts[2], 10, 64) //nolint:errcheck // sourceOf wrote it
+	number, _ := strconv.ParseInt(parts[2], 10, 64)
 	ref := richtext.Reference{
 		System: item.System(parts[0]), Item: r.link.Ticket, Message: number, Version: version(hash), Notice: parts[1] == kindFile,
 	}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -663,5 +665,43 @@ func TestTwentyTicketsAtOnce(t *testing.T) {
 			t.Errorf("pair %d: %v, %v", i, c.comments(""), c.records(""))
 		}
 		c.quiet(t)
+	}
+}
+
+// A file of 30 MiB passes through in pieces: what is held of it at any time is a small
+// part. The stand-ins hold their files in memory and on disk all the time.
+func TestLargeFileIsNotHeldInMemory(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
+	if testing.Short() {
+		t.Skip("moves 30 MiB")
+	}
+	const size, most = 30 << 20, 15 << 20
+	c := chatting(t)
+	c.write(t, "<p>a dump</p>", standalvao.NewAttachment{Name: "dump.bin", Content: make([]byte, size)})
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	done, peak := make(chan struct{}), make(chan uint64)
+	go func() {
+		var highest uint64
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			runtime.ReadMemStats(&now)
+			highest = max(highest, now.HeapAlloc)
+			select {
+			case <-done:
+				peak <- highest
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	c.round(t)
+	close(done)
+	if highest := <-peak; highest > before.HeapAlloc+most {
+		t.Errorf("%d MiB more were held for a file of %d MiB", (highest-before.HeapAlloc)>>20, size>>20)
+	}
+	if found := c.attached("dump.bin"); len(found) != 1 || found[0].Attachment.Size != size {
+		t.Errorf("attached %+v", found)
 	}
 }

@@ -310,6 +310,8 @@ type round struct {
 	talk     talk
 	// mute says why no messages cross in this round; empty: they do.
 	mute string
+	// taken is how many steps were taken.
+	taken int
 }
 
 // read fetches both sides at once.
@@ -384,7 +386,7 @@ func (r *round) readWorkItem(ctx context.Context, id int64) error {
 
 // run takes steps until there is nothing left to do.
 func (r *round) run(ctx context.Context) error {
-	for steps := 0; steps < maxSteps+r.messageSteps(); steps++ {
+	for r.more() {
 		step := plan.Next(r.link, r.sides, r.rules())
 		switch step.Kind {
 		case plan.Rest:
@@ -431,7 +433,7 @@ func (r *round) talkMeanwhile(ctx context.Context) error {
 	if r.link.WorkItem == 0 || r.sides.WorkItem == nil {
 		return nil
 	}
-	for steps := 0; steps < maxSteps+r.messageSteps(); steps++ {
+	for r.more() {
 		step, ok := plan.Talk(r.link, r.sides, r.rules())
 		if !ok || step.Kind == plan.Wait {
 			return nil
@@ -451,10 +453,12 @@ func (r *round) rules() plan.Rules {
 	}
 }
 
-// messageSteps is how many steps the messages of a round take at most.
-func (r *round) messageSteps() int {
+// more counts a step, and tells whether the round may take it. Messages may take some
+// each.
+func (r *round) more() bool {
 	const each = 4
-	return each * (len(r.sides.Messages) + len(r.sides.Mirrors))
+	r.taken++
+	return r.taken <= maxSteps+each*(len(r.sides.Messages)+len(r.sides.Mirrors))
 }
 
 // silenced tells that a step on messages failed in a way that concerns them all, such

@@ -149,7 +149,7 @@ func (r *round) uploadImage(ctx context.Context, record item.Record, image richt
 		return "", err
 	}
 	defer content.close()
-	return r.upload(ctx, image.Name, content.Upload.ContentType, content.Upload.Size, content.Upload.Content)
+	return r.upload(ctx, image.Name, content.ContentType, content.Size, content.Content)
 }
 
 func (r *round) upload(ctx context.Context, name, kind string, size int64, content io.Reader) (string, error) {
