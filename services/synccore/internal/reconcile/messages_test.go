@@ -359,6 +359,34 @@ func TestLogThatCantBeReadLeavesTheStateInStep(t *testing.T) {
 	c.quiet(t)
 }
 
+func TestMarkdownWhereTheServerTakesIt(t *testing.T) {
+	t.Parallel()
+	c := chatting(t, func(o *options) { o.messages.Format = item.Markdown })
+	client, ok := c.connector.WorkItems.(cutWorkItems)
+	if !ok {
+		t.Fatal("another client")
+	}
+	if _, err := client.Identity(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	message := c.write(t, "<p>it is <b>hot</b>, see #12 and @petr</p>")
+	c.round(t)
+	all := c.boards.Comments(int(c.workItem))
+	last := all[len(all)-1]
+	if last.Format != "markdown" || !strings.Contains(last.Text, "it is **hot**") || strings.Contains(last.Text, "#12") || strings.Contains(last.Text, "@petr") {
+		t.Errorf("comment %+v", last)
+	}
+	c.quiet(t)
+	if err := c.desk.EditMessage(t.Context(), standalvao.Requester, int(c.ticket), message.ID, "<p>it is cold</p>"); err != nil {
+		t.Fatal(err)
+	}
+	c.round(t)
+	if len(c.comments("it is cold")) != 1 || len(c.comments("hot")) != 0 {
+		t.Errorf("comments %v", c.comments("it is"))
+	}
+	c.quiet(t)
+}
+
 func TestPeopleTalkWhileAnApprovalRuns(t *testing.T) {
 	t.Parallel()
 	c := chatting(t)
