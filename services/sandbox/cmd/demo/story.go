@@ -291,23 +291,42 @@ func (t *teller) syncLink(ctx context.Context) func() error {
 		if err := t.stack.Box.Alvao.Quiet(ctx); err != nil {
 			return fmt.Errorf("waiting for Alvao's webhooks: %w", err)
 		}
-		instead, ok := t.await(ctx, expectation{met: func() (bool, string) {
-			if n := t.stack.Box.AzureDevOps.PendingDeliveries(); n > 0 {
-				return false, fmt.Sprintf("%d webhooks are on their way", n)
-			}
-			answer, err := t.call(ctx, http.MethodGet, "/events", http.NoBody)
-			if err != nil {
-				return false, err.Error()
-			}
-			return len(answer.Events) == 0, fmt.Sprintf("%d events are in the inbox", len(answer.Events))
-		}})
-		if !ok {
-			return fmt.Errorf("waiting for the inbox to be empty: %s", instead)
+		if instead, ok := t.await(ctx, expectation{met: t.resting(ctx)}); !ok {
+			return fmt.Errorf("waiting for Tandem to come to rest: %s", instead)
 		}
 		t.asked = len(t.stack.Core.Lines())
 		_, err := t.call(ctx, http.MethodPost, fmt.Sprintf("/links/%d:sync", t.ticket), strings.NewReader("{}"))
 		return err
 	}
+}
+
+// resting holds when nothing is on its way or in the inbox and sync-core has logged
+// nothing for a while: the list alone may miss what moves in the inbox meanwhile.
+func (t *teller) resting(ctx context.Context) func() (bool, string) {
+	const still = 100 * time.Millisecond
+	lines, since := -1, time.Time{}
+	return func() (bool, string) {
+		now := time.Now() //nolint:forbidigo // waiting for a while to pass
+		if n := len(t.handled()); n != lines {
+			lines, since = n, now
+		}
+		if now.Sub(since) < still {
+			return false, "it is at work"
+		}
+		if n := t.stack.Box.AzureDevOps.PendingDeliveries(); n > 0 {
+			return false, fmt.Sprintf("%d webhooks are on their way", n)
+		}
+		answer, err := t.call(ctx, http.MethodGet, "/events", http.NoBody)
+		if err != nil {
+			return false, err.Error()
+		}
+		return len(answer.Events) == 0, fmt.Sprintf("%d events are in the inbox", len(answer.Events))
+	}
+}
+
+// handled are sync-core's log lines of served items.
+func (t *teller) handled() []stack.Line {
+	return slices.DeleteFunc(t.stack.Core.Lines(), func(l stack.Line) bool { return l.Text("msg") != "sync.handled" })
 }
 
 // answer is what the story needs of the API's answers.

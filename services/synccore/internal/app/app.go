@@ -35,7 +35,6 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
-	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
 
@@ -218,7 +217,10 @@ func (a *App) build(replica string) error {
 	a.closers = append(a.closers, a.inbox.Close)
 	links, leases, origins := link.New(a.store), lease.New(a.store), origin.New(a.store)
 	engine := reconcile.New(reconcile.Config{Links: links, Leases: leases, Origins: origins, Tracers: a.tel.Tracers, Now: now})
-	opener := &opener{secrets: &secret.Store{}, tracers: a.tel.Tracers, meters: a.tel.Meters, version: a.cfg.Version, now: now}
+	opener, err := newOpener(a.tel, a.cfg.Version, now)
+	if err != nil {
+		return err
+	}
 	a.connectors = connector.NewSet(connector.Deps{
 		Open: opener.open, Engine: engine, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox, Logger: logger, Now: now,
 	})

@@ -317,6 +317,28 @@ func TestTokenFileIsReplaced(t *testing.T) {
 	eventually(t, "the connector is ready", func() bool { return w.ready(t)("development") && healthy() })
 }
 
+// A token may be allowed to read work items and not projects. Then an event finds its
+// connector by the project's name.
+func TestTokenThatMayNotReadProjects(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []int{401, 403} {
+		w := setup(t)
+		rule := standfault.Rule{Path: "/azuredevops/contoso/_apis/projects/**", Kind: standfault.KindStatus, Status: answer, Body: "{}"}
+		if _, err := w.Faults.Add(rule); err != nil {
+			t.Fatal(err)
+		}
+		p := w.run(t)
+		eventually(t, "the connector is ready", func() bool { return w.ready(t)("development") })
+		resp, err := p.events.IngestEvent(t.Context(), &tandemv1.IngestEventRequest{
+			System: tandemv1.System_SYSTEM_AZURE_DEVOPS, ItemId: 1,
+			Origin: &tandemv1.Origin{AccountUrl: w.url + "/azuredevops/contoso/", ProjectId: "11111111-2222-3333-4444-555555555555", ProjectName: "Alvaoproject"},
+		})
+		if err != nil || resp.GetConnector() != "development" {
+			t.Errorf("%d: %v, %v", answer, resp, err)
+		}
+	}
+}
+
 // What is in hand is finished, what comes is refused, and nothing is left.
 func TestDrains(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/tandem-sync/tandem/services/internal/telemetry"
 	"github.com/tandem-sync/tandem/services/synccore/internal/alvao"
 	"github.com/tandem-sync/tandem/services/synccore/internal/azuredevops"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
@@ -31,6 +32,18 @@ type opener struct {
 	meters  metric.MeterProvider
 	version string
 	now     func() time.Time
+	// waits measures how long calls wait for their turn.
+	waits metric.Float64Histogram
+}
+
+func newOpener(tel *telemetry.Telemetry, version string, now func() time.Time) (*opener, error) {
+	waits, err := tel.Meters.Meter("github.com/tandem-sync/tandem/services/synccore/app").Float64Histogram("tandem.limiter.wait",
+		metric.WithUnit("s"), metric.WithDescription("How long calls to a system waited for their turn: for a free place, for the rate, or because the system asked to wait."),
+		metric.WithExplicitBucketBoundaries(.001, .005, .01, .05, .1, .5, 1, 5, 10, 30))
+	if err != nil {
+		return nil, fmt.Errorf("making the histogram of waits: %w", err)
+	}
+	return &opener{secrets: &secret.Store{}, tracers: tel.Tracers, meters: tel.Meters, version: version, now: now, waits: waits}, nil
 }
 
 func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
@@ -48,7 +61,9 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 		ExternalIDField: cfg.Alvao.ExternalIDField, Username: cfg.Alvao.Credentials.Username,
 		Password: o.read(cfg.Alvao.Credentials.Password), Base: desk, Now: o.now, UserAgent: agent,
 		DefaultLocation: cfg.Alvao.Location,
-		PerSecond:       cfg.Alvao.Limit.PerSecond, Burst: int(math.Ceil(2 * cfg.Alvao.Limit.PerSecond)), Concurrent: cfg.Alvao.Limit.Concurrent,
+		Gate: o.gate(cfg.Name, item.Alvao, outbound.PaceOptions{
+			PerSecond: cfg.Alvao.Limit.PerSecond, Burst: int(math.Ceil(2 * cfg.Alvao.Limit.PerSecond)), Concurrent: cfg.Alvao.Limit.Concurrent,
+		}),
 	})
 	if err != nil {
 		return connector.Clients{}, err
@@ -56,6 +71,9 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	azureClient, err := azuredevops.New(azuredevops.Options{
 		ProjectURL: cfg.Rules.Project.URL(), Credential: azuredevops.PAT(o.read(cfg.Token)), Base: boards,
 		Now: o.now, UserAgent: agent, APIVersion: cfg.AzureDevOps.APIVersion,
+		// Azure DevOps has limits of its own and tells when they are reached; the bound is
+		// for what is under way at once.
+		Gate: o.gate(cfg.Name, item.AzureDevOps, outbound.PaceOptions{Concurrent: 16}),
 	})
 	if err != nil {
 		return connector.Clients{}, err
@@ -71,6 +89,31 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants},
 		Close: func() { closeDesk(); closeBoards() },
 	}, nil
+}
+
+// gate bounds the calls of a client and measures their waits.
+func (o *opener) gate(name string, system item.System, options outbound.PaceOptions) outbound.Gate {
+	options.Now = o.now
+	return measured{
+		gate: outbound.NewPace(options), waits: o.waits, now: o.now,
+		labels: metric.WithAttributes(attribute.String("connector", name), attribute.String("tandem.system", string(system))),
+	}
+}
+
+// measured is a gate that tells how long calls waited in front of it.
+type measured struct {
+	gate   outbound.Gate
+	waits  metric.Float64Histogram
+	labels metric.MeasurementOption
+	now    func() time.Time
+}
+
+// Enter implements outbound.Gate.
+func (m measured) Enter(ctx context.Context) (func(*http.Response), error) {
+	began := m.now()
+	leave, err := m.gate.Enter(ctx) //nolint:bodyclose // leave takes an answer, it gives none
+	m.waits.Record(ctx, m.now().Sub(began).Seconds(), m.labels)
+	return leave, err
 }
 
 // read gives a secret anew at each call, so that a rotated one counts at once.
@@ -112,7 +155,7 @@ type labelled struct {
 func (l labelled) RoundTrip(r *http.Request) (*http.Response, error) {
 	labeler := &otelhttp.Labeler{}
 	labeler.Add(l.label)
-	return l.next.RoundTrip(r.WithContext(otelhttp.ContextWithLabeler(r.Context(), labeler)))
+	return l.next.RoundTrip(r.WithContext(otelhttp.ContextWithClientLabeler(r.Context(), labeler)))
 }
 
 // tickets gives the Alvao client the shape that connectors ask for.

@@ -144,7 +144,7 @@ func hints(d inbox.Delivery) reconcile.Hints {
 	h := reconcile.Hints{Key: d.Key, Received: d.Last.Received, Force: d.Force, Payload: d.Last.Payload}
 	// Only hints that are served for the first time can be known to be echoes: of a try
 	// before, it is not known how far it came.
-	if !d.Redelivered {
+	if worker.Fresh(d) {
 		h.Revision = d.MaxRevision
 	}
 	return h

@@ -165,9 +165,13 @@ func (s *Store) Key(tag, name string) string { return s.prefix + "{" + tag + "}:
 // accepted, or could not be seen.
 func (s *Store) Warnings() []string { return s.warnings }
 
-// Check tells whether the server answers.
+// probeKept is how long the value that Check writes stays.
+const probeKept = time.Minute
+
+// Check tells whether the server takes writes. A replica, or a server that is out of
+// memory, still answers a ping and is of no use.
 func (s *Store) Check(ctx context.Context) error {
-	return Fault(s.client.Ping(ctx).Err(), "asking Redis for a sign of life")
+	return Fault(s.client.Set(ctx, s.Key("probe", "alive"), "1", probeKept).Err(), "asking Redis for a sign of life")
 }
 
 // Close ends all connections, and the embedded server with its content.

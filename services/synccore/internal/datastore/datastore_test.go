@@ -150,6 +150,32 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
+// A server that answers and refuses writes is as good as away.
+func TestCheckNeedsWrites(t *testing.T) {
+	t.Parallel()
+	for refusal, commands := range map[string][2]string{
+		"replica":       {"REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"},
+		"out of memory": {"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"},
+	} {
+		t.Run(refusal, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			s, err := open(t, datastore.Options{URL: server.URL()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.Must(t, commands[0])
+			if err := s.Check(t.Context()); !fault.Is(err, fault.Unavailable) {
+				t.Errorf("while it refuses: %v", err)
+			}
+			server.Must(t, commands[1])
+			if err := s.Check(t.Context()); err != nil {
+				t.Errorf("when it takes writes again: %v", err)
+			}
+		})
+	}
+}
+
 func TestEmbeddedForgetsInTime(t *testing.T) {
 	t.Parallel()
 	store, advance := redistest.Clocked(t)

@@ -35,9 +35,10 @@ type Outcome struct {
 
 const (
 	firstBackoff = time.Second
-	lastBackoff  = 5 * time.Minute
+	// lastBackoff bounds how late work goes on after an outage.
+	lastBackoff = time.Minute
 	// attemptsUnavailable keeps an item through about a day of a system's absence.
-	attemptsUnavailable = 290
+	attemptsUnavailable = 1500
 	attemptsInternal    = 10
 
 	conflictWait  = 200 * time.Millisecond
@@ -68,6 +69,8 @@ func Decide(err error, attempt int, jitter float64) Outcome {
 		out.After, out.Held = spread(badTokenWait, jitter), true
 	case fault.Unavailable:
 		out = retryLater(out, attempt, attemptsUnavailable, told, jitter)
+		// Further hints say nothing about whether the system is back.
+		out.Held = out.Verdict == Again
 	case fault.Internal:
 		out = retryLater(out, attempt, attemptsInternal, told, jitter)
 	case fault.Invalid, fault.NotFound, fault.Denied, fault.Refused, fault.Misconfigured:

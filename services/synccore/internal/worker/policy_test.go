@@ -26,8 +26,8 @@ func TestDecideByKind(t *testing.T) {
 		{"busy is never counted", fault.New(fault.Busy, "x"), 900, worker.Again, false, false},
 		{"throttled holds", fault.New(fault.Throttled, "x"), 900, worker.Again, false, true},
 		{"bad token holds", fault.New(fault.BadToken, "x"), 900, worker.Again, false, true},
-		{"unavailable counts", fault.New(fault.Unavailable, "x"), 0, worker.Again, true, false},
-		{"unavailable for a day", fault.New(fault.Unavailable, "x"), 289, worker.GiveUp, true, false},
+		{"unavailable counts", fault.New(fault.Unavailable, "x"), 0, worker.Again, true, true},
+		{"unavailable for a day", fault.New(fault.Unavailable, "x"), 1499, worker.GiveUp, true, false},
 		{"plain error counts", errors.New("x"), 0, worker.Again, true, false},
 		{"plain error ten times", errors.New("x"), 9, worker.GiveUp, true, false},
 		{"invalid", fault.New(fault.Invalid, "x"), 0, worker.GiveUp, false, false},
@@ -63,7 +63,7 @@ func TestDecideWaits(t *testing.T) {
 		if got.After < told {
 			t.Fatalf("waits %s though told %s", got.After, told)
 		}
-		if got.After > max(told, 5*time.Minute)+time.Second {
+		if got.After > max(told, time.Minute)+time.Second {
 			t.Fatalf("waits %s, longer than the cap", got.After)
 		}
 		if kind == fault.Unavailable {

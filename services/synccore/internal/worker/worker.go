@@ -90,6 +90,9 @@ type Worker struct {
 
 	mu     sync.Mutex
 	inHand map[item.Key]inbox.Delivery
+	recent recent
+	// due tells upkeep of items that are to be ready sooner than it would look.
+	due chan time.Duration
 }
 
 // New makes a Worker.
@@ -118,7 +121,7 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the histogram of convergence: %w", err)
 	}
-	return &Worker{cfg: cfg, tracer: cfg.Tracers.Tracer(scope), served: served, lag: lag, inHand: map[item.Key]inbox.Delivery{}}, nil
+	return &Worker{cfg: cfg, tracer: cfg.Tracers.Tracer(scope), served: served, lag: lag, inHand: map[item.Key]inbox.Delivery{}, due: make(chan time.Duration, 64)}, nil
 }
 
 // Run serves until ctx ends, then finishes what is in hand within the grace time.
@@ -224,12 +227,37 @@ func (w *Worker) beat(ctx context.Context) {
 	})
 }
 
-// upkeep makes waiting items ready when they are due and takes over abandoned ones.
+// upkeep makes waiting items ready when they are due and takes over abandoned ones: at
+// each interval, and when it is reminded of an item that is due sooner.
 func (w *Worker) upkeep(ctx context.Context) {
-	every(ctx, w.cfg.Upkeep, func() {
-		// While Redis is away, receive says so.
-		_ = w.cfg.Inbox.Maintain(ctx)
-	})
+	timer := time.NewTimer(w.cfg.Upkeep)
+	defer timer.Stop()
+	next := w.cfg.Now().Add(w.cfg.Upkeep)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case after := <-w.due:
+			if at := w.cfg.Now().Add(after); at.Before(next) {
+				next = at
+				timer.Reset(after)
+			}
+		case <-timer.C:
+			// While Redis is away, receive says so.
+			_ = w.cfg.Inbox.Maintain(ctx)
+			next = w.cfg.Now().Add(w.cfg.Upkeep)
+			timer.Reset(w.cfg.Upkeep)
+		}
+	}
+}
+
+// remind lets upkeep look when an item is due. A receiver that waits already would
+// notice only when its wait is over.
+func (w *Worker) remind(after time.Duration) {
+	select {
+	case w.due <- after + time.Millisecond:
+	default: // upkeep is busy looking
+	}
 }
 
 func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
@@ -243,6 +271,13 @@ func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
 	}()
 
 	started := w.cfg.Now()
+	if pause := w.recent.pause(d, started); pause > 0 {
+		// Without a reason it does not count as tried before.
+		if err := w.cfg.Inbox.Retry(context.WithoutCancel(ctx), d, inbox.RetryOptions{After: pause, Held: true}); err == nil {
+			w.remind(pause)
+			return
+		}
+	}
 	ctx, options := w.span(ctx, d)
 	ctx, span := w.tracer.Start(ctx, "process inbox", options...)
 	defer span.End()
@@ -254,6 +289,7 @@ func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
 	}
 	outcome := Decide(err, d.Attempt, rand.Float64()) //nolint:gosec // spreading retries needs no secrecy
 	settleErr := w.settle(ctx, d, served, outcome)
+	w.recent.note(d.Key, w.cfg.Now())
 
 	verdict := string(outcome.Verdict)
 	if served.Forward != nil && err == nil {
@@ -294,6 +330,7 @@ func (w *Worker) settle(ctx context.Context, d inbox.Delivery, served Served, ou
 		}
 		return w.cfg.Inbox.Done(ctx, d)
 	case Again:
+		defer w.remind(out.After)
 		return w.cfg.Inbox.Retry(ctx, d, inbox.RetryOptions{
 			After: out.After, Reason: out.Reason, Counted: out.Counted, Held: out.Held, TraceID: traceID,
 		})
@@ -327,7 +364,7 @@ func (w *Worker) span(ctx context.Context, d inbox.Delivery) (context.Context, [
 			options = append(options, trace.WithLinks(trace.Link{SpanContext: origin}))
 		}
 	}
-	if !d.Redelivered && len(d.TraceParents) > 0 {
+	if Fresh(d) && len(d.TraceParents) > 0 {
 		ctx = w.propagator.Extract(ctx, propagation.MapCarrier{"traceparent": d.TraceParents[0]})
 	} else {
 		options = append(options, trace.WithNewRoot())

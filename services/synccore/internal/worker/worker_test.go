@@ -314,6 +314,32 @@ func TestLongWorkIsNotTakenAway(t *testing.T) {
 	}
 }
 
+// However fast hints come in, a burst of them costs the round that the first one
+// started and one more after the last.
+func TestBurstCostsTwoRounds(t *testing.T) {
+	t.Parallel()
+	served := make(chan inbox.Delivery, 300)
+	b := setup(t, func(_ context.Context, d inbox.Delivery) (worker.Served, error) {
+		served <- d
+		return worker.Served{}, nil
+	})
+	const hints = 200
+	var senders sync.WaitGroup
+	for range hints {
+		senders.Go(func() { b.append(t, item.Event{Key: key(7), Type: "workitem.updated"}) })
+	}
+	senders.Wait()
+	var total int64
+	rounds := 0
+	for total < hints {
+		total += await(t, "a round", served).Count
+		rounds++
+	}
+	if rounds > 2 {
+		t.Errorf("%d hints cost %d rounds", hints, rounds)
+	}
+}
+
 func TestStopFinishesWhatIsInHand(t *testing.T) {
 	t.Parallel()
 	started, release := make(chan struct{}), make(chan struct{})
