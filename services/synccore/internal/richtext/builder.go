@@ -81,9 +81,9 @@ func (b *builder) finish() *document {
 	return b.doc
 }
 
-// container is where the next paragraph goes. A list, a table or a row gets the
-// item or cell that the source forgot.
-func (b *builder) container() *block {
+// container makes the innermost open block one that a paragraph may go into. A list, a
+// table or a row gets the item or cell that the source forgot.
+func (b *builder) container() {
 	for {
 		top := b.open[len(b.open)-1]
 		var missing kind
@@ -95,9 +95,9 @@ func (b *builder) container() *block {
 		case row:
 			missing = cell
 		case paragraph, heading, quote, listItem, preformatted, cell, rule:
-			return top
+			return
 		default:
-			return top
+			return
 		}
 		b.add(&block{kind: missing})
 		b.open = append(b.open, last(top.blocks))
@@ -111,12 +111,12 @@ func (b *builder) add(child *block) {
 	top.blocks = append(top.blocks, child)
 }
 
-// enter opens a container. False: it would be too deep, and its content goes to
-// the one around.
-func (b *builder) enter(child *block) bool {
+// enter opens a container. Where it would be too deep, its content goes to the one
+// around.
+func (b *builder) enter(child *block) {
 	b.endParagraph()
 	if len(b.open) >= maxContainers || b.count >= maxBlocks {
-		return false
+		return
 	}
 	top := b.open[len(b.open)-1]
 	switch {
@@ -131,7 +131,7 @@ func (b *builder) enter(child *block) bool {
 		// A list right inside a list belongs to the item before.
 		b.open = append(b.open, last(top.blocks))
 	case child.kind == row && top.kind != table, child.kind == cell && top.kind != row && top.kind != table:
-		return false
+		return
 	case child.kind == cell && top.kind == table:
 		if n := len(top.blocks); n == 0 || top.blocks[n-1].level != unsaid {
 			b.add(&block{kind: row, level: unsaid})
@@ -142,7 +142,6 @@ func (b *builder) enter(child *block) bool {
 	}
 	b.add(child)
 	b.open = append(b.open, child)
-	return true
 }
 
 // leave closes containers until so many are open.

@@ -25,14 +25,14 @@ var (
 // forbidden says what a text holds that must never cross; empty for nothing. It is
 // written apart from the code under test, and on a browser's way of reading: what
 // the page would hold is what counts. Markdown is rendered with all its HTML.
-func forbidden(t testing.TB, text string, format richtext.Format) string {
-	t.Helper()
+func forbidden(tb testing.TB, text string, format richtext.Format) string {
+	tb.Helper()
 	page := text
 	if format == richtext.Markdown {
 		var b bytes.Buffer
 		md := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(goldhtml.WithUnsafe(), goldhtml.WithHardWraps()))
 		if err := md.Convert([]byte(text), &b); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		page = b.String()
 	}

@@ -40,7 +40,7 @@ type Image struct {
 // content type. False: it holds none, or not a picture.
 func (i Image) Inlined() ([]byte, string, bool) {
 	head, body, found := strings.Cut(i.Src, ",")
-	if !found || !dataImage.MatchString(head + ",") {
+	if !found || !dataImage.MatchString(head+",") {
 		return nil, "", false
 	}
 	body = strings.Map(func(r rune) rune {

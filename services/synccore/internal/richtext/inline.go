@@ -1,6 +1,7 @@
 package richtext
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -127,7 +128,7 @@ func emphasiseFrom(runs []run, depth int, of func(int) (mark, bool), before, aft
 		for i, r := range runs {
 			// Two spans of code side by side would be one.
 			if i > 0 && r.style&code != 0 && runs[i-1].style&code != 0 {
-				b.WriteString(string(joiner))
+				b.WriteRune(joiner)
 			}
 			b.WriteString(r.text)
 		}
@@ -167,8 +168,7 @@ func (m mark) around(g []run, depth int, of func(int) (mark, bool), left, right 
 		if core == "" {
 			break
 		}
-		lead := text[:strings.Index(text, core)]
-		trail := text[len(lead)+len(core):]
+		lead, trail, _ := strings.Cut(text, core)
 		l, r := left, right
 		if lead != "" {
 			l = ' '
@@ -189,10 +189,8 @@ func (m mark) around(g []run, depth int, of func(int) (mark, bool), left, right 
 func flanks(sign rune, text string, left, right rune) bool {
 	first, _ := utf8.DecodeRuneInString(text)
 	final, _ := utf8.DecodeLastRuneInString(text)
-	for _, r := range []rune{first, final, left, right} {
-		if r == sign {
-			return false
-		}
+	if slices.Contains([]rune{first, final, left, right}, sign) {
+		return false
 	}
 	open := func(r rune) bool { return unicode.IsSpace(r) || asciiPunct(r) || unicode.IsPunct(r) }
 	sticky := func(r rune) bool { return asciiPunct(r) || unicode.IsPunct(r) || unicode.IsSymbol(r) }

@@ -59,7 +59,7 @@ func keepSpaces(line string) string {
 		return line
 	}
 	var b strings.Builder
-	for i := 0; i < len(line); i++ {
+	for i := range len(line) {
 		if line[i] == ' ' && (i == 0 || line[i-1] == ' ' || i+1 < len(line) && line[i+1] == ' ') {
 			b.WriteString("\u00a0")
 			continue
@@ -135,15 +135,22 @@ var bareLink = regexp.MustCompile(`(?i)\b(?:https?://|www\.)[^\s<>"'` + "`" + `\
 // that both formats show them alike.
 func tidy(runs []run) []run {
 	out := make([]run, 0, len(runs))
+	var same []string // the texts of the last run
+	join := func() {
+		if len(same) > 1 {
+			out[len(out)-1].text = strings.Join(same, "")
+		}
+		same = same[:0]
+	}
 	add := func(r run) {
 		if r.text == "" && r.image == 0 && !r.end {
 			return
 		}
-		if n := len(out); n > 0 && mergeable(out[n-1], r) {
-			out[n-1].text += r.text
-			return
+		if len(out) == 0 || !mergeable(last(out), r) {
+			join()
+			out = append(out, r)
 		}
-		out = append(out, r)
+		same = append(same, r.text)
 	}
 	for _, r := range runs {
 		if r.image > 0 || r.end || r.style&code != 0 || r.href != "" {
@@ -167,6 +174,7 @@ func tidy(runs []run) []run {
 		}
 		add(run{text: rest, style: r.style})
 	}
+	join()
 	return out
 }
 

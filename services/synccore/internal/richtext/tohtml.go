@@ -2,6 +2,7 @@ package richtext
 
 import (
 	"html"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -159,7 +160,7 @@ func (w *htmlWriter) run(runs []run) {
 		w.out.WriteString("<" + t + ">")
 	}
 	w.out.WriteString(html.EscapeString(w.ink.text(runs)))
-	for i := len(tags) - 1; i >= 0; i-- {
-		w.out.WriteString("</" + tags[i] + ">")
+	for _, tag := range slices.Backward(tags) {
+		w.out.WriteString("</" + tag + ">")
 	}
 }
