@@ -44,7 +44,7 @@ type builder struct {
 
 	look  look
 	open  []*block // containers, the document's own first
-	count int      // blocks made
+	count int      // blocks and runs made
 
 	leaf   *block // the paragraph or heading being written, nil for none
 	buf    []byte // the text of its last run
@@ -76,7 +76,7 @@ func (b *builder) finish() *document {
 		b.endParagraph()
 	}
 	root := b.open[0]
-	root.blocks = outlookLists(root.blocks)
+	root.blocks = outlookLists(root.blocks, 1)
 	b.doc.blocks = prune(root.blocks)
 	return b.doc
 }
@@ -115,7 +115,7 @@ func (b *builder) add(child *block) {
 // around.
 func (b *builder) enter(child *block) {
 	b.endParagraph()
-	if len(b.open) >= maxContainers || b.count >= maxBlocks {
+	if len(b.open) >= maxContainers || b.count >= maxParts {
 		return
 	}
 	top := b.open[len(b.open)-1]
@@ -177,7 +177,7 @@ func (b *builder) text(s string) {
 
 // full tells that the document holds all that may be read.
 func (b *builder) full() bool {
-	if b.count < maxBlocks {
+	if b.count < maxParts {
 		return false
 	}
 	b.doc.cut = true
@@ -232,6 +232,7 @@ func (b *builder) begin() {
 	}
 	if b.breaks {
 		b.flush()
+		b.count++
 		b.leaf.runs = append(b.leaf.runs, run{end: true})
 		b.breaks, b.space = false, false
 	}
@@ -278,6 +279,7 @@ func (b *builder) turn(s style, href string) {
 // flush ends the run being written.
 func (b *builder) flush() {
 	if len(b.buf) > 0 && b.leaf != nil {
+		b.count++
 		b.leaf.runs = append(b.leaf.runs, run{text: string(b.buf), style: b.style, href: b.href})
 	}
 	b.buf = b.buf[:0]

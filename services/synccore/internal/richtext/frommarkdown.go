@@ -18,7 +18,7 @@ import (
 
 var (
 	// A person in a Markdown comment (azure-devops.md §2.7).
-	personMention = regexp.MustCompile(`^@<([0-9A-Za-z][0-9A-Za-z._-]{0,99})>`)
+	personMention = regexp.MustCompile(`^@<([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})>`)
 	// An image with a size is Azure DevOps' own addition to Markdown.
 	sizedImage = regexp.MustCompile(`^!\[([^\[\]\n]*)\]\(([^()\s]+)\s+=[0-9]*x?[0-9]*\)`)
 	tagName    = regexp.MustCompile(`^</?([A-Za-z][0-9A-Za-z-]*)`)
@@ -46,7 +46,7 @@ func newMarkdown() goldmark.Markdown {
 // markdown reads Markdown.
 func (b *builder) markdown(md goldmark.Markdown, src Source) {
 	s := b.limited(b.takeInlined(b.limited(src.Text, maxRaw)), maxMarkdown)
-	s = shallow(s)
+	s = narrow(guard(shallow(s)))
 	pc := parser.NewContext()
 	if len(src.Mentions) > 0 {
 		names := make(map[string]string, len(src.Mentions))
@@ -86,6 +86,103 @@ func shallow(s string) string {
 		return s
 	}
 	return out.String()
+}
+
+// narrow keeps tables from being larger than what was written: each row is filled
+// up to the columns of the head, so that a short text makes a huge table. And it
+// keeps definitions of links from being too many in a row, each of which goldmark
+// 1.8.7 copies once for each before it.
+func narrow(s string) string {
+	const (
+		most  = 60_000 // cells of all tables
+		inRow = 200    // definitions without an empty line
+	)
+	if !strings.Contains(s, "|") && !strings.Contains(s, "]:") {
+		return s
+	}
+	var out strings.Builder
+	columns, cells, definitions := 0, 0, 0
+	for line := range strings.Lines(s) {
+		if strings.Contains(line, "]:") {
+			if definitions++; definitions%inRow == 0 {
+				line = "\n" + line
+			}
+		}
+		switch {
+		case strings.TrimSpace(line) == "":
+			columns = 0
+		case strings.Contains(line, "-") && strings.Trim(line, " \t\r\n>|:-+*0123456789.)") == "":
+			columns = max(columns, strings.Count(line, "|")+1)
+			if cells += columns; cells > most {
+				// No longer the line below a head.
+				line = "\\" + line
+				columns = 0
+			}
+		case columns > 0:
+			if cells += columns; cells > most {
+				line = "\n" + line
+				columns = 0
+			}
+		}
+		out.WriteString(line)
+	}
+	return out.String()
+}
+
+// guard escapes brackets that make goldmark 1.8.7 look through all that follows
+// and find nothing: "[a](" two hundred thousand times took it five minutes. No
+// message means a link by them.
+func guard(s string) string {
+	const deepest = 64
+	var out strings.Builder
+	from, open := 0, 0
+	escape := func(at int) {
+		out.WriteString(s[from:at])
+		out.WriteByte('\\')
+		from = at
+	}
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '\n':
+			if i+1 < len(s) && s[i+1] == '\n' {
+				open = 0
+			}
+		case '[':
+			if open++; open > deepest {
+				escape(i)
+			}
+		case ']':
+			open = max(0, open-1)
+			if i+1 < len(s) && s[i+1] == '(' && !closes(s[i+1:]) {
+				escape(i + 1)
+			}
+		}
+	}
+	if from == 0 {
+		return s
+	}
+	out.WriteString(s[from:])
+	return out.String()
+}
+
+// closes tells that the bracket at the start of s is closed where a link's can be.
+func closes(s string) bool {
+	depth := 0
+	for i := 0; i < len(s) && i < 2*maxAddress && depth <= 8; i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // opening is how long the signs of so many quotes and items are that a line

@@ -41,7 +41,7 @@ func (w *markdownWriter) line(runs []run, inTable bool) string {
 			inner[k].style &^= common
 		}
 		text := emphasise(inner, marks, '[', ']')
-		parts = append(parts, run{text: "[" + text + "](" + markdownAddress(href) + ")", style: common &^ code})
+		parts = append(parts, run{text: "[" + text + "](" + markdownAddress(href) + ")", style: common &^ (code | underline)})
 		start = false
 	}
 	return emphasise(parts, marks, none, none)
@@ -52,7 +52,6 @@ type markdownLine struct {
 	writer  *markdownWriter
 	inTable bool
 	inLink  bool
-	ink     neutral
 }
 
 // leaf writes the first of some runs, without its look.
@@ -61,17 +60,15 @@ func (l *markdownLine) leaf(runs []run, start bool) run {
 	looks := r.style &^ (code | underline)
 	switch {
 	case r.image > 0:
-		l.ink = neutral{}
 		n := l.writer.images.number(r.image)
 		return run{text: "![" + escapeMarkdown(r.text, false) + "](" + placeholder + strconv.Itoa(n) + ")"}
 	case r.style&code != 0 && strings.TrimSpace(r.text) != "" && (!l.inTable || !strings.Contains(r.text, "|")):
-		l.ink = neutral{}
-		return run{text: codeSpan(r.text), style: code}
+		return run{text: codeSpan(r.text), style: looks}
 	}
-	text := escapeMarkdown(l.ink.text(runs), start)
+	text := escapeMarkdown(neutral(runs), start)
 	if l.inLink {
 		// No reader makes links within a link.
-		text = strings.ReplaceAll(text, `\://`, "://")
+		text = strings.NewReplacer(`\://`, "://", `www\.`, "www.").Replace(text)
 	}
 	if l.inTable {
 		text = strings.ReplaceAll(text, "|", "&#124;")
@@ -116,7 +113,8 @@ func marks(depth int) (mark, bool) {
 // emphasise joins runs and puts the signs of their looks around them, between the
 // characters before and after. Where CommonMark would not take a sign for one (it
 // stands in the middle of a word, say), the look is dropped: a look lost is better
-// than signs shown.
+// than signs shown. Only text struck out has to stay so, and gets the tag, which
+// Azure DevOps takes in Markdown.
 func emphasise(runs []run, of func(int) (mark, bool), before, after rune) string {
 	return emphasiseFrom(runs, 0, of, before, after)
 }
@@ -125,12 +123,8 @@ func emphasiseFrom(runs []run, depth int, of func(int) (mark, bool), before, aft
 	m, ok := of(depth)
 	if !ok || len(runs) == 0 {
 		var b strings.Builder
-		for i, r := range runs {
-			// Two spans of code side by side would be one.
-			if i > 0 && r.style&code != 0 && runs[i-1].style&code != 0 {
-				b.WriteRune(joiner)
-			}
-			b.WriteString(r.text)
+		for _, r := range runs {
+			apart(&b, r.text)
 		}
 		return b.String()
 	}
@@ -151,12 +145,20 @@ func emphasiseFrom(runs []run, depth int, of func(int) (mark, bool), before, aft
 			right = firstRune(groups[i+1], after)
 		}
 		if g[0].style&m.style == 0 {
-			out.WriteString(emphasiseFrom(g, depth+1, of, left, right))
+			apart(&out, emphasiseFrom(g, depth+1, of, left, right))
 			continue
 		}
-		out.WriteString(m.around(g, depth, of, left, right))
+		apart(&out, m.around(g, depth, of, left, right))
 	}
 	return out.String()
+}
+
+// apart adds a piece of a line. Two spans of code side by side would be one.
+func apart(b *strings.Builder, piece string) {
+	if strings.HasPrefix(piece, "`") && strings.HasSuffix(b.String(), "`") {
+		b.WriteRune(joiner)
+	}
+	b.WriteString(piece)
 }
 
 // around puts the signs around a group that has the look, if they will be signs.
@@ -180,7 +182,12 @@ func (m mark) around(g []run, depth int, of func(int) (mark, bool), left, right 
 			return lead + sign + core + sign + trail
 		}
 	}
-	return emphasiseFrom(g, depth+1, of, left, right)
+	text := emphasiseFrom(g, depth+1, of, left, right)
+	if m.style == strike && strings.Trim(text, " \u00a0") != "" {
+		// What is struck out says the opposite when it isn't.
+		return "<s>" + text + "</s>"
+	}
+	return text
 }
 
 // flanks tells that signs around the text open and close, by CommonMark's rules on
@@ -263,6 +270,11 @@ func escapeMarkdown(s string, start bool) string {
 		case ':':
 			// An address that isn't one of ours, or the name of an emoji.
 			if strings.HasPrefix(s[i:], "://") || i+1 < len(s) && (s[i+1] == '+' || s[i+1] == '-' || letter(s[i+1])) {
+				b.WriteByte('\\')
+			}
+			b.WriteByte(c)
+		case '.':
+			if i >= 3 && strings.EqualFold(s[i-3:i], "www") {
 				b.WriteByte('\\')
 			}
 			b.WriteByte(c)

@@ -40,6 +40,7 @@ func clean(s string) string {
 // no empty lines around, no spaces at the ends of lines.
 func codeText(s string) string {
 	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
+	s = strings.ReplaceAll(s, placeholderScheme+string(joiner)+":", placeholder)
 	lines := strings.Split(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return -1
@@ -123,13 +124,13 @@ func clip(s string, limit int) string {
 			word = it.Start()
 		}
 	}
-	if end < len(s) && end-word < 60 && word > 0 {
-		return s[:word]
+	if next, _ := utf8.DecodeRuneInString(s[end:]); end == len(s) || unicode.IsSpace(next) || word == 0 || end-word >= 60 {
+		return s[:end]
 	}
-	return s[:end]
+	return s[:word]
 }
 
-var bareLink = regexp.MustCompile(`(?i)\b(?:https?://|www\.)[^\s<>"'` + "`" + `\\^{}|]+`)
+var bareLink = regexp.MustCompile(`(?i)\b(?:https?://|www\.)[^\s<>"'` + "`" + `\\^{}|]+|[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+`)
 
 // tidy joins runs that look alike and makes addresses in the text into links, so
 // that both formats show them alike.
@@ -158,7 +159,7 @@ func tidy(runs []run) []run {
 			continue
 		}
 		rest := r.text
-		for rest != "" {
+		for rest != "" && mayLink(rest) {
 			at := bareLink.FindStringIndex(rest)
 			if at == nil {
 				break
@@ -176,6 +177,11 @@ func tidy(runs []run) []run {
 	}
 	join()
 	return out
+}
+
+// mayLink is a quick look whether bareLink could find anything.
+func mayLink(s string) bool {
+	return strings.Contains(s, "://") || strings.IndexByte(s, '@') > 0 || strings.Contains(s, "ww.") || strings.Contains(s, "WW.")
 }
 
 func mergeable(a, b run) bool {
