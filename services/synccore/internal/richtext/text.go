@@ -181,7 +181,7 @@ func tidy(runs []run) []run {
 
 // mayLink is a quick look whether bareLink could find anything.
 func mayLink(s string) bool {
-	return strings.Contains(s, "://") || strings.IndexByte(s, '@') > 0 || strings.Contains(s, "ww.") || strings.Contains(s, "WW.")
+	return strings.Contains(s, "://") || strings.Contains(s, "@") || strings.Contains(s, "ww.") || strings.Contains(s, "WW.")
 }
 
 func mergeable(a, b run) bool {
