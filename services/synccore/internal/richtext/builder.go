@@ -41,6 +41,7 @@ type builder struct {
 	doc    *document
 	roots  []*url.URL
 	inline []string // the inlined images that were taken out of the source
+	token  string   // what stands in for them, before their number
 
 	look  look
 	open  []*block // containers, the document's own first
@@ -154,6 +155,7 @@ func (b *builder) leave(depth int) {
 
 // text adds text of the source, its references resolved.
 func (b *builder) text(s string) {
+	s = b.putInlined(s)
 	switch {
 	case b.look.hidden || b.full():
 	case b.look.marker:
@@ -274,6 +276,13 @@ func (b *builder) turn(s style, href string) {
 	}
 	b.flush()
 	b.style, b.href = s, href
+}
+
+// unlink ends a link, so that a space after it is outside even if another link to
+// the same place follows.
+func (b *builder) unlink() {
+	b.flush()
+	b.href = ""
 }
 
 // flush ends the run being written.

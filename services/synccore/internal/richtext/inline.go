@@ -15,7 +15,6 @@ const none = '\n'
 func (w *markdownWriter) line(runs []run, inTable bool) string {
 	l := markdownLine{writer: w, inTable: inTable}
 	var parts []run // text that is Markdown already, with what is left to apply
-	start := true
 	for i := 0; i < len(runs); {
 		href := runs[i].href
 		end := i + 1
@@ -24,8 +23,7 @@ func (w *markdownWriter) line(runs []run, inTable bool) string {
 		}
 		if href == "" {
 			for ; i < end; i++ {
-				parts = append(parts, l.leaf(runs[i:], start))
-				start = false
+				parts = append(parts, l.leaf(runs[i:]))
 			}
 			continue
 		}
@@ -34,7 +32,7 @@ func (w *markdownWriter) line(runs []run, inTable bool) string {
 		l.inLink = true
 		for ; i < end; i++ {
 			common &= runs[i].style
-			inner = append(inner, l.leaf(runs[i:], false))
+			inner = append(inner, l.leaf(runs[i:]))
 		}
 		l.inLink = false
 		for k := range inner {
@@ -42,9 +40,8 @@ func (w *markdownWriter) line(runs []run, inTable bool) string {
 		}
 		text := emphasise(inner, marks, '[', ']')
 		parts = append(parts, run{text: "[" + text + "](" + markdownAddress(href) + ")", style: common &^ (code | underline)})
-		start = false
 	}
-	return emphasise(parts, marks, none, none)
+	return escapeStart(emphasise(parts, marks, none, none), inTable)
 }
 
 // markdownLine writes the leaves of one line.
@@ -55,17 +52,17 @@ type markdownLine struct {
 }
 
 // leaf writes the first of some runs, without its look.
-func (l *markdownLine) leaf(runs []run, start bool) run {
+func (l *markdownLine) leaf(runs []run) run {
 	r := runs[0]
 	looks := r.style &^ (code | underline)
 	switch {
 	case r.image > 0:
 		n := l.writer.images.number(r.image)
-		return run{text: "![" + escapeMarkdown(r.text, false) + "](" + placeholder + strconv.Itoa(n) + ")"}
+		return run{text: "![" + escapeMarkdown(r.text) + "](" + placeholder + strconv.Itoa(n) + ")"}
 	case r.style&code != 0 && strings.TrimSpace(r.text) != "" && (!l.inTable || !strings.Contains(r.text, "|")):
 		return run{text: codeSpan(r.text), style: looks}
 	}
-	text := escapeMarkdown(neutral(runs), start)
+	text := escapeMarkdown(neutral(runs))
 	if l.inLink {
 		// No reader makes links within a link.
 		text = strings.NewReplacer(`\://`, "://", `www\.`, "www.").Replace(text)
@@ -225,26 +222,22 @@ func asciiPunct(r rune) bool {
 	return r < utf8.RuneSelf && (unicode.IsPunct(r) || unicode.IsSymbol(r))
 }
 
-// escapeMarkdown makes Markdown of which the text is s. At the start of a line the
-// signs of blocks are escaped, too.
-func escapeMarkdown(s string, start bool) string {
+// escapeStart escapes what at the start of a line would be the sign of a block, and
+// hard spaces there, as some readers take bare ones off.
+func escapeStart(s string, inTable bool) string {
+	body := strings.TrimLeft(s, "\u00a0")
+	if body != s {
+		return strings.Repeat("&nbsp;", (len(s)-len(body))/len("\u00a0")) + body
+	}
+	if n := blockStart(s); n > 0 && !inTable {
+		return s[:n-1] + `\` + s[n-1:]
+	}
+	return s
+}
+
+// escapeMarkdown makes Markdown of which the text is s.
+func escapeMarkdown(s string) string {
 	var b strings.Builder
-	if start {
-		for strings.HasPrefix(s, "\u00a0") {
-			// Some readers take a bare one off.
-			b.WriteString("&nbsp;")
-			s = s[len("\u00a0"):]
-			start = false
-		}
-	}
-	if start {
-		n := blockStart(s)
-		b.WriteString(s[:max(n-1, 0)])
-		if n > 0 {
-			b.WriteString(`\` + s[n-1:n])
-		}
-		s = s[n:]
-	}
 	for i := range len(s) {
 		c := s[i]
 		switch c {
@@ -297,7 +290,7 @@ func blockStart(s string) int {
 	}
 	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
 	if digits > 0 && digits < len(s) && (s[digits] == '.' || s[digits] == ')') {
-		if digits+1 == len(s) || s[digits+1] == ' ' {
+		if digits+1 == len(s) || !alphanumeric(s[digits+1]) {
 			return digits + 1
 		}
 	}
