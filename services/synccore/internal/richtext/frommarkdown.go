@@ -45,7 +45,10 @@ func newMarkdown() goldmark.Markdown {
 
 // markdown reads Markdown.
 func (b *builder) markdown(md goldmark.Markdown, src Source) {
-	s := b.limited(b.takeInlined(b.limited(src.Text, maxRaw)), maxMarkdown)
+	s := b.limited(b.takeInlined(b.limited(src.Text, maxRaw)), maxRead)
+	if head := firstUnits(s, maxMarkdown); head != s {
+		s, b.doc.cut = head, true
+	}
 	s = defuse(s)
 	pc := parser.NewContext()
 	if len(src.Mentions) > 0 {
@@ -62,7 +65,7 @@ func (b *builder) markdown(md goldmark.Markdown, src Source) {
 		return
 	}
 	// Each character of Markdown is at most a tag or two.
-	b.tokens(restore(out.String()), 16*maxMarkdown)
+	b.tokens(restore(out.String()), 16*maxRead)
 }
 
 //nolint:gochecknoglobals // goldmark hands out keys of its contexts so

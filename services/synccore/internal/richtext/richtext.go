@@ -68,9 +68,9 @@ const (
 	// maxRead is how many bytes of HTML or plain text are read once inlined images
 	// are taken out; styles and scripts don't count.
 	maxRead = 1 << 20
-	// maxMarkdown is the same for Markdown: more than any comment has, at 150,000
-	// characters of up to three bytes (azure-devops.md §2.7).
-	maxMarkdown = 512 << 10
+	// maxMarkdown is how many characters (UTF-16 units) of Markdown are read: more
+	// than any comment has (azure-devops.md §2.7 quotes 150,000).
+	maxMarkdown = 200_000
 	// maxImages is how many files Azure DevOps takes for one work item
 	// (azure-devops.md §2.8).
 	maxImages = 100

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/clipperhouse/uax29/v2/graphemes"
@@ -101,12 +102,24 @@ func shifted(s string, shift int8) string {
 func units(s string) int {
 	n := 0
 	for _, r := range s {
-		n++
-		if r > 0xffff {
-			n++
-		}
+		n += utf16.RuneLen(r)
 	}
 	return n
+}
+
+// firstUnits is the beginning of s of at most so many units, cut wherever.
+func firstUnits(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	n := 0
+	for i, r := range s {
+		n += utf16.RuneLen(r)
+		if n > limit {
+			return s[:i]
+		}
+	}
+	return s
 }
 
 // clip is the beginning of s of at most so many units. It ends between two words
