@@ -41,10 +41,11 @@ type builder struct {
 	doc    *document
 	roots  []*url.URL
 	inline []string // the inlined images that were taken out of the source
+	token  string   // what stands in for them, before their number
 
 	look  look
 	open  []*block // containers, the document's own first
-	count int      // blocks made
+	count int      // blocks and runs made
 
 	leaf   *block // the paragraph or heading being written, nil for none
 	buf    []byte // the text of its last run
@@ -76,7 +77,7 @@ func (b *builder) finish() *document {
 		b.endParagraph()
 	}
 	root := b.open[0]
-	root.blocks = outlookLists(root.blocks)
+	root.blocks = outlookLists(root.blocks, 1)
 	b.doc.blocks = prune(root.blocks)
 	return b.doc
 }
@@ -115,7 +116,7 @@ func (b *builder) add(child *block) {
 // around.
 func (b *builder) enter(child *block) {
 	b.endParagraph()
-	if len(b.open) >= maxContainers || b.count >= maxBlocks {
+	if len(b.open) >= maxContainers || b.count >= maxParts {
 		return
 	}
 	top := b.open[len(b.open)-1]
@@ -154,6 +155,7 @@ func (b *builder) leave(depth int) {
 
 // text adds text of the source, its references resolved.
 func (b *builder) text(s string) {
+	s = b.putInlined(s)
 	switch {
 	case b.look.hidden || b.full():
 	case b.look.marker:
@@ -177,7 +179,7 @@ func (b *builder) text(s string) {
 
 // full tells that the document holds all that may be read.
 func (b *builder) full() bool {
-	if b.count < maxBlocks {
+	if b.count < maxParts {
 		return false
 	}
 	b.doc.cut = true
@@ -232,6 +234,7 @@ func (b *builder) begin() {
 	}
 	if b.breaks {
 		b.flush()
+		b.count++
 		b.leaf.runs = append(b.leaf.runs, run{end: true})
 		b.breaks, b.space = false, false
 	}
@@ -275,9 +278,17 @@ func (b *builder) turn(s style, href string) {
 	b.style, b.href = s, href
 }
 
+// unlink ends a link, so that a space after it is outside even if another link to
+// the same place follows.
+func (b *builder) unlink() {
+	b.flush()
+	b.href = ""
+}
+
 // flush ends the run being written.
 func (b *builder) flush() {
 	if len(b.buf) > 0 && b.leaf != nil {
+		b.count++
 		b.leaf.runs = append(b.leaf.runs, run{text: string(b.buf), style: b.style, href: b.href})
 	}
 	b.buf = b.buf[:0]

@@ -236,6 +236,8 @@ func (r *htmlReader) close(i int) {
 				r.boundary()
 			}
 			continue
+		case e.name == atom.A:
+			r.unlink()
 		case e.name == atom.Q:
 			r.text("”")
 		case r.look.outlook != e.look.outlook, paragraphEnd(e.name) && !e.tight:
