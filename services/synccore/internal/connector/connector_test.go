@@ -388,9 +388,7 @@ func TestBothTokensRefused(t *testing.T) {
 	write(t, r.dir, "password", "tandem")
 	r.apply(t, r.settings(t, name))
 	eventually(t, "Alvao accepts it", func() bool { return slices.Equal(r.refused(name), []item.System{item.AzureDevOps}) })
-	if r.stats(t).Waiting != 1 {
-		t.Errorf("the work does not wait: %+v", r.stats(t))
-	}
+	eventually(t, "the work waits", func() bool { return r.stats(t).Waiting == 1 })
 	write(t, r.dir, "pat", "sandbox-pat")
 	r.apply(t, r.settings(t, name))
 	eventually(t, "the work is done", func() bool { return r.stats(t).Items() == 0 })
