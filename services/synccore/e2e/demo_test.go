@@ -46,7 +46,9 @@ func TestDemo(t *testing.T) {
 		"✓ the ticket follows to Testing",
 		"✓ the work item follows to To Do",
 		"✓ both sides are in step, and Tandem wrote no more than needed",
-		"All 6 steps held",
+		"✓ her message stands as one comment, with her name",
+		"✓ the comment stands in the ticket's log once, not shown to the requester",
+		"All 8 steps held",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the story does not tell %q:\n%s", want, out)
@@ -105,9 +107,21 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 			[]string{"--fault", `{"method":"PATCH",` + workers + unstep},
 			`^demo: step 5, Testing fails: the ticket goes back to Development: expected that the work item follows to To Do, but it is in Done`,
 		},
+		"comments can't be written": {
+			[]string{"--fault", `6:{"method":"POST","path":"/azuredevops/**/comments",` + unstep},
+			`^demo: step 6, Jana writes a message, with a file: expected that her message stands as one comment`,
+		},
+		"files can't be attached": {
+			[]string{"--fault", `6:{"method":"POST","path":"/azuredevops/**/attachments",` + unstep},
+			`^demo: step 6, Jana writes a message, with a file: expected that her file is attached`,
+		},
+		"records can't be written": {
+			[]string{"--fault", `7:{"method":"POST","path":"/AlvaoRestApi/v1/tickets/*/**",` + unstep},
+			`^demo: step 7, The developer comments, and attaches a file: expected that the comment stands`,
+		},
 		"the last look fails": {
-			[]string{"--fault", `6:{"method":"GET",` + workers + unstep},
-			`^demo: step 6, A person asks Tandem to look at the ticket once more: expected that both sides are in step`,
+			[]string{"--fault", `8:{"method":"GET",` + workers + unstep},
+			`^demo: step 8, A person asks Tandem to look at the ticket once more: expected that both sides are in step`,
 		},
 		"webhooks are lost": {
 			// What a poll or resync at the start happens to see may still hold.

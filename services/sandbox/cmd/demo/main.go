@@ -79,7 +79,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 func play(ctx context.Context, o options, dir string, out io.Writer) (err error) {
 	began := time.Now() //nolint:forbidigo // the story tells how long the start takes
-	settings := stack.Options{Bin: o.Bin, Dir: dir, Redis: o.Redis, Collector: o.Collector, NoHooks: o.NoHooks}
+	settings := stack.Options{
+		Bin: o.Bin, Dir: dir, Redis: o.Redis, Collector: o.Collector, NoHooks: o.NoHooks,
+		// Alvao has no webhook for a new message, so polls find it.
+		Connector: "    pollInterval: 1s\n",
+	}
 	if o.Keep {
 		settings.SandboxListen, settings.GatewayListen, settings.CoreListen = "127.0.0.1:8090", "127.0.0.1:8080", "127.0.0.1:9000"
 	}

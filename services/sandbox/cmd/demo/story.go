@@ -130,13 +130,15 @@ func (t *teller) story(ctx context.Context) error {
 		{"The developer moves the work item to Doing", setState("Doing"), []expectation{t.status("Development pending")}},
 		{"The developer moves the work item to Done", setState("Done"), []expectation{t.status("Testing")}},
 		{"Testing fails: the ticket goes back to Development", setStatus("Development"), []expectation{t.state("To Do")}},
+		{"Jana writes a message, with a file", t.write(ctx), t.heard()},
+		{"The developer comments, and attaches a file", t.comment(), t.answered()}, //nolint:contextcheck // as above
 		{"A person asks Tandem to look at the ticket once more", t.syncLink(ctx), []expectation{t.quiet()}},
 	} {
 		if err := t.step(ctx, s.act, s.do, s.wants...); err != nil {
 			return err
 		}
 	}
-	t.say("\nAll %d steps held: one ticket, one work item, in step in both directions, and no write more than needed.", t.steps)
+	t.say("\nAll %d steps held: one ticket, one work item, in step in both directions, every message and file once, and no write more than needed.", t.steps)
 	return nil
 }
 
@@ -176,10 +178,17 @@ func (t *teller) created() []expectation {
 				return r.Rel == "Hyperlink" && r.URL == target
 			}), fmt.Sprintf("its relations are %v, not %s", w.Relations, target)
 		})},
+		{"its reporter is the ticket's requester", item(func(w azuredevops.WorkItem) (bool, string) {
+			return w.CreatedBy == alvao.Requester, "it is " + w.CreatedBy
+		})},
 		{"the ticket carries the work item's number", func() (bool, string) {
 			ticket, _ := t.stack.Box.Alvao.Ticket(t.ticket)
 			got := fmt.Sprint(ticket.Custom[alvao.ExternalIDColumn])
 			return t.workItem != 0 && got == strconv.Itoa(t.workItem), "its external id is " + strconv.Quote(got)
+		}},
+		{"the message that the ticket was opened with stands as its first comment", func() (bool, string) {
+			comments := t.stack.Box.AzureDevOps.Comments(t.workItem)
+			return len(comments) == 1 && strings.Contains(comments[0].Text, "comes out of the printer twice"), fmt.Sprintf("there are %d comments", len(comments))
 		}},
 	}
 }
@@ -196,6 +205,83 @@ func (t *teller) state(want string) expectation {
 		item, _ := t.stack.Box.AzureDevOps.WorkItem(t.workItem)
 		return item.State == want, "it is in " + item.State
 	}}
+}
+
+// What people say in the story, and the files they add.
+const (
+	question     = "It prints <i>three</i> copies by now."
+	asked        = "It prints <em>three</em> copies by now."
+	answerText   = "Which printer is it?"
+	photo, patch = "printer.log", "fix.patch"
+)
+
+func (t *teller) write(ctx context.Context) func() error {
+	return func() error {
+		_, err := t.stack.Box.Alvao.AddMessage(ctx, alvao.Requester, t.ticket, alvao.Message{
+			Subject: "Still broken", HTML: "<p>" + question + "</p>",
+			Attachments: []alvao.NewAttachment{{Name: photo, ContentType: "text/plain", Content: []byte("PC LOAD LETTER\n")}},
+		})
+		return err
+	}
+}
+
+// heard holds when the message and its file stand at the work item, once.
+func (t *teller) heard() []expectation {
+	return []expectation{
+		{"her message stands as one comment, with her name", func() (bool, string) {
+			found := 0
+			for _, c := range t.stack.Box.AzureDevOps.Comments(t.workItem) {
+				if strings.Contains(c.Text, asked) && strings.Contains(c.Text, "Jana Dvořáková") {
+					found++
+				}
+			}
+			return found == 1, fmt.Sprintf("%d comments say it", found)
+		}},
+		{"her file is attached to the work item once", func() (bool, string) {
+			item, _ := t.stack.Box.AzureDevOps.WorkItem(t.workItem)
+			found := 0
+			for _, r := range item.Relations {
+				if r.Attachment != nil && r.Attachment.Name == photo {
+					found++
+				}
+			}
+			return found == 1, fmt.Sprintf("%d files of that name are attached", found)
+		}},
+	}
+}
+
+func (t *teller) comment() func() error {
+	return func() error {
+		person := t.stack.Box.AzureDevOps.As(developer)
+		if _, err := person.Comment(t.workItem, "<div>"+answerText+"</div>", "html"); err != nil {
+			return err
+		}
+		_, err := person.Attach(t.workItem, patch, strings.NewReader("--- a\n+++ b\n"))
+		return err
+	}
+}
+
+// answered holds when the comment and the file stand in the ticket's log, once.
+func (t *teller) answered() []expectation {
+	count := func(is func(alvao.Record) bool) func() (bool, string) {
+		return func() (bool, string) {
+			found := 0
+			for _, r := range t.stack.Box.Alvao.Records(t.ticket) {
+				if is(r) {
+					found++
+				}
+			}
+			return found == 1, fmt.Sprintf("it stands there %d times", found)
+		}
+	}
+	return []expectation{
+		{"the comment stands in the ticket's log once, not shown to the requester", count(func(r alvao.Record) bool {
+			return strings.Contains(r.HTML, answerText) && !r.ShowToRequester
+		})},
+		{"the file stands in the ticket's log once", count(func(r alvao.Record) bool {
+			return slices.ContainsFunc(r.Attachments, func(a alvao.Attachment) bool { return a.Name == patch })
+		})},
+	}
 }
 
 // syncLink asks for a look through the gateway's REST API, which asks sync-core, once
@@ -269,8 +355,9 @@ func (t *teller) call(ctx context.Context, method, path string, body io.Reader) 
 }
 
 // needed is how many writes the story takes: the work item and its number in the
-// ticket, two statuses, one state.
-const needed = 5
+// ticket, two statuses, one state; a comment for each of two messages, a file uploaded
+// and attached; a record for the comment, and one with the file.
+const needed = 11
 
 // quiet holds when a look was taken after the call and all writes so far are those
 // that the story needed.

@@ -37,6 +37,24 @@ func ticketPage(base, webURL string) (string, error) {
 	return page, nil
 }
 
+// besides is the web application as a place that may be called, provided it lies on
+// the REST API's own host: links to attachments may lead there (alvao.md §2.5 tells no
+// form). page is the address of a ticket's page.
+func besides(base, page string) []outbound.Origin {
+	root, found := strings.CutSuffix(page, "/Ticket/"+idPlace)
+	api, err := url.Parse(base)
+	web, bad := url.Parse(root)
+	if !found || err != nil || bad != nil || strings.Trim(web.Path, "/") == "" ||
+		web.Scheme != api.Scheme || outbound.HostPort(web) != outbound.HostPort(api) {
+		return nil
+	}
+	origin, err := outbound.ParseOrigin(root)
+	if err != nil {
+		return nil
+	}
+	return []outbound.Origin{origin}
+}
+
 // TicketURL leads a person to a ticket.
 func (c *Client) TicketURL(id int64) string {
 	return strings.ReplaceAll(c.pages, idPlace, strconv.FormatInt(id, 10))

@@ -3,6 +3,7 @@ package alvao
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -58,6 +59,8 @@ type Options struct {
 	PageSize int
 	// PersonTTL is how long people are remembered; 0: 10 min.
 	PersonTTL time.Duration
+	// MaxUpload bounds the bytes of the files of one record; 0: 20 MiB.
+	MaxUpload int64
 }
 
 // Client speaks to one tenant with one account. Safe for use by many goroutines.
@@ -69,8 +72,10 @@ type Client struct {
 	external string
 	zone     *time.Location
 	pageSize int
-	http     *outbound.Client
-	now      func() time.Time
+	// maxUpload is in bytes.
+	maxUpload int64
+	http      *outbound.Client
+	now       func() time.Time
 
 	people *memo.Memo[*item.Person]
 	logins *memo.Memo[*item.Person]
@@ -124,20 +129,21 @@ func New(o Options) (*Client, error) {
 		header.Set("User-Agent", o.UserAgent)
 	}
 	retry := &outbound.Retry{Gate: o.Gate, Timeout: o.Timeout, Now: o.Now, Next: o.Base}
-	guard := &outbound.Guard{Origins: []outbound.Origin{origin}, Credential: o.Credential, Header: header, Next: retry}
+	guard := &outbound.Guard{Origins: append(besides(base, page), origin), Credential: o.Credential, Header: header, Next: retry}
 	ttl := orElse(o.PersonTTL, 10*time.Minute)
 	return &Client{
-		base:     base,
-		pages:    page,
-		service:  strings.TrimSpace(o.Service),
-		external: orElse(strings.TrimSpace(o.ExternalIDField), DefaultExternalIDField),
-		zone:     o.DefaultLocation,
-		pageSize: orElse(o.PageSize, 200),
-		http:     outbound.NewClient(guard),
-		now:      o.Now,
-		people:   memo.New[*item.Person](4096, ttl, o.Now),
-		logins:   memo.New[*item.Person](4096, ttl, o.Now),
-		statuses: memo.New[int64](1024, statusTTL, o.Now),
+		base:      base,
+		pages:     page,
+		service:   strings.TrimSpace(o.Service),
+		external:  orElse(strings.TrimSpace(o.ExternalIDField), DefaultExternalIDField),
+		zone:      o.DefaultLocation,
+		pageSize:  orElse(o.PageSize, 200),
+		http:      outbound.NewClient(guard),
+		now:       o.Now,
+		maxUpload: orElse(o.MaxUpload, defaultMaxUpload),
+		people:    memo.New[*item.Person](4096, ttl, o.Now),
+		logins:    memo.New[*item.Person](4096, ttl, o.Now),
+		statuses:  memo.New[int64](1024, statusTTL, o.Now),
 	}, nil
 }
 
@@ -170,6 +176,9 @@ type call struct {
 	// path follows the base URL, with its query.
 	path string
 	body any
+	// content replaces body by length bytes of JSON that are streamed.
+	content io.Reader
+	length  int64
 	// subject names what the call is about in a sentence, e.g. "ticket 12".
 	subject string
 	// deed is what is done with the subject, e.g. "read".
@@ -179,6 +188,9 @@ type call struct {
 // do sends a call and decodes the answer into out unless that is nil.
 func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, error) {
 	request := outbound.Request{Method: q.method, URL: c.base + q.path}
+	if q.content != nil {
+		request.Content, request.Length, request.ContentType = q.content, q.length, "application/json"
+	}
 	if q.body != nil {
 		body, err := json.Marshal(q.body)
 		if err != nil {

@@ -85,6 +85,13 @@ func (c *Client) unsent(q call, err error) error {
 	case errors.Is(err, context.Canceled):
 		// Our side gave up; that says nothing about the system.
 		return fmt.Errorf("asking to %s %s: %w", q.deed, q.subject, err)
+	case errors.Is(err, outbound.ErrContent):
+		if f, ok := fault.As(err); ok {
+			// The content comes from the other system, whose own words say it better.
+			return f
+		}
+		return fault.Wrap(err, fault.Unavailable,
+			"The content of the files with %s could not be read as it was told, so nothing was written; Tandem tries again by itself.", q.subject)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(err, fault.Unavailable, "%s", c.outOfReach(q, "did not answer in time"))
 	default:
@@ -158,6 +165,13 @@ func errorText(a outbound.Answer) string {
 	default:
 		return oneLine(string(w.Title))
 	}
+}
+
+func toldBy(err error) string {
+	if cause, ok := errors.AsType[*Error](err); ok {
+		return told(cause)
+	}
+	return ""
 }
 
 func told(cause *Error) string {

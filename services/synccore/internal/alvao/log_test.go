@@ -31,7 +31,7 @@ func TestRecords(t *testing.T) {
 	want := []item.Record{
 		{
 			ID: 9001, Subject: "s", HTML: "<p>h</p>", Plain: "p", Kind: "Email", From: "Jan",
-			Created: time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC), ShowToRequester: true, Attachments: []string{"a.png"},
+			Created: time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC), ShowToRequester: true, Attachments: []item.Attachment{{ID: "77", Name: "a.png", Size: -1, URL: base + "/x"}},
 		},
 		{ID: 9002, Subject: "later", Kind: "Note"},
 	}

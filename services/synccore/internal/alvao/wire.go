@@ -2,6 +2,7 @@ package alvao
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -158,9 +159,19 @@ type wireRecord struct {
 	Kind            lenient.Text `json:"kind"`
 	From            lenient.Text `json:"from"`
 	ShowToRequester lenient.Bool `json:"showToRequester"`
-	Attachments     lenient.List[struct {
-		Name lenient.Text `json:"name"`
-	}] `json:"attachments"`
+	// Neither key of the important mark is in evidence; the OpenAPI has none, the
+	// report views say "Marked as important" (alvao.md §2.4).
+	Important         lenient.Bool               `json:"important"`
+	MarkedAsImportant lenient.Bool               `json:"markedAsImportant"`
+	Attachments       lenient.List[wireDocument] `json:"attachments"`
+}
+
+type wireDocument struct {
+	ID   lenient.Int  `json:"id"`
+	Name lenient.Text `json:"name"`
+	Link lenient.Text `json:"link"`
+	// Size is an assumption: the OpenAPI has none.
+	Size lenient.Int `json:"size"`
 }
 
 func (c *Client) record(w wireRecord) item.Record {
@@ -173,11 +184,20 @@ func (c *Client) record(w wireRecord) item.Record {
 		From:            string(w.From),
 		Created:         lenient.Time(string(w.Created), c.zone),
 		ShowToRequester: bool(w.ShowToRequester),
+		Important:       bool(w.Important) || bool(w.MarkedAsImportant),
 	}
-	for _, a := range w.Attachments {
-		if a.Name != "" {
-			r.Attachments = append(r.Attachments, string(a.Name))
+	for _, d := range w.Attachments {
+		if d.Name == "" && d.Link == "" {
+			continue
 		}
+		a := item.Attachment{Name: string(d.Name), Size: -1, URL: c.resolve(string(d.Link))}
+		if d.ID > 0 {
+			a.ID = strconv.FormatInt(int64(d.ID), 10)
+		}
+		if d.Size > 0 {
+			a.Size = int64(d.Size)
+		}
+		r.Attachments = append(r.Attachments, a)
 	}
 	return r
 }

@@ -152,9 +152,7 @@ func (s *EventService) ListEvents(ctx context.Context, req *tandemv1.ListEventsR
 	}
 	resp := &tandemv1.ListEventsResponse{NextPageToken: next}
 	for _, record := range records {
-		event := eventProto(record)
-		event.Payload = nil
-		resp.Events = append(resp.Events, event)
+		resp.Events = append(resp.Events, eventProto(record))
 	}
 	return resp, nil
 }

@@ -17,6 +17,8 @@ type address struct {
 	project string
 	// organization is the organisation's name on Azure DevOps Services, else empty.
 	organization string
+	// identities is the URL below which people are looked up.
+	identities string
 	// key identifies the account across its URL forms, see accountKey.
 	key string
 	// origins are the places that may be called with the account's credential.
@@ -60,10 +62,11 @@ func parseAddress(raw string) (address, error) {
 	if err != nil {
 		return address{}, misconfigured("The Azure DevOps project URL is unusable: %s.", err)
 	}
-	a := address{account: account, project: project, origins: []outbound.Origin{origin}}
+	a := address{account: account, project: project, identities: account, origins: []outbound.Origin{origin}}
 	a.key, a.organization = accountKey(account)
 	if host == servicesHost {
-		identities, err := outbound.ParseOrigin("https://" + identitiesHost + "/" + a.organization)
+		a.identities = "https://" + identitiesHost + "/" + a.organization
+		identities, err := outbound.ParseOrigin(a.identities)
 		if err != nil {
 			return address{}, misconfigured("The Azure DevOps project URL is unusable: %s.", err)
 		}

@@ -22,6 +22,8 @@ type Wants struct {
 	States []string
 	// Fields are the reference names of the AttributeMap.
 	Fields []string
+	// Reporter tells that work items get a reporter other than the token's account.
+	Reporter bool
 }
 
 // Names of the checks.
@@ -32,6 +34,9 @@ const (
 	checkType    = "azure-devops.type"
 	checkStates  = "azure-devops.states"
 	checkFields  = "azure-devops.fields"
+
+	checkIdentities = "azure-devops.identities"
+	checkReporter   = "azure-devops.reporter"
 )
 
 // skewWarning is how far two clocks may differ before "the newest wins" gets unfair.
@@ -62,7 +67,11 @@ func (c *Client) Check(ctx context.Context, want Wants) []item.Finding {
 		return found
 	}
 	found = append(found, c.checkStates(ctx, want)...)
-	return append(found, c.checkFields(ctx, want)...)
+	found = append(found, c.checkFields(ctx, want)...)
+	if want.Reporter {
+		found = append(found, c.checkReporter(ctx, want.Type)...)
+	}
+	return found
 }
 
 // forget drops what is remembered but the project's GUID, by which events are told
@@ -73,6 +82,9 @@ func (c *Client) forget() {
 	c.names.ForgetAll()
 	c.fields.ForgetAll()
 	c.catalog.ForgetAll()
+	c.people.ForgetAll()
+	c.noIdentities.clear()
+	c.noBypass.clear()
 }
 
 // checkToken tells whether the token works at all, and how far the clocks differ.

@@ -3,6 +3,7 @@ package azuredevops
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -45,6 +46,9 @@ type Options struct {
 	Timeout time.Duration
 	// DescriptionTTL is how long types, fields and identities are remembered; 0: 10 min.
 	DescriptionTTL time.Duration
+	// ChunkAbove is the largest file in bytes that is uploaded in one piece; 0: 130 MB,
+	// beyond which Azure DevOps takes pieces only. Chunk is the size of a piece; 0: 16 MiB.
+	ChunkAbove, Chunk int64
 }
 
 // Client speaks to one project with one token. Safe for use by many goroutines.
@@ -60,6 +64,14 @@ type Client struct {
 	names    *memo.Memo[[]string]
 	fields   *memo.Memo[map[string]item.Field]
 	catalog  *memo.Memo[map[string]item.Field]
+	people   *memo.Memo[*item.Identity]
+
+	ttl               time.Duration
+	chunkAbove, chunk int64
+	// hosted tells that this is Azure DevOps Services.
+	hosted atomic.Bool
+	// noIdentities and noBypass are rights found missing.
+	noIdentities, noBypass lack
 }
 
 // New makes a Client. It sends nothing; an unusable URL is a Misconfigured fault.
@@ -101,7 +113,7 @@ func New(o Options) (*Client, error) {
 	}
 	retry := &outbound.Retry{Gate: o.Gate, Timeout: o.Timeout, Now: o.Now, Next: o.Base}
 	guard := &outbound.Guard{Origins: at.origins, Credential: o.Credential, Header: header, Next: retry}
-	return &Client{
+	c := &Client{
 		at:       at,
 		http:     outbound.NewClient(guard),
 		now:      o.Now,
@@ -111,12 +123,26 @@ func New(o Options) (*Client, error) {
 		names:    memo.New[[]string](1, o.DescriptionTTL, o.Now),
 		fields:   memo.New[map[string]item.Field](64, o.DescriptionTTL, o.Now),
 		catalog:  memo.New[map[string]item.Field](1, o.DescriptionTTL, o.Now),
-	}, nil
+		people:   memo.New[*item.Identity](4096, o.DescriptionTTL, o.Now),
+
+		ttl: o.DescriptionTTL, chunkAbove: orElse(o.ChunkAbove, simpleLimit), chunk: orElse(o.Chunk, defaultChunk),
+	}
+	c.hosted.Store(at.organization != "")
+	return c, nil
+}
+
+func orElse(v, otherwise int64) int64 {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
 }
 
 // call is one request to Azure DevOps and what it is about.
 type call struct {
 	method string
+	// base is the account's URL unless set.
+	base string
 	// path follows the account's URL; query has no api-version.
 	path, query string
 	// preview is the suffix of the api-version for what is in preview.
@@ -124,6 +150,10 @@ type call struct {
 	body    any
 	patch   bool
 	reads   bool
+	// content replaces body by length bytes that are streamed as they are.
+	content io.Reader
+	length  int64
+	header  http.Header
 	// subject names what the call is about in a sentence, e.g. "work item 12".
 	subject string
 	// deed is what is done with the subject, e.g. "read".
@@ -132,11 +162,10 @@ type call struct {
 
 // do sends a call and decodes the answer into out unless that is nil.
 func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, error) {
-	target := c.at.account + q.path + "?api-version=" + c.version + q.preview
-	if q.query != "" {
-		target += "&" + q.query
+	request := outbound.Request{Method: q.method, URL: c.target(q), Reads: q.reads, Header: q.header}
+	if q.content != nil {
+		request.Content, request.Length, request.ContentType = q.content, q.length, "application/octet-stream"
 	}
-	request := outbound.Request{Method: q.method, URL: target, Reads: q.reads}
 	if q.body != nil {
 		body, err := json.Marshal(q.body)
 		if err != nil {
@@ -163,9 +192,27 @@ func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, erro
 	return answer, nil
 }
 
-// inProject is a path below the project.
-func (c *Client) inProject(rest string) string {
-	return "/" + url.PathEscape(c.at.project) + "/_apis" + rest
+func (c *Client) target(q call) string {
+	base := q.base
+	if base == "" {
+		base = c.at.account
+	}
+	target := base + q.path + "?api-version=" + c.version + q.preview
+	if q.query != "" {
+		target += "&" + q.query
+	}
+	return target
+}
+
+// inProject is a path below the client's project.
+func (c *Client) inProject(rest string) string { return c.below(c.at.project, rest) }
+
+// below is a path below a project; empty: the client's.
+func (c *Client) below(project, rest string) string {
+	if project == "" {
+		project = c.at.project
+	}
+	return "/" + url.PathEscape(project) + "/_apis" + rest
 }
 
 func (c *Client) webURL(project string, id int64) string {

@@ -73,6 +73,8 @@ const (
 	codeUnauthorized = "TF400813"
 	codeQueryTimeout = "VS402335"
 	codeNoType       = "VS402323"
+	codeFileTooLarge = "TF237082"
+	codeTooManyFiles = "VS403313"
 
 	errorFieldInvalid = 600171
 	errorMismatch     = 600122
@@ -103,6 +105,12 @@ func (c *Client) refusal(q call, a outbound.Answer) error {
 		cause.Code == codeMismatch || number == errorMismatch:
 		return fault.Wrap(cause, fault.Conflict,
 			"Somebody changed %s at the same moment; Tandem reads it anew and decides again.", q.subject)
+	case a.Status == http.StatusRequestEntityTooLarge || cause.Code == codeFileTooLarge:
+		return fault.Wrap(cause, fault.Refused,
+			"Azure DevOps does not %s %s, because it is larger than allowed there.", q.deed, q.subject)
+	case cause.Code == codeTooManyFiles:
+		return fault.Wrap(cause, fault.Refused,
+			"Azure DevOps does not %s %s, because it has as many attachments as it may have.", q.deed, q.subject)
 	case a.Status == http.StatusForbidden:
 		return fault.Wrap(cause, fault.Denied,
 			"The account of the Azure DevOps access token may not %s %s; grant it the right to view and edit work items in project %s%s.",
@@ -178,6 +186,13 @@ func (c *Client) unsent(q call, err error) error {
 	case errors.Is(err, context.Canceled):
 		// Our side gave up; that says nothing about the system.
 		return fmt.Errorf("asking to %s %s: %w", q.deed, q.subject, err)
+	case errors.Is(err, outbound.ErrContent):
+		if f, ok := fault.As(err); ok {
+			// The content comes from the other system, whose own words say it better.
+			return f
+		}
+		return fault.Wrap(err, fault.Unavailable,
+			"The content of %s could not be read as it was told, so nothing was written; Tandem tries again by itself.", q.subject)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(err, fault.Unavailable, "%s", c.outOfReach(q, "did not answer in time"))
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
@@ -85,6 +86,7 @@ func (c *Client) readIdentity(ctx context.Context) (Identity, error) {
 }
 
 type wireConnection struct {
+	DeploymentType    lenient.Text `json:"deploymentType"`
 	AuthenticatedUser struct {
 		ID                  lenient.Text `json:"id"`
 		ProviderDisplayName lenient.Text `json:"providerDisplayName"`
@@ -111,6 +113,9 @@ func connectionData() call {
 
 func (c *Client) identified(w wireConnection, q call) (Identity, error) {
 	user := w.AuthenticatedUser
+	if strings.EqualFold(string(w.DeploymentType), "hosted") {
+		c.hosted.Store(true)
+	}
 	switch user.ID {
 	case anonymous:
 		return Identity{}, c.badToken(nil)

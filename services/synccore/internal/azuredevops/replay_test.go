@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -106,7 +107,10 @@ func (r recordedItem) matches(t *testing.T, got item.WorkItem) {
 	}
 	want := item.WorkItem{
 		ID: r.ID, Rev: r.Rev, Project: text("System.TeamProject"), Type: text("System.WorkItemType"),
-		State: text("System.State"), Title: text("System.Title"), Deleted: got.Deleted, URL: got.URL,
+		State: text("System.State"), Title: text("System.Title"), Deleted: got.Deleted, URL: got.URL, CommentCount: -1,
+	}
+	if count, ok := r.Fields["System.CommentCount"].(float64); ok {
+		want.CommentCount = int64(count)
 	}
 	if tags := text("System.Tags"); tags != "" {
 		want.Tags = strings.Split(tags, "; ")
@@ -182,16 +186,19 @@ func TestReplay(t *testing.T) {
 		case projectPath.MatchString(p) && request.Method == http.MethodGet:
 			kind = "project"
 			t.Run(one.name, func(t *testing.T) { t.Parallel(); replayProject(t, one) })
+		case strings.Contains(p, "/_apis/Identities?searchFilter=General"):
+			kind = "identities"
+			t.Run(one.name, func(t *testing.T) { t.Parallel(); replayPerson(t, one) })
 		default:
 			// Lists of projects, creating and deleting projects and teams, relation types
-			// and identity searches: no call of this client answers to them.
+			// and other identity reads: no call of this client answers to them.
 			kind = "not ours"
 		}
 		played[kind]++
 	}
 	want := map[string]int{
 		"work item GET": 29, "work item PATCH": 4, "create": 6, "batch": 2, "query": 4, "connection data": 1,
-		"project": 22, "error without JSON": 1, "not ours": 122 - 69,
+		"project": 22, "identities": 13, "error without JSON": 1, "not ours": 122 - 82,
 	}
 	if diff := cmp.Diff(want, played); diff != "" {
 		t.Error(diff)
@@ -314,6 +321,53 @@ func replayIdentity(t *testing.T, one interaction) {
 	}
 }
 
+// replayPerson finds in a recorded search whoever a strict reading finds there.
+func replayPerson(t *testing.T, one interaction) {
+	t.Helper()
+	type property struct {
+		Value string `json:"$value"`
+	}
+	var answer struct {
+		Value []struct {
+			ID                  string              `json:"id"`
+			ProviderDisplayName string              `json:"providerDisplayName"`
+			CustomDisplayName   string              `json:"customDisplayName"`
+			IsActive            bool                `json:"isActive"`
+			Properties          map[string]property `json:"properties"`
+		}
+	}
+	decode(t, one.Response.Body, &answer)
+	_, query, _ := strings.Cut(one.Request.Path, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := values.Get("filterValue")
+	var want []item.Identity
+	for _, p := range answer.Value {
+		account := p.Properties["Account"].Value
+		if p.IsActive && p.Properties["SchemaClassName"].Value == "User" && strings.EqualFold(account, name) {
+			shown := p.CustomDisplayName
+			if shown == "" {
+				shown = p.ProviderDisplayName
+			}
+			want = append(want, item.Identity{ID: p.ID, UniqueName: account, DisplayName: shown})
+		}
+	}
+	c := one.client(t, "P")
+	got, found, err := c.FindIdentity(t.Context(), name)
+	if one.Response.Status != http.StatusOK {
+		t.Logf("%d for %s: %v %v", one.Response.Status, name, found, err)
+		if found {
+			t.Errorf("found %+v in a refusal", got)
+		}
+		return
+	}
+	if err != nil || found != (len(want) == 1) || (found && got != want[0]) {
+		t.Errorf("%s: got %+v, %v, %v; want %+v", name, got, found, err, want)
+	}
+}
+
 func replayProject(t *testing.T, one interaction) {
 	t.Helper()
 	name := projectPath.FindStringSubmatch(one.Request.Path)[1]
@@ -335,7 +389,7 @@ func TestRestFixtures(t *testing.T) {
 	for name, want := range map[string]item.WorkItem{
 		"work_item_create.json": {}, "work_item_update.json": {},
 		"work_item_get.json": {
-			ID: 12, Rev: 7, Project: "DevOpsDemo", Type: "Issue", State: "To Do", Title: "DevOpsDemo", Tags: []string{"test2"},
+			ID: 12, Rev: 7, Project: "DevOpsDemo", Type: "Issue", State: "To Do", Title: "DevOpsDemo", Tags: []string{"test2"}, CommentCount: 3,
 			StateChanged: time.Date(2023, 6, 27, 12, 16, 4, 840e6, time.UTC), URL: "https://dev.azure.com/contoso/DevOpsDemo/_workitems/edit/12",
 		},
 	} {

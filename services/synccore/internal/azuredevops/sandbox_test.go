@@ -32,6 +32,7 @@ type org struct {
 type settings struct {
 	project, token string
 	change         func(*sandbox.Options)
+	client         func(*azuredevops.Options)
 }
 
 func open(t *testing.T, s settings) org {
@@ -70,10 +71,14 @@ func open(t *testing.T, s settings) org {
 			t.Error(err)
 		}
 	})
-	c, err := azuredevops.New(azuredevops.Options{
+	o := azuredevops.Options{
 		ProjectURL: listener.URL + "/azuredevops/contoso/" + strings.ReplaceAll(s.project, " ", "%20"), Base: transport,
 		Credential: azuredevops.PAT(func() (string, error) { return s.token + "\n", nil }),
-	})
+	}
+	if s.client != nil {
+		s.client(&o)
+	}
+	c, err := azuredevops.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

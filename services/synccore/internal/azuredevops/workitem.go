@@ -26,6 +26,9 @@ const (
 	fieldTags         = "System.Tags"
 	fieldChangedBy    = "System.ChangedBy"
 	fieldChangedDate  = "System.ChangedDate"
+	fieldCommentCount = "System.CommentCount"
+	fieldCreatedBy    = "System.CreatedBy"
+	fieldAssignedTo   = "System.AssignedTo"
 	fieldStateChanged = "Microsoft.VSTS.Common.StateChangeDate"
 
 	relHyperlink = "Hyperlink"
@@ -42,6 +45,8 @@ type wireItem struct {
 type wireRelation struct {
 	Rel lenient.Text `json:"rel"`
 	URL lenient.Text `json:"url"`
+	// Attributes hold what else is told of the target.
+	Attributes lenient.Map `json:"attributes"`
 }
 
 // wireIdentity is a person, who comes as an object or as "Name <unique name>"
@@ -128,13 +133,13 @@ func passes(err error) bool {
 	}
 }
 
-// WorkItems reads many work items in batches of 200, fields only: Hyperlinks are
-// empty. Items that don't exist, are deleted or can't be seen are left out, so ask
+// WorkItems reads many work items in batches of 200, fields only: Hyperlinks and
+// Attachments are empty. Items that don't exist, are deleted or can't be seen are left out, so ask
 // WorkItem about each one that is missing. The order is the server's.
 func (c *Client) WorkItems(ctx context.Context, ids []int64) ([]item.WorkItem, error) {
 	return c.batch(ctx, ids, map[string]any{"fields": []string{
 		"System.Id", "System.Rev", fieldProject, fieldType, fieldState, fieldTitle,
-		fieldTags, fieldChangedBy, fieldChangedDate, fieldStateChanged,
+		fieldTags, fieldChangedBy, fieldChangedDate, fieldStateChanged, fieldCommentCount,
 	}})
 }
 
@@ -191,11 +196,18 @@ func (c *Client) plain(w wireItem) item.WorkItem {
 		Tags:         splitTags(w.Fields.Text(fieldTags)),
 		StateChanged: lenient.Time(changed, nil),
 		ChangedBy:    string(changedBy.ID),
+		CommentCount: -1,
+	}
+	if _, told := w.Fields[fieldCommentCount]; told {
+		out.CommentCount = w.Fields.Int(fieldCommentCount)
 	}
 	out.URL = c.webURL(out.Project, out.ID)
 	for _, r := range w.Relations {
 		if r.Rel == relHyperlink && r.URL != "" {
 			out.Hyperlinks = append(out.Hyperlinks, string(r.URL))
+		}
+		if file, ours := c.attachment(r); r.Rel == relAttachment && ours {
+			out.Attachments = append(out.Attachments, file)
 		}
 	}
 	return out

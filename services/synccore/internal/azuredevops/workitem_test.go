@@ -40,6 +40,7 @@ func TestLenientDecoding(t *testing.T) {
 	t.Parallel()
 	const changed = "2026-03-31T18:36:26.23Z"
 	stateChanged := time.Date(2026, 3, 31, 18, 36, 26, 230e6, time.UTC)
+	added := time.Date(2014, 12, 29, 20, 49, 20, 770e6, time.UTC)
 	web := func(project string, id int64) string {
 		return fmt.Sprintf("https://dev.azure.com/contoso/%s/_workitems/edit/%d", project, id)
 	}
@@ -55,24 +56,42 @@ func TestLenientDecoding(t *testing.T) {
 			item.WorkItem{
 				ID: 12, Rev: 7, Project: "Other Project", Type: "Task", State: "Doing", Title: "Žluťoučký kůň", Tags: []string{"alvao", "ALVAO-5"},
 				Hyperlinks: []string{"https://alvao/Alvao/Ticket/5"}, URL: web("Other%20Project", 12), StateChanged: stateChanged,
-				ChangedBy: "9a9ea5ac-60c5-68ff-a08c-7090eb685d57",
+				ChangedBy: "9a9ea5ac-60c5-68ff-a08c-7090eb685d57", CommentCount: -1,
 			},
 		},
 		"identity as string, ids as strings, a BOM": {
 			"\ufeff" + `{"id":"12","rev":"7","fields":{"System.ChangedBy":"Jamal Hartnett <fabrikamfiber4@hotmail.com>","System.ChangedDate":"` + changed + `","System.Title":5},"relations":null}`,
-			item.WorkItem{ID: 12, Rev: 7, Title: "5", URL: web("Alvaoproject", 12), StateChanged: stateChanged},
+			item.WorkItem{ID: 12, Rev: 7, Title: "5", URL: web("Alvaoproject", 12), StateChanged: stateChanged, CommentCount: -1},
 		},
 		"zone-less date of seven digits": {
 			`{"id":12,"rev":7,"fields":{"System.ChangedDate":"2026-03-31T18:36:26.2300000"}}`,
-			item.WorkItem{ID: 12, Rev: 7, URL: web("Alvaoproject", 12), StateChanged: stateChanged},
+			item.WorkItem{ID: 12, Rev: 7, URL: web("Alvaoproject", 12), StateChanged: stateChanged, CommentCount: -1},
 		},
 		"no fields": {
 			`{"id":12,"rev":7}`,
-			item.WorkItem{ID: 12, Rev: 7, URL: web("Alvaoproject", 12)},
+			item.WorkItem{ID: 12, Rev: 7, URL: web("Alvaoproject", 12), CommentCount: -1},
+		},
+		"files, of other accounts not, and a count as text": {
+			`{"id":12,"rev":7,"fields":{"System.CommentCount":"3"},"relations":[` +
+				`{"rel":"AttachedFile","url":"https://dev.azure.com/contoso/_apis/wit/attachments/098A279A-60b9-40a8-868b-b7fd00c0a439","attributes":{"authorizedDate":"2014-12-29T20:49:20.77Z","name":"Spec.txt","resourceSize":13946}},` +
+				`{"rel":"AttachedFile","url":"https://contoso.visualstudio.com/d54eda2e-82d5-4ec7-b6ea-bb444a5c6a70/_apis/wit/attachments/198a279a-60b9-40a8-868b-b7fd00c0a439?fileName=a%20b.png","attributes":{"resourceCreatedDate":"2014-12-29T20:49:20.77Z"}},` +
+				`{"rel":"AttachedFile","url":"https://dev.azure.com/other/_apis/wit/attachments/098a279a-60b9-40a8-868b-b7fd00c0a439"},{"rel":"AttachedFile","url":"5"},{"rel":"AttachedFile"}]}`,
+			item.WorkItem{
+				ID: 12, Rev: 7, URL: web("Alvaoproject", 12), CommentCount: 3, Attachments: []item.Attachment{
+					{
+						ID: "098a279a-60b9-40a8-868b-b7fd00c0a439", Name: "Spec.txt", Size: 13946, Added: added,
+						URL: "https://dev.azure.com/contoso/_apis/wit/attachments/098A279A-60b9-40a8-868b-b7fd00c0a439",
+					},
+					{
+						ID: "198a279a-60b9-40a8-868b-b7fd00c0a439", Name: "a b.png", Size: -1, Added: added,
+						URL: "https://contoso.visualstudio.com/d54eda2e-82d5-4ec7-b6ea-bb444a5c6a70/_apis/wit/attachments/198a279a-60b9-40a8-868b-b7fd00c0a439?fileName=a%20b.png",
+					},
+				},
+			},
 		},
 		"odd relations and fields": {
 			`{"ID":12,"Rev":7,"fields":[],"relations":[null,5,{"rel":"Hyperlink"},{"rel":"Hyperlink","url":"u"}]}`,
-			item.WorkItem{ID: 12, Rev: 7, URL: web("Alvaoproject", 12), Hyperlinks: []string{"u"}},
+			item.WorkItem{ID: 12, Rev: 7, URL: web("Alvaoproject", 12), Hyperlinks: []string{"u"}, CommentCount: -1},
 		},
 	}
 	for name, tc := range tests {
@@ -159,7 +178,7 @@ func TestWorkItemsInBatches(t *testing.T) {
 		}
 		decode(t, []byte(r.body), &body)
 		sizes = append(sizes, len(body.IDs))
-		if r.method != http.MethodPost || r.path != "/contoso/_apis/wit/workitemsbatch" || body.ErrorPolicy != "omit" || len(body.Fields) != 10 || strings.Contains(r.body, "expand") {
+		if r.method != http.MethodPost || r.path != "/contoso/_apis/wit/workitemsbatch" || body.ErrorPolicy != "omit" || len(body.Fields) != 11 || strings.Contains(r.body, "expand") {
 			t.Errorf("sent %+v", r)
 		}
 	}

@@ -49,6 +49,10 @@ func pointer(name string) string {
 // not be among the fields, for only the type's initial state is legal at creation
 // (azure-devops.md §2.5). Empty values are not sent; of two values for one field the
 // last counts, since Azure DevOps refuses both in one patch (VS403691).
+//
+// A Reporter is set where the token's account may bypass rules; where it may not, the
+// item is made without one and ReporterDenied tells. A Reporter without ID is resolved
+// by the server from its UniqueName.
 func (c *Client) Create(ctx context.Context, d item.Draft) (item.WorkItem, error) {
 	subject := "the work item of " + d.Mark
 	if d.Type == "" {
@@ -58,14 +62,25 @@ func (c *Client) Create(ctx context.Context, d item.Draft) (item.WorkItem, error
 		return item.WorkItem{}, fault.New(fault.Invalid, "A work item without mark and ticket address could not be found again and is not made.")
 	}
 	q := call{
-		method: http.MethodPost, path: c.inProject("/wit/workitems/$" + url.PathEscape(d.Type)), query: "$expand=relations",
-		body: draftOperations(d), patch: true, subject: subject, deed: "create",
+		method: http.MethodPost, path: c.createPath(d.Type), query: "$expand=relations",
+		patch: true, subject: subject, deed: "create",
 	}
+	if d.Reporter != nil {
+		made, done, err := c.createReported(ctx, q, d)
+		if done || err != nil {
+			return made, err
+		}
+	}
+	q.body = draftOperations(d)
 	var w wireItem
 	if _, err := c.do(ctx, q, &w); err != nil {
 		return item.WorkItem{}, err
 	}
 	return c.workItem(w, q)
+}
+
+func (c *Client) createPath(kind string) string {
+	return c.inProject("/wit/workitems/$" + url.PathEscape(kind))
 }
 
 func draftOperations(d item.Draft) []operation {

@@ -9,6 +9,7 @@ package config
 import (
 	"time"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
@@ -61,6 +62,24 @@ type Connector struct {
 	// PollInterval is the time between two looks for tickets that changed without
 	// an event, at least one second.
 	PollInterval time.Duration
+	// Messages says how messages and files cross where the settings have them
+	// synchronised (SyncCommunication).
+	Messages Messages
+}
+
+// Messages says how messages and files cross.
+type Messages struct {
+	// SinceLinked leaves out what is older than the link.
+	SinceLinked bool
+	// ShowToRequester lets a ticket's requester see what comes from Azure DevOps.
+	ShowToRequester bool
+	// Format is what comments are written in: html or markdown.
+	Format item.TextFormat
+	// MaxFile is the largest file that crosses, in bytes.
+	MaxFile int64
+	// Kinds are the kinds of records that cross, as Alvao spells them; empty: all but
+	// Process and Notification.
+	Kinds []string
 }
 
 // Alvao is the Alvao side of a connector.
@@ -139,6 +158,7 @@ func defaults() (Config, Connector) {
 		Settings:     mapping.Settings{OpenCommand: true, TicketReporter: "Default"},
 		Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
 		PollInterval: 30 * time.Second,
+		Messages:     Messages{Format: item.HTML, MaxFile: 60 << 20},
 	}
 	return config, connector
 }

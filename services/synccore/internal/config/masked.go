@@ -67,7 +67,20 @@ func connectorNode(c Connector) *yaml.Node {
 		"conflict", string(c.Rules.Conflict),
 		"pollInterval", c.PollInterval.String(),
 		"existingTickets", string(c.Rules.ExistingTickets),
+		"messages", messagesNode(c.Messages),
 	)
+}
+
+func messagesNode(m Messages) *yaml.Node {
+	history := historyAll
+	if m.SinceLinked {
+		history = historySinceLinked
+	}
+	node := objectNode("history", history, "showToRequester", m.ShowToRequester, "format", string(m.Format), "maxFile", sizeOf(m.MaxFile))
+	if len(m.Kinds) > 0 {
+		add(node, "kinds", sequence(m.Kinds, func(kind string) *yaml.Node { return scalar("!!str", kind) }))
+	}
+	return node
 }
 
 // objectNode makes an object of keys and values, in that order.

@@ -382,7 +382,10 @@ func (r *running) turn(ctx context.Context, name string, every time.Duration, ne
 }
 
 func (r *running) planRules() plan.Rules {
-	return plan.Rules{Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process, Map: r.cfg.Rules.Statuses, Conflict: r.cfg.Rules.Conflict}
+	return plan.Rules{
+		Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process, Map: r.cfg.Rules.Statuses, Conflict: r.cfg.Rules.Conflict,
+		Messages: r.cfg.Rules.SyncCommunication, SinceLinked: r.cfg.Messages.SinceLinked,
+	}
 }
 
 func (r *running) ignoresExisting() bool {

@@ -32,14 +32,21 @@ func TestSystemsThatComeLater(t *testing.T) {
 			r.disturb(t, standfault.Rule{Path: path, Kind: standfault.KindUnavailable})
 			r.apply(t, r.settings(t, name))
 			ticket := r.ticket(t, "New")
+			// They have been away for long, so the hint is held for the longest time.
+			r.ahead.Store(int64(time.Hour))
 			r.hint(t, name, ticket)
 			eventually(t, "the hint waits", func() bool { return r.stats(t).Waiting == 1 })
 			if summary, _ := r.set.Get(name); summary.Ready || len(summary.Refusals) != 0 {
 				t.Errorf("while a system is away: %+v", summary)
 			}
 			r.faults.Clear()
+			began := time.Now()
 			r.ready(t, name)
 			eventually(t, "the hint is served", func() bool { return r.stats(t).Items() == 0 })
+			if took := time.Since(began); took > 12*time.Second {
+				t.Errorf("what was held was let go after %s", took)
+			}
+			r.ahead.Store(0)
 			if err := r.desk.SetStatus(t.Context(), standalvao.Solver, int(ticket), "Development"); err != nil {
 				t.Fatal(err)
 			}
@@ -172,6 +179,13 @@ func TestUnchangedConnectorsAreLeftRunning(t *testing.T) {
 	if started(name) != 1 {
 		t.Errorf("started %d times", started(name))
 	}
+	var stopped []any
+	for _, line := range r.log.lines(t, "connector.stopped") {
+		stopped = append(stopped, line["connector"])
+	}
+	if !slices.Contains(stopped, any("support")) || !slices.Contains(stopped, any("private")) || slices.Contains(stopped, any(name)) {
+		t.Errorf("stopped %v", stopped)
+	}
 	if _, ok := r.set.Get("support"); ok {
 		t.Error("a connector that was removed is still there")
 	}
@@ -290,6 +304,8 @@ func TestRefusedToken(t *testing.T) {
 			}
 			r.hint(t, name, waiting[0])
 			eventually(t, "the connector is unhealthy", func() bool { return slices.Equal(r.refused(name), []item.System{item.AzureDevOps}) })
+			r.quiet(t)
+			desk := r.calls.of("AlvaoRestApi")
 			for _, ticket := range waiting {
 				r.hint(t, name, ticket)
 			}
@@ -297,6 +313,9 @@ func TestRefusedToken(t *testing.T) {
 			r.quiet(t)
 			if n := r.calls.of("azuredevops") - before; n > 3 {
 				t.Errorf("%d calls with a token that is refused", n)
+			}
+			if n := r.calls.of("AlvaoRestApi") - desk; n > 0 {
+				t.Errorf("%d calls of the other system for work that can't be done", n)
 			}
 			if stats := r.stats(t); stats.Dead != 0 {
 				t.Errorf("%+v", stats)
@@ -369,9 +388,7 @@ func TestBothTokensRefused(t *testing.T) {
 	write(t, r.dir, "password", "tandem")
 	r.apply(t, r.settings(t, name))
 	eventually(t, "Alvao accepts it", func() bool { return slices.Equal(r.refused(name), []item.System{item.AzureDevOps}) })
-	if r.stats(t).Waiting != 1 {
-		t.Errorf("the work does not wait: %+v", r.stats(t))
-	}
+	eventually(t, "the work waits", func() bool { return r.stats(t).Waiting == 1 })
 	write(t, r.dir, "pat", "sandbox-pat")
 	r.apply(t, r.settings(t, name))
 	eventually(t, "the work is done", func() bool { return r.stats(t).Items() == 0 })
@@ -384,19 +401,31 @@ func TestRefusedFromTheStart(t *testing.T) {
 	for _, tc := range []struct {
 		file, right string
 		system      item.System
-		path        string
-	}{{"pat", "sandbox-pat", item.AzureDevOps, "azuredevops"}, {"password", "tandem", item.Alvao, "AlvaoRestApi"}} {
+	}{{"pat", "sandbox-pat", item.AzureDevOps}, {"password", "tandem", item.Alvao}} {
 		t.Run(string(tc.system), func(t *testing.T) {
 			t.Parallel()
 			r := setup(t)
 			write(t, r.dir, tc.file, "wrong")
-			r.apply(t, r.settings(t, name))
+			away := func(_ *config.Connector, s *mapping.Settings) { s.URL = r.url + "/azuredevops/away/Alvaoproject" }
+			r.disturb(t, standfault.Rule{Path: "/azuredevops/away/**", Kind: standfault.KindUnavailable})
+			r.apply(t, r.settings(t, name), r.settings(t, "away", away))
 			eventually(t, "it is unhealthy", func() bool { return slices.Equal(r.refused(name), []item.System{tc.system}) })
 			ticket := r.ticket(t, "New")
 			r.hint(t, name, ticket)
 			eventually(t, "the hint waits", func() bool { return r.stats(t).Waiting == 1 })
-			if n := r.calls.of(tc.path); n > 3 {
-				t.Errorf("%d calls", n)
+			// One whose system is merely away is tried again and again meanwhile.
+			tries := func(connector string) int {
+				n := 0
+				for _, line := range r.log.lines(t, "connector.prepare") {
+					if line["connector"] == connector {
+						n++
+					}
+				}
+				return n
+			}
+			eventually(t, "the other one was tried often", func() bool { return tries("away") >= 4 })
+			if tries(name) != 1 {
+				t.Errorf("tried %d times with a token that is refused", tries(name))
 			}
 			write(t, r.dir, tc.file, tc.right)
 			r.apply(t, r.settings(t, name))

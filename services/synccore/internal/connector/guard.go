@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"io"
 	"iter"
 	"log/slog"
 	"time"
@@ -96,6 +97,21 @@ func guarded[T any](ctx context.Context, r *running, system item.System, call fu
 	return value, err
 }
 
+// guardedFile is guarded for the opening of a file.
+func guardedFile(
+	ctx context.Context, r *running, system item.System, file item.Attachment,
+	open func(context.Context, item.Attachment) (io.ReadCloser, int64, string, error),
+) (io.ReadCloser, int64, string, error) {
+	var size int64
+	var kind string
+	content, err := guarded(ctx, r, system, func() (io.ReadCloser, error) {
+		content, n, k, err := open(ctx, file)
+		size, kind = n, k
+		return content, err
+	})
+	return content, size, kind, err
+}
+
 // guardedTickets are a connector's tickets behind its health.
 type guardedTickets struct {
 	Tickets
@@ -126,6 +142,16 @@ func (g guardedTickets) Records(ctx context.Context, ticketID, sinceID int64) ([
 // Person implements reconcile.Tickets.
 func (g guardedTickets) Person(ctx context.Context, id int64) (item.Person, error) {
 	return guarded(ctx, g.r, item.Alvao, func() (item.Person, error) { return g.Tickets.Person(ctx, id) })
+}
+
+// AddRecord implements reconcile.Tickets.
+func (g guardedTickets) AddRecord(ctx context.Context, ticketID int64, record item.NewRecord) (item.Record, error) {
+	return guarded(ctx, g.r, item.Alvao, func() (item.Record, error) { return g.Tickets.AddRecord(ctx, ticketID, record) })
+}
+
+// OpenFile implements reconcile.Tickets.
+func (g guardedTickets) OpenFile(ctx context.Context, file item.Attachment) (io.ReadCloser, int64, string, error) {
+	return guardedFile(ctx, g.r, item.Alvao, file, g.Tickets.OpenFile)
 }
 
 // ActiveSince implements Tickets.
@@ -201,4 +227,51 @@ func (g guardedWorkItems) Type(ctx context.Context, name string) (item.WorkItemT
 // Fields implements reconcile.WorkItems.
 func (g guardedWorkItems) Fields(ctx context.Context, typeName string) (map[string]item.Field, error) {
 	return guarded(ctx, g.r, item.AzureDevOps, func() (map[string]item.Field, error) { return g.project.Fields(ctx, typeName) })
+}
+
+// Comments implements reconcile.WorkItems.
+func (g guardedWorkItems) Comments(ctx context.Context, project string, workItem int64) ([]item.Comment, error) {
+	return guarded(ctx, g.r, item.AzureDevOps, func() ([]item.Comment, error) { return g.project.Comments(ctx, project, workItem) })
+}
+
+// AddComment implements reconcile.WorkItems.
+func (g guardedWorkItems) AddComment(ctx context.Context, project string, workItem int64, text string, format item.TextFormat) (item.Comment, error) {
+	return guarded(ctx, g.r, item.AzureDevOps, func() (item.Comment, error) {
+		return g.project.AddComment(ctx, project, workItem, text, format)
+	})
+}
+
+// EditComment implements reconcile.WorkItems.
+func (g guardedWorkItems) EditComment(ctx context.Context, project string, workItem, comment int64, text string, format item.TextFormat) (item.Comment, error) {
+	return guarded(ctx, g.r, item.AzureDevOps, func() (item.Comment, error) {
+		return g.project.EditComment(ctx, project, workItem, comment, text, format)
+	})
+}
+
+// UploadFile implements reconcile.WorkItems.
+func (g guardedWorkItems) UploadFile(ctx context.Context, project string, file item.Upload) (string, error) {
+	return guarded(ctx, g.r, item.AzureDevOps, func() (string, error) { return g.project.UploadFile(ctx, project, file) })
+}
+
+// AttachFile implements reconcile.WorkItems.
+func (g guardedWorkItems) AttachFile(ctx context.Context, workItem, rev int64, address, comment string) (item.WorkItem, error) {
+	return guarded(ctx, g.r, item.AzureDevOps, func() (item.WorkItem, error) {
+		return g.project.AttachFile(ctx, workItem, rev, address, comment)
+	})
+}
+
+// OpenFile implements reconcile.WorkItems.
+func (g guardedWorkItems) OpenFile(ctx context.Context, file item.Attachment) (io.ReadCloser, int64, string, error) {
+	return guardedFile(ctx, g.r, item.AzureDevOps, file, g.project.OpenFile)
+}
+
+// FindIdentity implements reconcile.WorkItems.
+func (g guardedWorkItems) FindIdentity(ctx context.Context, name string) (item.Identity, bool, error) {
+	found := false
+	who, err := guarded(ctx, g.r, item.AzureDevOps, func() (item.Identity, error) {
+		who, ok, err := g.project.FindIdentity(ctx, name)
+		found = ok
+		return who, err
+	})
+	return who, found && err == nil, err
 }

@@ -133,6 +133,10 @@ func (r *running) forRound() reconcile.Connector {
 		Name: r.cfg.Name, Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process, Rules: r.cfg.Rules,
 		Location: r.cfg.Alvao.Location,
 		Tickets:  r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
+		Messages: reconcile.Messages{
+			SinceLinked: r.cfg.Messages.SinceLinked, ShowToRequester: r.cfg.Messages.ShowToRequester, Format: r.cfg.Messages.Format,
+			MaxFile: r.cfg.Messages.MaxFile, Kinds: r.cfg.Messages.Kinds, Desk: r.cfg.Alvao.URL + "/", Boards: r.cfg.Rules.Project.URL(),
+		},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,7 +182,11 @@ type replica struct {
 	log     *log
 	ctx     context.Context
 	dir     string
+	// ahead is how far the clock of the process is ahead.
+	ahead atomic.Int64
 }
+
+func (r *replica) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
 
 // tickets and workItems give the clients the shapes that connectors ask for.
 type tickets struct{ *alvao.Client }
@@ -237,7 +242,7 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *r
 	leases := lease.New(store)
 	r.set = connector.NewSet(connector.Deps{
 		Open:  open(t, &secret.Store{}),
-		Links: r.links, Leases: leases, Origins: r.origins, Inbox: queue, Logger: logger, Now: time.Now,
+		Links: r.links, Leases: leases, Origins: r.origins, Inbox: queue, Logger: logger, Now: r.now,
 		Engine: reconcile.New(reconcile.Config{
 			Links: r.links, Leases: leases, Origins: r.origins, Tracers: tracenoop.NewTracerProvider(), Now: time.Now,
 		}),

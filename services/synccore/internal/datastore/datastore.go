@@ -165,13 +165,16 @@ func (s *Store) Key(tag, name string) string { return s.prefix + "{" + tag + "}:
 // accepted, or could not be seen.
 func (s *Store) Warnings() []string { return s.warnings }
 
-// probeKept is how long the value that Check writes stays.
-const probeKept = time.Minute
-
 // Check tells whether the server takes writes. A replica, or a server that is out of
-// memory, still answers a ping and is of no use.
+// memory, still answers a ping and is of no use. What it writes does not stay.
 func (s *Store) Check(ctx context.Context) error {
-	return Fault(s.client.Set(ctx, s.Key("probe", "alive"), "1", probeKept).Err(), "asking Redis for a sign of life")
+	key := s.Key("probe", "alive")
+	_, err := s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		pipe.Set(ctx, key, "1", time.Minute)
+		pipe.Del(ctx, key)
+		return nil
+	})
+	return Fault(err, "asking Redis for a sign of life")
 }
 
 // Close ends all connections, and the embedded server with its content.

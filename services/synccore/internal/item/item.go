@@ -143,8 +143,9 @@ type Record struct {
 	ShowToRequester bool
 	// Important tells that the record carries the important mark; false where the
 	// tenant's API does not tell.
-	Important   bool
-	Attachments []string
+	Important bool
+	// Attachments are its files, inline images among them.
+	Attachments []Attachment
 }
 
 // WorkItem is a work item as Azure DevOps shows it (facts azure-devops.md §2).
@@ -160,6 +161,10 @@ type WorkItem struct {
 	Hyperlinks []string
 	// URL leads a person to the work item.
 	URL string
+	// Attachments are the targets of the item's AttachedFile relations.
+	Attachments []Attachment
+	// CommentCount is how many comments the item tells to have; -1 if not told.
+	CommentCount int64
 	// Deleted tells that the item is in the recycle bin or destroyed.
 	Deleted bool
 	// StateChanged is when the state last changed; zero if not told.
@@ -229,4 +234,7 @@ type Draft struct {
 	TicketURL string
 	// LinkText is the comment of that hyperlink.
 	LinkText string
+	// Reporter becomes System.CreatedBy, which needs the right to bypass rules; nil:
+	// the token's owner.
+	Reporter *Identity
 }

@@ -61,6 +61,10 @@ type Link struct {
 	Move *Move `json:"move,omitempty"`
 	// SeenRev is the work item's revision that was last read or written.
 	SeenRev int64 `json:"seenRev,omitempty"`
+	// TalkRev is the work item's revision, and TalkSeen the ticket's last activity, up to
+	// which messages and files have crossed.
+	TalkRev  int64     `json:"talkRev,omitempty"`
+	TalkSeen time.Time `json:"talkSeen,omitzero"`
 	// Intended is when creating was first decided.
 	Intended time.Time `json:"intended,omitzero"`
 	Created  time.Time `json:"created,omitzero"`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -45,6 +46,13 @@ type Request struct {
 	// ContentType is the type of Body; empty: no body.
 	ContentType string
 	Body        []byte
+	// Content replaces Body: it is read once, while it is sent, and never again after
+	// the call. Such a request is never repeated.
+	Content io.Reader
+	// Length is Content's, in bytes; it must be right.
+	Length int64
+	// Header is sent as well; may be nil.
+	Header http.Header
 	// Reads marks a POST that changes nothing and may be repeated.
 	Reads bool
 	// Cap is the most that is read of the answer; 0: DefaultCap.
@@ -59,29 +67,18 @@ type Answer struct {
 }
 
 // Do sends the request and reads the answer. An error means that no whole answer
-// came: what was sent may or may not have had its effect.
+// came: what was sent may or may not have had its effect. ErrContent is the
+// exception: the request was broken off.
 func (c *Client) Do(ctx context.Context, q Request) (Answer, error) {
 	if q.Reads {
 		ctx = Replayable(ctx)
 	}
-	var body io.Reader
-	if q.ContentType != "" {
-		body = bytes.NewReader(q.Body)
+	if q.Content != nil {
+		ctx = streamed(ctx)
 	}
-	r, err := http.NewRequestWithContext(ctx, q.Method, q.URL, body)
+	resp, err := c.send(ctx, q)
 	if err != nil {
-		return Answer{}, fmt.Errorf("building request: %w", err)
-	}
-	if q.ContentType != "" {
-		r.Header.Set("Content-Type", q.ContentType)
-	}
-	resp, err := c.http.Do(r)
-	if err != nil {
-		// url.Error repeats the query, which may name people.
-		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err
-		}
-		return Answer{}, fmt.Errorf("calling %s %s: %w", q.Method, r.URL.Path, err)
+		return Answer{}, err
 	}
 	defer resp.Body.Close()
 	most := q.Cap
@@ -95,8 +92,58 @@ func (c *Client) Do(ctx context.Context, q Request) (Answer, error) {
 	if int64(len(data)) > most {
 		return Answer{}, fmt.Errorf("reading answer: %w", ErrTooLarge)
 	}
-	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))}, nil
+	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: trimBOM(data)}, nil
 }
+
+// send sends the request; the answer's body must be closed.
+func (c *Client) send(ctx context.Context, q Request) (*http.Response, error) {
+	var body io.Reader
+	var content *lent
+	switch {
+	case q.Content != nil:
+		content = &lent{from: exactly(q.Content, q.Length)}
+		body = content
+	case q.ContentType != "":
+		body = bytes.NewReader(q.Body)
+	}
+	r, err := http.NewRequestWithContext(ctx, q.Method, q.URL, body)
+	if err != nil {
+		return nil, fmt.Errorf("building request: %w", err)
+	}
+	maps.Copy(r.Header, q.Header)
+	if q.ContentType != "" {
+		r.Header.Set("Content-Type", q.ContentType)
+	}
+	if content != nil {
+		defer func() { _ = content.takeBack() }()
+		if r.ContentLength = q.Length; q.Length == 0 {
+			// A length of 0 beside a body would mean that it is not known.
+			r.Body = http.NoBody
+		}
+		if q.Length >= askFirst {
+			r.Header.Set("Expect", "100-continue")
+		}
+	}
+	resp, err := c.http.Do(r)
+	if content != nil {
+		if broken := content.takeBack(); broken != nil {
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			err = broken
+		}
+	}
+	if err != nil {
+		// url.Error repeats the query, which may name people.
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err
+		}
+		return nil, fmt.Errorf("calling %s %s: %w", q.Method, r.URL.Path, err)
+	}
+	return resp, nil
+}
+
+func trimBOM(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) }
 
 // Media is the answer's media type in lower case, without parameters; empty if not told.
 func (a Answer) Media() string {
@@ -111,7 +158,7 @@ func (a Answer) Media() string {
 // and where that says nothing useful by its first character.
 func (a Answer) LooksHTML() bool {
 	switch media := a.Media(); {
-	case media == "text/html" || media == "application/xhtml+xml":
+	case isPage(media):
 		return true
 	case strings.HasSuffix(media, "json"):
 		return false
@@ -119,6 +166,8 @@ func (a Answer) LooksHTML() bool {
 		return bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("<"))
 	}
 }
+
+func isPage(media string) bool { return media == "text/html" || media == "application/xhtml+xml" }
 
 // Date is the server's clock by the Date header; zero if not told.
 func (a Answer) Date() time.Time {

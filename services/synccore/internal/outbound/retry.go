@@ -29,7 +29,8 @@ type Retry struct {
 	// Patience is the longest single wait between two tries; default 2 s.
 	Patience time.Duration
 	// Timeout bounds each try from sending to the end of the body; default 60 s,
-	// because Azure DevOps delays throttled calls by up to 30 s.
+	// because Azure DevOps delays throttled calls by up to 30 s. Of a stream it bounds
+	// each wait for the other side instead.
 	Timeout time.Duration
 	Now     func() time.Time
 	Next    http.RoundTripper
@@ -70,6 +71,9 @@ func (t *Retry) once(r *http.Request, n int) (*http.Response, error) {
 	if err != nil {
 		closeBody(r)
 		return nil, err
+	}
+	if isStream(r.Context()) {
+		return t.stream(r, leave)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), orDefault(t.Timeout, 60*time.Second))
 	out := r.WithContext(ctx)

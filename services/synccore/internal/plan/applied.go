@@ -51,7 +51,7 @@ func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChan
 		next.State, next.Reason, next.Parked, next.Move = item.LinkActive, "", nil, nil
 		changes = append(changes, item.LinkChange{Action: string(SetStatus), Detail: fmt.Sprintf(
 			"Ticket %d went to %q because %s.", after.Ticket.ID, step.Status, step.Reason)})
-	case Rest, Wait, ReadWorkItem, ReadType, Search:
+	case Rest, Wait, ReadWorkItem, ReadType, Search, ReadMessages, BeginPost, Post, Edit, Retract, RememberMirror:
 		// These change nothing that is worth remembering.
 	}
 	// A revision counts as seen only once nothing is left to do about it, since a hint

@@ -46,15 +46,27 @@ func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) 
 	external, number := strings.TrimSpace(ticket.ExternalID), strconv.FormatInt(link.WorkItem, 10)
 	told := external != "" || len(ticket.Custom) > 0
 	if link.Parked == nil {
-		return when((told && external != number) || !mapping.Same(ticket.Status, link.Agreed.Status))
+		return max(when((told && external != number) || !mapping.Same(ticket.Status, link.Agreed.Status)), talkDoubt(link, ticket, rules))
 	}
 	switch parked := strings.TrimSpace(link.Parked.ExternalID); {
 	case !mapping.Same(ticket.Status, link.Parked.Status), told && external != parked:
 		return Strong
 	case !told && parked != number:
+		return max(Slight, talkDoubt(link, ticket, rules))
+	default:
+		return talkDoubt(link, ticket, rules)
+	}
+}
+
+// talkDoubt judges whether a ticket may hold messages that have not crossed.
+func talkDoubt(link item.Link, ticket item.Ticket, rules Rules) Doubt {
+	switch {
+	case !rules.Messages:
+		return None
+	case ticket.LastActivity.IsZero():
 		return Slight
 	default:
-		return None
+		return when(ticket.LastActivity.After(link.TalkSeen))
 	}
 }
 
@@ -98,11 +110,13 @@ func pairingDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules)
 
 // WorkItemDoubt judges a linked work item as a list shows it; nil: it could not be
 // read. Links that are gone are TicketDoubt's, since both items have to be there.
-func WorkItemDoubt(link item.Link, workItem *item.WorkItem) Doubt {
+func WorkItemDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
 	switch {
 	case link.WorkItem == 0 || link.State == item.LinkGone:
 		return None
 	case workItem == nil || workItem.Deleted:
+		return Strong
+	case rules.Messages && workItem.Rev > link.TalkRev:
 		return Strong
 	case link.Parked != nil:
 		return when(!mapping.Same(link.Parked.State, workItem.State))

@@ -24,7 +24,7 @@ func (w *world) doubt(showsCustom bool) plan.Doubt {
 		workItem = w.workItem
 	}
 	known := plan.Listed{WorkItemBack: workItem != nil}
-	return max(plan.TicketDoubt(w.link, row, known, w.rules), plan.WorkItemDoubt(w.link, workItem))
+	return max(plan.TicketDoubt(w.link, row, known, w.rules), plan.WorkItemDoubt(w.link, workItem, w.rules))
 }
 
 // What a round would do something about is never passed over, and once a round has
@@ -124,7 +124,7 @@ func TestDoubtAboutWorkItems(t *testing.T) {
 		"parked, and moved since":   {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), same, plan.Strong},
 		"parked, and can't be read": {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), nil, plan.Strong},
 	} {
-		if got := plan.WorkItemDoubt(tc.link, tc.workItem); got != tc.want {
+		if got := plan.WorkItemDoubt(tc.link, tc.workItem, plan.Rules{}); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)
 		}
 	}

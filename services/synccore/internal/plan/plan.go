@@ -60,6 +60,18 @@ const (
 	SetStatus Kind = "set-status"
 	// Remember: nothing is written to a system; the link becomes Link.
 	Remember Kind = "remember"
+	// ReadMessages: the messages of both sides must be read.
+	ReadMessages Kind = "read-messages"
+	// BeginPost: that Source is being posted must be remembered as Mirror.
+	BeginPost Kind = "begin-post"
+	// Post: Source must be posted on the other side.
+	Post Kind = "post-message"
+	// Edit: the mirror of Source must be brought up to date.
+	Edit Kind = "edit-message"
+	// Retract: the mirror of Source must say that its source was deleted.
+	Retract Kind = "retract-message"
+	// RememberMirror: Source stands on the other side as Mirror says.
+	RememberMirror Kind = "remember-mirror"
 )
 
 // Step is what to do next. Which fields are set depends on the Kind.
@@ -79,6 +91,10 @@ type Step struct {
 	Link item.Link
 	// Change is what Remember adds to the link's history; nil: nothing worth telling.
 	Change *item.LinkChange
+	// Source is the message that a step on messages is about, and Mirror what is
+	// remembered of it.
+	Source string
+	Mirror item.Mirror
 	// Lost is the change that a conflict overrode, for the history; nil: none.
 	Lost *item.LinkChange
 }
@@ -91,6 +107,10 @@ type Rules struct {
 	Process  string
 	Map      mapping.StatusMap
 	Conflict mapping.Conflict
+	// Messages tells that messages and files cross.
+	Messages bool
+	// SinceLinked leaves out what is older than the link.
+	SinceLinked bool
 }
 
 // Sides is what both systems show, and what is known about the looking itself.
@@ -120,6 +140,19 @@ type Sides struct {
 	Intended bool
 	// Type describes the work item's type; nil: not read.
 	Type *item.WorkItemType
+
+	// MessagesRead tells that Messages holds every message of both sides, and Mirrors
+	// all that is remembered of them.
+	MessagesRead bool
+	Messages     []Message
+	Mirrors      map[string]item.Mirror
+	// Posting is the source whose posting was stored in this round, so that no earlier
+	// posting can be under way.
+	Posting string
+	// TalkRev and TalkSeen are the work item's revision and the ticket's last activity
+	// that were read before the messages: these hold all up to them.
+	TalkRev  int64
+	TalkSeen time.Time
 }
 
 // Next says what to do next.
@@ -144,7 +177,32 @@ func Next(link item.Link, sides Sides, rules Rules) Step {
 	if step, needed := marks(link, sides); needed {
 		return step
 	}
-	return states(link, sides, rules)
+	step := states(link, sides, rules)
+	if step.Kind != Rest {
+		return step
+	}
+	// What a rule keeps from moving does not keep people from talking.
+	if talk, ok := Talk(link, sides, rules); ok {
+		return talk
+	}
+	return step
+}
+
+// Talk says what to do next about messages alone, where the state has to wait. false:
+// nothing.
+func Talk(link item.Link, sides Sides, rules Rules) (Step, bool) {
+	if step, ok := messages(link, sides, rules); ok {
+		return step, true
+	}
+	if !rules.Messages || (sides.TalkRev <= link.TalkRev && !sides.TalkSeen.After(link.TalkSeen)) {
+		return Step{}, false
+	}
+	next := link
+	next.TalkRev = max(next.TalkRev, sides.TalkRev)
+	if sides.TalkSeen.After(next.TalkSeen) {
+		next.TalkSeen = sides.TalkSeen
+	}
+	return remember(next, "", "the messages up to here have crossed"), true
 }
 
 func remember(next item.Link, action, detail string) Step {

@@ -165,7 +165,8 @@ func (w *world) effect(step plan.Step, s *plan.Sides) bool {
 			w.ticket.Status = moved
 		}
 		s.Ticket = w.ticket
-	case plan.Remember, plan.Rest, plan.Wait:
+	case plan.Remember, plan.Rest, plan.Wait,
+		plan.ReadMessages, plan.BeginPost, plan.Post, plan.Edit, plan.Retract, plan.RememberMirror:
 	}
 	return true
 }

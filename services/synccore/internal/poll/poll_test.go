@@ -371,3 +371,30 @@ func TestBrokenPositionIsTold(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Where messages cross, activity that the link has not seen is told, and what it has
+// seen is not.
+func TestActivityIsToldWhereMessagesCross(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.poller.Rules.Messages = true
+	b.poll(t)
+	seen := item.Link{Ticket: 1, WorkItem: 42, State: item.LinkActive, Agreed: item.Pair{Status: "Development", State: "To Do"}, TalkSeen: at(1)}
+	b.link(t, seen)
+	b.desk.set(ticket(1, "Development", 1))
+	b.now = at(2)
+	if found := b.poll(t); found != 0 {
+		t.Errorf("%d found of what was seen", found)
+	}
+	b.desk.set(ticket(1, "Development", 2))
+	b.now = at(3)
+	if found := b.poll(t); found != 1 {
+		t.Errorf("%d found of a new message", found)
+	}
+	b.poller.Rules.Messages = false
+	b.desk.set(ticket(1, "Development", 3))
+	b.now = at(4)
+	if found := b.poll(t); found != 0 {
+		t.Errorf("%d found where messages don't cross", found)
+	}
+}

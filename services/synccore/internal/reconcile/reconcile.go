@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -27,10 +28,12 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
-// maxSteps bounds one round. A creation with a long way through the states takes
-// about ten; more means that a system does not keep what it is told.
+// maxSteps bounds one round apart from its messages. A creation with a long way
+// through the states takes about ten; more means that a system does not keep what it
+// is told.
 const maxSteps = 32
 
 // Tickets is what a round needs of Alvao.
@@ -45,6 +48,10 @@ type Tickets interface {
 	Records(ctx context.Context, ticketID, sinceID int64) ([]item.Record, error)
 	// Person reads a user.
 	Person(ctx context.Context, id int64) (item.Person, error)
+	// AddRecord writes a record, once: an answer that is lost is not asked for again.
+	AddRecord(ctx context.Context, ticketID int64, record item.NewRecord) (item.Record, error)
+	// OpenFile opens a file of a record; the caller closes it. The size is -1 if not told.
+	OpenFile(ctx context.Context, file item.Attachment) (content io.ReadCloser, size int64, contentType string, err error)
 }
 
 // WorkItems is what a round needs of Azure DevOps.
@@ -63,6 +70,26 @@ type WorkItems interface {
 	Type(ctx context.Context, name string) (item.WorkItemType, error)
 	// Fields describes the fields of a work item type by reference name.
 	Fields(ctx context.Context, typeName string) (map[string]item.Field, error)
+	// Comments reads all comments, deleted ones too, oldest first.
+	Comments(ctx context.Context, project string, workItem int64) ([]item.Comment, error)
+	// AddComment writes a comment, once: an answer that is lost is not asked for again.
+	AddComment(ctx context.Context, project string, workItem int64, text string, format item.TextFormat) (item.Comment, error)
+	// EditComment changes a comment; fault.NotFound if it was deleted.
+	EditComment(ctx context.Context, project string, workItem, comment int64, text string, format item.TextFormat) (item.Comment, error)
+	// SupportsMarkdown tells whether comments can be Markdown.
+	SupportsMarkdown() bool
+	// UploadFile stores a file and gives its address.
+	UploadFile(ctx context.Context, project string, file item.Upload) (address string, err error)
+	// AttachFile attaches an uploaded file to a work item at revision rev; 0: at any.
+	AttachFile(ctx context.Context, workItem, rev int64, address, comment string) (item.WorkItem, error)
+	// OpenFile opens a file for reading; the caller closes it. The size is -1 if not told.
+	OpenFile(ctx context.Context, file item.Attachment) (content io.ReadCloser, size int64, contentType string, err error)
+	// AttachmentOfURL recognises the address of a file of the account.
+	AttachmentOfURL(raw string) (id, name string, ok bool)
+	// FindIdentity finds the one active person of that user name or e-mail address.
+	FindIdentity(ctx context.Context, name string) (item.Identity, bool, error)
+	// IdentitiesDenied tells that the token may not look people up.
+	IdentitiesDenied() bool
 }
 
 // Links is where links are remembered.
@@ -70,6 +97,10 @@ type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
 	Put(ctx context.Context, held lease.Lease, link item.Link, changes ...item.LinkChange) (item.Link, error)
 	TicketOf(ctx context.Context, connector string, workItem int64) (ticket int64, found bool, err error)
+	// Mirrors tells where the ticket's messages and files stand on the other side.
+	Mirrors(ctx context.Context, connector string, ticket int64) (map[string]item.Mirror, error)
+	// PutMirror remembers where one stands; fault.Conflict if held has ended.
+	PutMirror(ctx context.Context, held lease.Lease, source string, mirror item.Mirror) error
 }
 
 // Leases gives one holder at a time the right to change a ticket's link.
@@ -97,6 +128,8 @@ type Connector struct {
 	Location *time.Location
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL func(url string) (ticket int64, ok bool)
+	// Messages says how messages cross, if Rules.SyncCommunication asks for it.
+	Messages Messages
 }
 
 // Hints is what is known of why a round runs.
@@ -145,6 +178,7 @@ type Config struct {
 type Engine struct {
 	cfg    Config
 	tracer trace.Tracer
+	texts  *richtext.Converter
 }
 
 // New makes an Engine.
@@ -152,7 +186,10 @@ func New(cfg Config) *Engine {
 	if cfg.LeaseTTL == 0 {
 		cfg.LeaseTTL = 20 * time.Second
 	}
-	return &Engine{cfg: cfg, tracer: cfg.Tracers.Tracer("github.com/tandem-sync/tandem/services/synccore/reconcile")}
+	return &Engine{
+		cfg: cfg, texts: richtext.New(),
+		tracer: cfg.Tracers.Tracer("github.com/tandem-sync/tandem/services/synccore/reconcile"),
+	}
 }
 
 // Handle serves the hints of one item. The error's fault kind says what the worker
@@ -229,7 +266,7 @@ func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (R
 		return report, fmt.Errorf("reading the link of ticket %d: %w", hints.Key.ID, err)
 	}
 	report.WorkItem = link.WorkItem
-	if settled(link) && hints.Revision > 0 && hints.Revision <= link.SeenRev && !hints.Force {
+	if settled(link) && hints.Revision > 0 && hints.Revision <= seen(link, connector) && !hints.Force {
 		report.Reason = fmt.Sprintf("revision %d of work item %d was seen already", hints.Revision, link.WorkItem)
 		return report, nil
 	}
@@ -251,6 +288,15 @@ func settled(link item.Link) bool {
 	return link.State == item.LinkActive && link.Move == nil && link.Agreed.Status != ""
 }
 
+// seen is the revision up to which nothing is left to do. Where messages cross, those
+// must have, too.
+func seen(link item.Link, connector Connector) int64 {
+	if connector.Rules.SyncCommunication {
+		return min(link.SeenRev, link.TalkRev)
+	}
+	return link.SeenRev
+}
+
 // round is one round of one ticket.
 type round struct {
 	engine    *Engine
@@ -261,6 +307,11 @@ type round struct {
 	report    *Report
 	// replaced tells that the link could not be written: this round is over.
 	replaced bool
+	talk     talk
+	// mute says why no messages cross in this round; empty: they do.
+	mute string
+	// taken is how many steps were taken.
+	taken int
 }
 
 // read fetches both sides at once.
@@ -335,12 +386,11 @@ func (r *round) readWorkItem(ctx context.Context, id int64) error {
 
 // run takes steps until there is nothing left to do.
 func (r *round) run(ctx context.Context) error {
-	rules := plan.Rules{Service: r.connector.Service, Process: r.connector.Process, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict}
-	for range maxSteps {
-		step := plan.Next(r.link, r.sides, rules)
+	for r.more() {
+		step := plan.Next(r.link, r.sides, r.rules())
 		switch step.Kind {
 		case plan.Rest:
-			r.report.Reason = step.Reason
+			r.report.Reason = r.reason(step.Reason)
 			return nil
 		case plan.Wait:
 			return fault.New(fault.Busy, "Ticket %d waits: %s.", r.link.Ticket, step.Reason).After(step.After)
@@ -348,7 +398,7 @@ func (r *round) run(ctx context.Context) error {
 			r.report.Steps = append(r.report.Steps, step.Kind)
 		}
 		err := r.take(ctx, step)
-		if err == nil {
+		if err == nil || r.silenced(step, err) {
 			continue
 		}
 		switch fault.KindOf(err) {
@@ -368,11 +418,79 @@ func (r *round) run(ctx context.Context) error {
 		case fault.Invalid, fault.Denied, fault.Misconfigured:
 			// Given up by the worker; the link says so too.
 			return errors.Join(err, r.park(ctx, err))
+		case fault.Busy:
+			// An approval takes days, during which people go on talking.
+			return errors.Join(err, r.talkMeanwhile(ctx))
 		default:
 			return err
 		}
 	}
 	return fault.New(fault.Internal, "Ticket %d did not come to rest within %d steps; look at its history for a rule that moves it back.", r.link.Ticket, maxSteps)
+}
+
+// talkMeanwhile carries messages while the state has to wait.
+func (r *round) talkMeanwhile(ctx context.Context) error {
+	if r.link.WorkItem == 0 || r.sides.WorkItem == nil {
+		return nil
+	}
+	for r.more() {
+		step, ok := plan.Talk(r.link, r.sides, r.rules())
+		if !ok || step.Kind == plan.Wait {
+			return nil
+		}
+		r.report.Steps = append(r.report.Steps, step.Kind)
+		if err := r.take(ctx, step); err != nil && !r.silenced(step, err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *round) rules() plan.Rules {
+	return plan.Rules{
+		Service: r.connector.Service, Process: r.connector.Process, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict,
+		Messages: r.connector.Rules.SyncCommunication && r.mute == "", SinceLinked: r.connector.Messages.SinceLinked,
+	}
+}
+
+// more counts a step, and tells whether the round may take it. Messages may take some
+// each.
+func (r *round) more() bool {
+	const each = 4
+	r.taken++
+	return r.taken <= maxSteps+each*(len(r.sides.Messages)+len(r.sides.Mirrors))
+}
+
+// silenced tells that a step on messages failed in a way that concerns them all, such
+// as a log that can't be read: they stay as they are, and the state goes on.
+func (r *round) silenced(step plan.Step, err error) bool {
+	if !onMessages(step.Kind) || r.replaced {
+		return false
+	}
+	switch fault.KindOf(err) {
+	case fault.NotFound, fault.Denied, fault.Misconfigured, fault.Refused, fault.Invalid:
+		r.mute = fault.Sentence(err)
+		return true
+	default:
+		return false
+	}
+}
+
+// reason says why nothing more was to do, and why messages stay.
+func (r *round) reason(rest string) string {
+	if r.mute == "" {
+		return rest
+	}
+	return rest + "; messages stay where they are: " + r.mute
+}
+
+func onMessages(kind plan.Kind) bool {
+	switch kind {
+	case plan.ReadMessages, plan.BeginPost, plan.Post, plan.Edit, plan.Retract, plan.RememberMirror:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *round) park(ctx context.Context, cause error) error {

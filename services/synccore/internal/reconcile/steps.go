@@ -71,6 +71,8 @@ func (r *round) take(ctx context.Context, step plan.Step) error {
 		return r.wrote(ctx, step)
 	case plan.SetStatus:
 		return r.setStatus(ctx, step)
+	case plan.ReadMessages, plan.BeginPost, plan.Post, plan.Edit, plan.Retract, plan.RememberMirror:
+		return r.takeMessage(ctx, step)
 	case plan.Rest, plan.Wait:
 		return nil
 	default:
@@ -129,7 +131,8 @@ func (r *round) draft(ctx context.Context) (item.Draft, error) {
 	if err != nil {
 		return item.Draft{}, fmt.Errorf("rendering the work item of ticket %d: %w", ticket.ID, err)
 	}
-	return draft, nil
+	draft.Reporter, err = r.reporter(ctx, data)
+	return draft, err
 }
 
 // data reads what the templates need of Alvao beside the ticket.

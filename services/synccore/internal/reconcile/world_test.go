@@ -15,8 +15,10 @@ import (
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
+	"github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/alvao"
 	"github.com/tandem-sync/tandem/services/synccore/internal/azuredevops"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
@@ -40,6 +42,7 @@ type world struct {
 	engine    *reconcile.Engine
 	connector reconcile.Connector
 	cuts      *cuts
+	store     *datastore.Store
 
 	mu  sync.Mutex
 	now time.Time
@@ -63,12 +66,20 @@ type options struct {
 	boards   standazure.Options
 	desk     standalvao.Options
 	conflict mapping.Conflict
+	// talk has messages cross, as messages say.
+	talk     bool
+	messages reconcile.Messages
+	reporter string
+	faults   *fault.Set
 }
+
+// talking has messages cross.
+func talking(o *options) { o.talk = true }
 
 func setup(t *testing.T, change ...func(*options)) *world {
 	t.Helper()
 	o := options{
-		typeName: "Task", conflict: mapping.ConflictNewest,
+		typeName: "Task", conflict: mapping.ConflictNewest, reporter: "Default",
 		pairs: []item.Pair{
 			{State: "To Do", Status: "Development"}, {State: "Doing", Status: "Development pending"}, {State: "Done", Status: "Testing"},
 		},
@@ -78,7 +89,11 @@ func setup(t *testing.T, change ...func(*options)) *world {
 	}
 	w := &world{now: time.Now(), cuts: &cuts{}}
 	mux := http.NewServeMux()
-	host := httptest.NewServer(mux)
+	var handler http.Handler = mux
+	if o.faults != nil {
+		handler = o.faults.Middleware(mux)
+	}
+	host := httptest.NewServer(handler)
 	t.Cleanup(host.Close)
 
 	o.boards.BaseURL = host.URL + "/azuredevops"
@@ -105,7 +120,7 @@ func setup(t *testing.T, change ...func(*options)) *world {
 			{Field: "System.Description", Value: "[$LatestImportantMessage$]"},
 			{Field: "System.WorkItemType", Value: o.typeName},
 		},
-		StatusMap: o.pairs, TicketReporter: "Default",
+		StatusMap: o.pairs, TicketReporter: o.reporter, SyncCommunication: o.talk,
 	}, mapping.Policy{Conflict: o.conflict, ExistingTickets: mapping.ExistingIgnore})
 	if len(problems) > 0 {
 		t.Fatalf("settings: %v", problems)
@@ -127,6 +142,7 @@ func setup(t *testing.T, change ...func(*options)) *world {
 		t.Fatal(err)
 	}
 	store := redistest.Embedded(t)
+	w.store = store
 	w.links, w.origins = link.New(store), origin.New(store)
 	w.engine = reconcile.New(reconcile.Config{
 		Links: cutLinks{w.links, w.cuts}, Leases: lease.New(store), Origins: w.origins,
@@ -136,6 +152,8 @@ func setup(t *testing.T, change ...func(*options)) *world {
 		Name: name, Service: "Development", Rules: rules,
 		Tickets: cutTickets{tickets, w.cuts}, WorkItems: cutWorkItems{workItems, w.cuts}, TicketOfURL: tickets.TicketOfURL,
 	}
+	w.connector.Messages = o.messages
+	w.connector.Messages.Desk, w.connector.Messages.Boards = host.URL+"/AlvaoRestApi/", rules.Project.URL()
 	return w
 }
 
@@ -259,7 +277,7 @@ func effect[T any](c *cuts, what string, do func() (T, error)) (T, error) {
 		return none, errCut
 	}
 	value, err := do()
-	if die && err == nil {
+	if die {
 		return none, errCut
 	}
 	return value, err
@@ -275,6 +293,13 @@ func (c cutLinks) Put(ctx context.Context, held lease.Lease, l item.Link, change
 	return effect(c.cuts, "put link", func() (item.Link, error) { return c.Links.Put(ctx, held, l, changes...) })
 }
 
+func (c cutLinks) PutMirror(ctx context.Context, held lease.Lease, source string, mirror item.Mirror) error {
+	_, err := effect(c.cuts, "put mirror", func() (struct{}, error) {
+		return struct{}{}, c.Links.PutMirror(ctx, held, source, mirror)
+	})
+	return err
+}
+
 type cutTickets struct {
 	*alvao.Client
 
@@ -287,6 +312,10 @@ func (c cutTickets) SetStatus(ctx context.Context, ticket item.Ticket, status st
 
 func (c cutTickets) SetExternalID(ctx context.Context, ticket item.Ticket, value string) (item.Ticket, error) {
 	return effect(c.cuts, string(plan.WriteExternalID), func() (item.Ticket, error) { return c.Client.SetExternalID(ctx, ticket, value) })
+}
+
+func (c cutTickets) AddRecord(ctx context.Context, ticket int64, record item.NewRecord) (item.Record, error) {
+	return effect(c.cuts, "add record", func() (item.Record, error) { return c.Client.AddRecord(ctx, ticket, record) })
 }
 
 type cutWorkItems struct {
@@ -305,4 +334,22 @@ func (c cutWorkItems) SetState(ctx context.Context, id, rev int64, state string)
 
 func (c cutWorkItems) AddMark(ctx context.Context, id, rev int64, mark, url, text string) (item.WorkItem, error) {
 	return effect(c.cuts, string(plan.Mark), func() (item.WorkItem, error) { return c.Client.AddMark(ctx, id, rev, mark, url, text) })
+}
+
+func (c cutWorkItems) AddComment(ctx context.Context, project string, id int64, text string, format item.TextFormat) (item.Comment, error) {
+	return effect(c.cuts, "add comment", func() (item.Comment, error) { return c.Client.AddComment(ctx, project, id, text, format) })
+}
+
+func (c cutWorkItems) EditComment(ctx context.Context, project string, id, comment int64, text string, format item.TextFormat) (item.Comment, error) {
+	return effect(c.cuts, "edit comment", func() (item.Comment, error) {
+		return c.Client.EditComment(ctx, project, id, comment, text, format)
+	})
+}
+
+func (c cutWorkItems) UploadFile(ctx context.Context, project string, file item.Upload) (string, error) {
+	return effect(c.cuts, "upload file", func() (string, error) { return c.Client.UploadFile(ctx, project, file) })
+}
+
+func (c cutWorkItems) AttachFile(ctx context.Context, id, rev int64, address, comment string) (item.WorkItem, error) {
+	return effect(c.cuts, "attach file", func() (item.WorkItem, error) { return c.Client.AttachFile(ctx, id, rev, address, comment) })
 }

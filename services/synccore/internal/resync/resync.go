@@ -133,7 +133,7 @@ func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
 		if link.State == item.LinkGone && workItem != nil && !workItem.Deleted {
 			r.back[link.Ticket] = struct{}{}
 		}
-		if err := r.hint(ctx, link, link.Ticket, "", plan.WorkItemDoubt(link, workItem)); err != nil {
+		if err := r.hint(ctx, link, link.Ticket, "", plan.WorkItemDoubt(link, workItem, r.Rules)); err != nil {
 			return err
 		}
 	}

@@ -404,3 +404,31 @@ func BenchmarkResync(b *testing.B) {
 		})
 	}
 }
+
+// Where messages cross, a work item's new revision and a ticket's new activity are
+// differences until a round has seen them.
+func TestMessagesAreDifferences(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	b.resync.Rules.Messages = true
+	seen := time.Date(2026, 3, 2, 14, 5, 0, 0, time.UTC)
+	pair := func(id int64, rev int64, activity time.Time) {
+		b.tickets = append(b.tickets, item.Ticket{ID: id, Status: "Development", LastActivity: activity})
+		b.workItems[id+1000] = item.WorkItem{ID: id + 1000, Rev: rev, State: "To Do"}
+		b.put(t, item.Link{
+			Ticket: id, WorkItem: id + 1000, State: item.LinkActive, Agreed: item.Pair{Status: "Development", State: "To Do"},
+			TalkRev: 5, TalkSeen: seen,
+		})
+	}
+	pair(1, 5, seen)
+	pair(2, 6, seen)
+	pair(3, 5, seen.Add(time.Second))
+	result, err := b.resync.Run(t.Context())
+	if err != nil || result.Differing != 2 {
+		t.Errorf("%+v, %v", result, err)
+	}
+	b.resync.Rules.Messages = false
+	if result, err = b.resync.Run(t.Context()); err != nil || result.Differing != 0 {
+		t.Errorf("where messages don't cross: %+v, %v", result, err)
+	}
+}

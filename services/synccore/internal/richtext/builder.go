@@ -41,10 +41,11 @@ type builder struct {
 	doc    *document
 	roots  []*url.URL
 	inline []string // the inlined images that were taken out of the source
+	token  string   // what stands in for them, before their number
 
 	look  look
 	open  []*block // containers, the document's own first
-	count int      // blocks made
+	count int      // blocks and runs made
 
 	leaf   *block // the paragraph or heading being written, nil for none
 	buf    []byte // the text of its last run
@@ -76,14 +77,14 @@ func (b *builder) finish() *document {
 		b.endParagraph()
 	}
 	root := b.open[0]
-	root.blocks = outlookLists(root.blocks)
+	root.blocks = outlookLists(root.blocks, 1)
 	b.doc.blocks = prune(root.blocks)
 	return b.doc
 }
 
-// container is where the next paragraph goes. A list, a table or a row gets the
-// item or cell that the source forgot.
-func (b *builder) container() *block {
+// container makes the innermost open block one that a paragraph may go into. A list, a
+// table or a row gets the item or cell that the source forgot.
+func (b *builder) container() {
 	for {
 		top := b.open[len(b.open)-1]
 		var missing kind
@@ -95,9 +96,9 @@ func (b *builder) container() *block {
 		case row:
 			missing = cell
 		case paragraph, heading, quote, listItem, preformatted, cell, rule:
-			return top
+			return
 		default:
-			return top
+			return
 		}
 		b.add(&block{kind: missing})
 		b.open = append(b.open, last(top.blocks))
@@ -111,12 +112,12 @@ func (b *builder) add(child *block) {
 	top.blocks = append(top.blocks, child)
 }
 
-// enter opens a container. False: it would be too deep, and its content goes to
-// the one around.
-func (b *builder) enter(child *block) bool {
+// enter opens a container. Where it would be too deep, its content goes to the one
+// around.
+func (b *builder) enter(child *block) {
 	b.endParagraph()
-	if len(b.open) >= maxContainers || b.count >= maxBlocks {
-		return false
+	if len(b.open) >= maxContainers || b.count >= maxParts {
+		return
 	}
 	top := b.open[len(b.open)-1]
 	switch {
@@ -131,7 +132,7 @@ func (b *builder) enter(child *block) bool {
 		// A list right inside a list belongs to the item before.
 		b.open = append(b.open, last(top.blocks))
 	case child.kind == row && top.kind != table, child.kind == cell && top.kind != row && top.kind != table:
-		return false
+		return
 	case child.kind == cell && top.kind == table:
 		if n := len(top.blocks); n == 0 || top.blocks[n-1].level != unsaid {
 			b.add(&block{kind: row, level: unsaid})
@@ -142,7 +143,6 @@ func (b *builder) enter(child *block) bool {
 	}
 	b.add(child)
 	b.open = append(b.open, child)
-	return true
 }
 
 // leave closes containers until so many are open.
@@ -155,6 +155,7 @@ func (b *builder) leave(depth int) {
 
 // text adds text of the source, its references resolved.
 func (b *builder) text(s string) {
+	s = b.putInlined(s)
 	switch {
 	case b.look.hidden || b.full():
 	case b.look.marker:
@@ -178,7 +179,7 @@ func (b *builder) text(s string) {
 
 // full tells that the document holds all that may be read.
 func (b *builder) full() bool {
-	if b.count < maxBlocks {
+	if b.count < maxParts {
 		return false
 	}
 	b.doc.cut = true
@@ -233,6 +234,7 @@ func (b *builder) begin() {
 	}
 	if b.breaks {
 		b.flush()
+		b.count++
 		b.leaf.runs = append(b.leaf.runs, run{end: true})
 		b.breaks, b.space = false, false
 	}
@@ -276,9 +278,17 @@ func (b *builder) turn(s style, href string) {
 	b.style, b.href = s, href
 }
 
+// unlink ends a link, so that a space after it is outside even if another link to
+// the same place follows.
+func (b *builder) unlink() {
+	b.flush()
+	b.href = ""
+}
+
 // flush ends the run being written.
 func (b *builder) flush() {
 	if len(b.buf) > 0 && b.leaf != nil {
+		b.count++
 		b.leaf.runs = append(b.leaf.runs, run{text: string(b.buf), style: b.style, href: b.href})
 	}
 	b.buf = b.buf[:0]

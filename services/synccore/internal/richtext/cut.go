@@ -31,18 +31,26 @@ func (c *Converter) fit(doc *document, format Format, limit int) (string, []Imag
 		}
 	}
 	keep := min(total, limit)
-	for {
+	var best Result
+	for range 6 {
 		rest := keep
 		short := &document{blocks: append(shorten(doc.blocks, &rest), note()), images: doc.images}
 		short.blocks = prune(short.blocks)
 		text, images := c.write(short, format)
 		n := size(text, images)
-		if n <= limit || keep == 0 {
-			return text, images, true
+		if n <= limit && len(text) >= len(best.Text) {
+			best = Result{Text: text, Images: images}
 		}
-		// Each time by the share it was too long, and a little more.
-		keep = min(keep-1, keep*limit/n*31/32)
+		if n <= limit && (n > limit*7/8 || keep >= total) {
+			break
+		}
+		// By the share it was too long or too short, and a little less.
+		keep = min(total, keep*limit/n*63/64)
 	}
+	if best.Text == "" {
+		best.Text, best.Images = c.write(&document{blocks: []*block{note()}}, format)
+	}
+	return best.Text, best.Images, true
 }
 
 func note() *block { return &block{kind: paragraph, runs: []run{{text: cutNote, style: italic}}} }

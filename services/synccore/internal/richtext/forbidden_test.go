@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/extension"
@@ -19,20 +18,26 @@ import (
 
 var (
 	linkedNumber = regexp.MustCompile(`#[0-9]`)
-	typedMention = regexp.MustCompile(`(?:^|[^\p{L}\p{N}])@[^\s\x{2060}]`)
+	typedMention = regexp.MustCompile(`(?:^|[^\p{L}\p{N}])@[^\s\pZ\x{2060}]`)
 )
+
+// fataler is a test, of this package or of rapid.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+}
 
 // forbidden says what a text holds that must never cross; empty for nothing. It is
 // written apart from the code under test, and on a browser's way of reading: what
 // the page would hold is what counts. Markdown is rendered with all its HTML.
-func forbidden(t testing.TB, text string, format richtext.Format) string {
-	t.Helper()
+func forbidden(tb fataler, text string, format richtext.Format) string {
+	tb.Helper()
 	page := text
 	if format == richtext.Markdown {
 		var b bytes.Buffer
 		md := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(goldhtml.WithUnsafe(), goldhtml.WithHardWraps()))
 		if err := md.Convert([]byte(text), &b); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		page = b.String()
 	}

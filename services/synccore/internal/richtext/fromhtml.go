@@ -92,7 +92,7 @@ func unread(a atom.Atom) bool {
 // attributes are the few that matter.
 type attributes struct {
 	href, src, alt, title, class, style, mention, kind, width, height, start, colspan, rowspan string
-	hidden, checked                                                                           bool
+	hidden, checked                                                                            bool
 }
 
 func readAttributes(z *html.Tokenizer, more bool) attributes {
@@ -208,12 +208,12 @@ func (r *htmlReader) end(name atom.Atom) {
 		return
 	}
 	// A table cell isn't left by the end of something opened before it.
-	for i := len(r.elements) - 1; i >= 0; i-- {
-		if r.elements[i].name == name {
+	for i, v := range slices.Backward(r.elements) {
+		if v.name == name {
 			r.close(i)
 			return
 		}
-		if fence(r.elements[i].name) && !fence(name) {
+		if fence(v.name) && !fence(name) {
 			if isBlock(name) {
 				r.boundary()
 			}
@@ -236,6 +236,8 @@ func (r *htmlReader) close(i int) {
 				r.boundary()
 			}
 			continue
+		case e.name == atom.A:
+			r.unlink()
 		case e.name == atom.Q:
 			r.text("”")
 		case r.look.outlook != e.look.outlook, paragraphEnd(e.name) && !e.tight:
@@ -263,16 +265,16 @@ func (r *htmlReader) imply(name atom.Atom) {
 	case name == atom.Dt || name == atom.Dd:
 		ends, within = is(atom.Dt, atom.Dd), is(atom.Dl, atom.Td, atom.Th)
 	case isBlock(name) && r.opened[atom.P] > 0:
-		ends, within = is(atom.P), func(a atom.Atom) bool { return isBlock(a) }
+		ends, within = is(atom.P), isBlock
 	default:
 		return
 	}
-	for i := len(r.elements) - 1; i >= 0; i-- {
-		if ends(r.elements[i].name) {
+	for i, v := range slices.Backward(r.elements) {
+		if ends(v.name) {
 			r.close(i)
 			return
 		}
-		if within(r.elements[i].name) {
+		if within(v.name) {
 			return
 		}
 	}

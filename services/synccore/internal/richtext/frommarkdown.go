@@ -18,7 +18,7 @@ import (
 
 var (
 	// A person in a Markdown comment (azure-devops.md §2.7).
-	personMention = regexp.MustCompile(`^@<([0-9A-Za-z][0-9A-Za-z._-]{0,99})>`)
+	personMention = regexp.MustCompile(`^@<([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})>`)
 	// An image with a size is Azure DevOps' own addition to Markdown.
 	sizedImage = regexp.MustCompile(`^!\[([^\[\]\n]*)\]\(([^()\s]+)\s+=[0-9]*x?[0-9]*\)`)
 	tagName    = regexp.MustCompile(`^</?([A-Za-z][0-9A-Za-z-]*)`)
@@ -45,8 +45,11 @@ func newMarkdown() goldmark.Markdown {
 
 // markdown reads Markdown.
 func (b *builder) markdown(md goldmark.Markdown, src Source) {
-	s := b.limited(b.takeInlined(b.limited(src.Text, maxRaw)), maxMarkdown)
-	s = shallow(s)
+	s := b.limited(b.takeInlined(b.limited(src.Text, maxRaw)), maxRead)
+	if head := firstUnits(s, maxMarkdown); head != s {
+		s, b.doc.cut = head, true
+	}
+	s = defuse(s)
 	pc := parser.NewContext()
 	if len(src.Mentions) > 0 {
 		names := make(map[string]string, len(src.Mentions))
@@ -58,68 +61,11 @@ func (b *builder) markdown(md goldmark.Markdown, src Source) {
 	var out bytes.Buffer
 	if err := md.Convert([]byte(s), &out, parser.WithContext(pc)); err != nil {
 		// Only the writer can fail, and this one doesn't.
-		b.plain(s)
+		b.plain(restore(s))
 		return
 	}
 	// Each character of Markdown is at most a tag or two.
-	b.tokens(out.String(), 16*maxMarkdown)
-}
-
-// shallow keeps quotes and lists on one line from nesting deeper than anything
-// that is shown: each level costs a pass over all lines that follow.
-func shallow(s string) string {
-	var out strings.Builder
-	changed := false
-	for line := range strings.Lines(s) {
-		end, deeper := opening(line, 2*maxContainers)
-		out.WriteString(line[:end])
-		for deeper {
-			changed = true
-			line = line[end:]
-			end, deeper = opening(line, 2*maxContainers)
-		}
-		if changed {
-			out.WriteString(line[end:])
-		}
-	}
-	if !changed {
-		return s
-	}
-	return out.String()
-}
-
-// opening is how long the signs of so many quotes and items are that a line
-// starts with, and whether more of them follow.
-func opening(line string, most int) (int, bool) {
-	end := 0
-	for range most {
-		size := blockSign(line[end:])
-		if size == 0 {
-			return end, false
-		}
-		end += size
-	}
-	return end, blockSign(line[end:]) > 0
-}
-
-// blockSign is the length of the sign of a quote or an item at the start of s,
-// with the spaces before it; 0: there is none.
-func blockSign(s string) int {
-	body := strings.TrimLeft(s, " \t")
-	at := len(s) - len(body)
-	digits := len(body) - len(strings.TrimLeft(body, "0123456789"))
-	switch {
-	case body == "":
-		return 0
-	case body[0] == '>':
-		return at + 1
-	case strings.IndexByte("-+*", body[0]) >= 0 && len(body) > 1 && (body[1] == ' ' || body[1] == '\t'):
-		return at + 1
-	case digits > 0 && digits < 10 && len(body) > digits+1 && strings.IndexByte(".)", body[digits]) >= 0 && body[digits+1] == ' ':
-		return at + digits + 1
-	default:
-		return 0
-	}
+	b.tokens(restore(out.String()), 16*maxRead)
 }
 
 //nolint:gochecknoglobals // goldmark hands out keys of its contexts so

@@ -71,11 +71,11 @@ func directives(comment []byte) map[string]int {
 	return out
 }
 
-func corpus(t testing.TB) []string {
-	t.Helper()
+func corpus(tb testing.TB) []string {
+	tb.Helper()
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) < 60 {
-		t.Fatalf("found %d messages (%v), want at least 60", len(files), err)
+		tb.Fatalf("found %d messages (%v), want at least 60", len(files), err)
 	}
 	return files
 }

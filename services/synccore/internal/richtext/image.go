@@ -40,7 +40,7 @@ type Image struct {
 // content type. False: it holds none, or not a picture.
 func (i Image) Inlined() ([]byte, string, bool) {
 	head, body, found := strings.Cut(i.Src, ",")
-	if !found || !dataImage.MatchString(head + ",") {
+	if !found || !dataImage.MatchString(head+",") {
 		return nil, "", false
 	}
 	body = strings.Map(func(r rune) rune {
@@ -77,6 +77,11 @@ func (b *builder) takeInlined(s string) string {
 	if !strings.Contains(s, ";base64,") && !strings.Contains(s, ";BASE64,") {
 		return s
 	}
+	b.token = "tandem-inlined"
+	for strings.Contains(s, b.token) {
+		b.token += "-"
+	}
+	b.token += ":"
 	var out strings.Builder
 	for {
 		at := dataStart.FindStringIndex(s)
@@ -88,7 +93,7 @@ func (b *builder) takeInlined(s string) string {
 			end++
 		}
 		out.WriteString(s[:at[0]])
-		out.WriteString(inlinedScheme + strconv.Itoa(len(b.inline)))
+		out.WriteString(b.token + strconv.Itoa(len(b.inline)) + ";")
 		b.inline = append(b.inline, s[at[0]:end])
 		s = s[end:]
 	}
@@ -96,7 +101,29 @@ func (b *builder) takeInlined(s string) string {
 	return out.String()
 }
 
-const inlinedScheme = "tandem-inlined:"
+// putInlined puts back what was taken out of what turns out to be text.
+func (b *builder) putInlined(s string) string {
+	if len(b.inline) == 0 || !strings.Contains(s, b.token) {
+		return s
+	}
+	var out strings.Builder
+	for {
+		before, after, found := strings.Cut(s, b.token)
+		out.WriteString(before)
+		if !found {
+			return out.String()
+		}
+		number, rest, _ := strings.Cut(after, ";")
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 0 || n >= len(b.inline) {
+			out.WriteString(b.token)
+			s = after
+			continue
+		}
+		out.WriteString(b.inline[n])
+		s = rest
+	}
+}
 
 func base64Char(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '=' || c == '\r' || c == '\n'
@@ -177,12 +204,8 @@ func (b *builder) image(src, alt, title string, tiny bool) {
 func (b *builder) classify(src string) (Image, string) {
 	lower := strings.ToLower(src)
 	switch {
-	case strings.HasPrefix(lower, inlinedScheme):
-		n, err := strconv.Atoi(src[len(inlinedScheme):])
-		if err != nil || n < 0 || n >= len(b.inline) {
-			return Image{}, ""
-		}
-		return b.classifyData(b.inline[n])
+	case b.token != "" && strings.HasPrefix(src, b.token):
+		return b.classifyData(b.putInlined(src))
 	case strings.HasPrefix(lower, "data:"):
 		return b.classifyData(src)
 	case strings.HasPrefix(lower, "cid:") && len(src) <= maxAddress:
@@ -287,7 +310,7 @@ func (r Result) WithImages(addresses []string) string {
 		note := imageNote(r.Images[n].Name, "")
 		switch {
 		case r.format == Markdown && address == "":
-			return escapeMarkdown(note, false)
+			return escapeMarkdown(note)
 		case r.format == Markdown:
 			return "![" + alt + "](" + markdownAddress(address) + ")"
 		case address == "":

@@ -1,6 +1,7 @@
 package richtext
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -14,7 +15,6 @@ const none = '\n'
 func (w *markdownWriter) line(runs []run, inTable bool) string {
 	l := markdownLine{writer: w, inTable: inTable}
 	var parts []run // text that is Markdown already, with what is left to apply
-	start := true
 	for i := 0; i < len(runs); {
 		href := runs[i].href
 		end := i + 1
@@ -23,8 +23,7 @@ func (w *markdownWriter) line(runs []run, inTable bool) string {
 		}
 		if href == "" {
 			for ; i < end; i++ {
-				parts = append(parts, l.leaf(runs[i:], start))
-				start = false
+				parts = append(parts, l.leaf(runs[i:]))
 			}
 			continue
 		}
@@ -33,17 +32,16 @@ func (w *markdownWriter) line(runs []run, inTable bool) string {
 		l.inLink = true
 		for ; i < end; i++ {
 			common &= runs[i].style
-			inner = append(inner, l.leaf(runs[i:], false))
+			inner = append(inner, l.leaf(runs[i:]))
 		}
 		l.inLink = false
 		for k := range inner {
 			inner[k].style &^= common
 		}
 		text := emphasise(inner, marks, '[', ']')
-		parts = append(parts, run{text: "[" + text + "](" + markdownAddress(href) + ")", style: common &^ code})
-		start = false
+		parts = append(parts, run{text: "[" + text + "](" + markdownAddress(href) + ")", style: common &^ (code | underline)})
 	}
-	return emphasise(parts, marks, none, none)
+	return escapeStart(emphasise(parts, marks, none, none), inTable)
 }
 
 // markdownLine writes the leaves of one line.
@@ -51,26 +49,23 @@ type markdownLine struct {
 	writer  *markdownWriter
 	inTable bool
 	inLink  bool
-	ink     neutral
 }
 
 // leaf writes the first of some runs, without its look.
-func (l *markdownLine) leaf(runs []run, start bool) run {
+func (l *markdownLine) leaf(runs []run) run {
 	r := runs[0]
 	looks := r.style &^ (code | underline)
 	switch {
 	case r.image > 0:
-		l.ink = neutral{}
 		n := l.writer.images.number(r.image)
-		return run{text: "![" + escapeMarkdown(r.text, false) + "](" + placeholder + strconv.Itoa(n) + ")"}
+		return run{text: "![" + escapeMarkdown(r.text) + "](" + placeholder + strconv.Itoa(n) + ")"}
 	case r.style&code != 0 && strings.TrimSpace(r.text) != "" && (!l.inTable || !strings.Contains(r.text, "|")):
-		l.ink = neutral{}
-		return run{text: codeSpan(r.text), style: code}
+		return run{text: codeSpan(r.text), style: looks}
 	}
-	text := escapeMarkdown(l.ink.text(runs), start)
+	text := escapeMarkdown(neutral(runs))
 	if l.inLink {
 		// No reader makes links within a link.
-		text = strings.ReplaceAll(text, `\://`, "://")
+		text = strings.NewReplacer(`\://`, "://", `www\.`, "www.").Replace(text)
 	}
 	if l.inTable {
 		text = strings.ReplaceAll(text, "|", "&#124;")
@@ -115,7 +110,8 @@ func marks(depth int) (mark, bool) {
 // emphasise joins runs and puts the signs of their looks around them, between the
 // characters before and after. Where CommonMark would not take a sign for one (it
 // stands in the middle of a word, say), the look is dropped: a look lost is better
-// than signs shown.
+// than signs shown. Only text struck out has to stay so, and gets the tag, which
+// Azure DevOps takes in Markdown.
 func emphasise(runs []run, of func(int) (mark, bool), before, after rune) string {
 	return emphasiseFrom(runs, 0, of, before, after)
 }
@@ -124,12 +120,8 @@ func emphasiseFrom(runs []run, depth int, of func(int) (mark, bool), before, aft
 	m, ok := of(depth)
 	if !ok || len(runs) == 0 {
 		var b strings.Builder
-		for i, r := range runs {
-			// Two spans of code side by side would be one.
-			if i > 0 && r.style&code != 0 && runs[i-1].style&code != 0 {
-				b.WriteString(string(joiner))
-			}
-			b.WriteString(r.text)
+		for _, r := range runs {
+			apart(&b, r.text)
 		}
 		return b.String()
 	}
@@ -150,12 +142,20 @@ func emphasiseFrom(runs []run, depth int, of func(int) (mark, bool), before, aft
 			right = firstRune(groups[i+1], after)
 		}
 		if g[0].style&m.style == 0 {
-			out.WriteString(emphasiseFrom(g, depth+1, of, left, right))
+			apart(&out, emphasiseFrom(g, depth+1, of, left, right))
 			continue
 		}
-		out.WriteString(m.around(g, depth, of, left, right))
+		apart(&out, m.around(g, depth, of, left, right))
 	}
 	return out.String()
+}
+
+// apart adds a piece of a line. Two spans of code side by side would be one.
+func apart(b *strings.Builder, piece string) {
+	if strings.HasPrefix(piece, "`") && strings.HasSuffix(b.String(), "`") {
+		b.WriteRune(joiner)
+	}
+	b.WriteString(piece)
 }
 
 // around puts the signs around a group that has the look, if they will be signs.
@@ -167,8 +167,7 @@ func (m mark) around(g []run, depth int, of func(int) (mark, bool), left, right 
 		if core == "" {
 			break
 		}
-		lead := text[:strings.Index(text, core)]
-		trail := text[len(lead)+len(core):]
+		lead, trail, _ := strings.Cut(text, core)
 		l, r := left, right
 		if lead != "" {
 			l = ' '
@@ -180,7 +179,12 @@ func (m mark) around(g []run, depth int, of func(int) (mark, bool), left, right 
 			return lead + sign + core + sign + trail
 		}
 	}
-	return emphasiseFrom(g, depth+1, of, left, right)
+	text := emphasiseFrom(g, depth+1, of, left, right)
+	if m.style == strike && strings.Trim(text, " \u00a0") != "" {
+		// What is struck out says the opposite when it isn't.
+		return "<s>" + text + "</s>"
+	}
+	return text
 }
 
 // flanks tells that signs around the text open and close, by CommonMark's rules on
@@ -189,10 +193,8 @@ func (m mark) around(g []run, depth int, of func(int) (mark, bool), left, right 
 func flanks(sign rune, text string, left, right rune) bool {
 	first, _ := utf8.DecodeRuneInString(text)
 	final, _ := utf8.DecodeLastRuneInString(text)
-	for _, r := range []rune{first, final, left, right} {
-		if r == sign {
-			return false
-		}
+	if slices.Contains([]rune{first, final, left, right}, sign) {
+		return false
 	}
 	open := func(r rune) bool { return unicode.IsSpace(r) || asciiPunct(r) || unicode.IsPunct(r) }
 	sticky := func(r rune) bool { return asciiPunct(r) || unicode.IsPunct(r) || unicode.IsSymbol(r) }
@@ -220,26 +222,22 @@ func asciiPunct(r rune) bool {
 	return r < utf8.RuneSelf && (unicode.IsPunct(r) || unicode.IsSymbol(r))
 }
 
-// escapeMarkdown makes Markdown of which the text is s. At the start of a line the
-// signs of blocks are escaped, too.
-func escapeMarkdown(s string, start bool) string {
+// escapeStart escapes what at the start of a line would be the sign of a block, and
+// hard spaces there, as some readers take bare ones off.
+func escapeStart(s string, inTable bool) string {
+	body := strings.TrimLeft(s, "\u00a0")
+	if body != s {
+		return strings.Repeat("&nbsp;", (len(s)-len(body))/len("\u00a0")) + body
+	}
+	if n := blockStart(s); n > 0 && !inTable {
+		return s[:n-1] + `\` + s[n-1:]
+	}
+	return s
+}
+
+// escapeMarkdown makes Markdown of which the text is s.
+func escapeMarkdown(s string) string {
 	var b strings.Builder
-	if start {
-		for strings.HasPrefix(s, "\u00a0") {
-			// Some readers take a bare one off.
-			b.WriteString("&nbsp;")
-			s = s[len("\u00a0"):]
-			start = false
-		}
-	}
-	if start {
-		n := blockStart(s)
-		b.WriteString(s[:max(n-1, 0)])
-		if n > 0 {
-			b.WriteString(`\` + s[n-1:n])
-		}
-		s = s[n:]
-	}
 	for i := range len(s) {
 		c := s[i]
 		switch c {
@@ -268,6 +266,11 @@ func escapeMarkdown(s string, start bool) string {
 				b.WriteByte('\\')
 			}
 			b.WriteByte(c)
+		case '.':
+			if i >= 3 && strings.EqualFold(s[i-3:i], "www") {
+				b.WriteByte('\\')
+			}
+			b.WriteByte(c)
 		default:
 			b.WriteByte(c)
 		}
@@ -287,7 +290,7 @@ func blockStart(s string) int {
 	}
 	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
 	if digits > 0 && digits < len(s) && (s[digits] == '.' || s[digits] == ')') {
-		if digits+1 == len(s) || s[digits+1] == ' ' {
+		if digits+1 == len(s) || !alphanumeric(s[digits+1]) {
 			return digits + 1
 		}
 	}

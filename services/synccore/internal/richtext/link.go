@@ -16,6 +16,9 @@ func webAddress(s string) string {
 	if len(s) > 4 && strings.EqualFold(s[:4], "www.") {
 		s = "http://" + s
 	}
+	if at := strings.IndexByte(s, '@'); at > 0 && !strings.ContainsAny(s, ":/?") {
+		s = "mailto:" + s
+	}
 	if s == "" || len(s) > maxAddress {
 		return ""
 	}
@@ -35,7 +38,11 @@ func webAddress(s string) string {
 	default:
 		return ""
 	}
-	return addressSigns(u.String())
+	s = addressSigns(u.String())
+	if _, err := url.Parse(s); err != nil {
+		return ""
+	}
+	return s
 }
 
 // addressSigns escapes what would end an address in Markdown, so that an address
@@ -43,15 +50,19 @@ func webAddress(s string) string {
 func addressSigns(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
-		switch c := s[i]; c {
-		case '(', ')', '<', '>', '[', ']', '\\', '"', '`', '|', ' ':
+		c := s[i]
+		if c == '%' && !(i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2])) || c <= ' ' || c >= 0x7f || strings.IndexByte("()<>[]{}^\\\"`|", c) >= 0 {
 			const hex = "0123456789ABCDEF"
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
-		default:
-			b.WriteByte(c)
+			continue
 		}
+		b.WriteByte(c)
 	}
 	return b.String()
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
 // address is webAddress for an address that may be relative to the source.

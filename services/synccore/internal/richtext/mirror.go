@@ -58,7 +58,7 @@ var (
 //
 //	…
 //
-//	Copied from Alvao · TANDEM-A1001-R9001-K7F3Q2
+//	Copied from Alvao · TANDEM-A1001-R9001-ZMEYSY
 //
 // The last line is what ParseReference reads. It has letters, digits and dashes
 // only, so that no vendor's rewriting harms it, and a check code, so that nobody
@@ -74,10 +74,11 @@ func Mirror(h Header, body string, format Format) string {
 		zone = h.Time.Format("-07:00")
 	}
 	when := h.Time.Format(timeLayout) + " " + zone
-	label := strings.TrimSpace(h.System.Title() + " " + oneLine(h.Label, 120))
-	if h.Label == "" {
-		label = h.System.Title() + " " + strconv.FormatInt(h.Item, 10)
+	label := oneLine(h.Label, 120)
+	if label == "" {
+		label = strconv.FormatInt(h.Item, 10)
 	}
+	label = h.System.Title() + " " + label
 	href := webAddress(h.URL)
 	rest := " · " + when + " · "
 	if kind := oneLine(h.Kind, 60); kind != "" {

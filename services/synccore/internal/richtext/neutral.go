@@ -6,18 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// neutral writes text so that it mentions nobody and links to no work item. It
-// remembers the character before, as a sign and its name may differ in look.
-type neutral struct {
-	before rune
-}
-
-// text is the text of the first of some runs, neutralised.
-func (n *neutral) text(runs []run) string {
+// neutral is the text of the first of some runs, written so that it mentions
+// nobody and links to no work item. A sign and its name may differ in look.
+func neutral(runs []run) string {
 	r := runs[0]
 	s := r.text
-	before := n.before
-	n.before, _ = utf8.DecodeLastRuneInString(s)
+	before := rune(0)
 	if r.style&code != 0 || !strings.ContainsAny(s, "@#") || r.href != "" && sameAddress(s, r.href) {
 		return s
 	}
@@ -30,7 +24,7 @@ func (n *neutral) text(runs []run) string {
 		}
 		switch c {
 		case '@':
-			// An e-mail address has a word before its sign.
+			// An e-mail address has a word before its sign, of the same look.
 			if size > 0 && !word(before) && !unicode.IsSpace(next) {
 				b.WriteRune(joiner)
 			}

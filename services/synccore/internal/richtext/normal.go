@@ -84,6 +84,7 @@ func (n *normalWriter) runs(runs []run, prefix string) {
 // text is what runs say, on one line.
 func (n *normalWriter) text(runs []run) string {
 	var b strings.Builder
+	seen := false // text struck out, its end not yet marked
 	for i := 0; i < len(runs); {
 		href := runs[i].href
 		struck := runs[i].style & strike
@@ -99,14 +100,13 @@ func (n *normalWriter) text(runs []run) string {
 			}
 		}
 		text := b.String()[from:]
-		if strings.TrimSpace(text) == "" {
-			continue
-		}
-		if struck != 0 {
-			b.WriteString("~")
-		}
-		if href != "" && !sameAddress(text, href) {
+		if href != "" && strings.TrimSpace(text) != "" && !sameAddress(text, href) {
 			b.WriteString("<" + href + ">")
+		}
+		seen = seen || struck != 0 && strings.TrimSpace(text) != ""
+		if seen && (i == len(runs) || runs[i].style&strike == 0) {
+			b.WriteString("~")
+			seen = false
 		}
 	}
 	return norm.NFC.String(strings.Join(strings.Fields(b.String()), " "))

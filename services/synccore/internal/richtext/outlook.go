@@ -9,14 +9,15 @@ import (
 var numberMarker = regexp.MustCompile(`^\(?(?:([0-9]{1,9})|[A-Za-z]{1,4})[.)]`)
 
 // outlookLists makes lists of the paragraphs that Outlook marks as their items,
-// in all blocks below.
-func outlookLists(blocks []*block) []*block {
+// in all blocks below. Depth is how many containers are around.
+func outlookLists(blocks []*block, depth int) []*block {
+	most := (maxContainers - depth + 1) / 2 // lists that may still nest
 	out := make([]*block, 0, len(blocks))
 	var lists []*block // the lists that are open, outermost first
 	var levels []int
 	for _, b := range blocks {
-		b.blocks = outlookLists(b.blocks)
-		if b.kind != paragraph || b.outlook == 0 {
+		b.blocks = outlookLists(b.blocks, depth+1)
+		if b.kind != paragraph || b.outlook == 0 || most <= 0 {
 			out = append(out, b)
 			lists, levels = nil, nil
 			continue
@@ -24,7 +25,7 @@ func outlookLists(blocks []*block) []*block {
 		for len(levels) > 1 && last(levels) > b.outlook {
 			lists, levels = lists[:len(lists)-1], levels[:len(levels)-1]
 		}
-		if len(lists) == 0 || last(levels) < b.outlook {
+		if len(lists) == 0 || last(levels) < b.outlook && len(lists) < most {
 			l := &block{kind: list}
 			l.ordered, l.level = outlookNumber(b.marker)
 			if len(lists) == 0 {

@@ -65,16 +65,17 @@ type Result struct {
 const (
 	// maxRaw is how many bytes are looked at, inlined images and styles included.
 	maxRaw = 32 << 20
-	// maxRead is how many bytes of marked-up text are read once inlined images are
-	// taken out; styles and scripts don't count.
-	maxRead = 2 << 20
-	// maxMarkdown is the longest text Azure DevOps keeps (azure-devops.md §2.7).
-	maxMarkdown = 1 << 20
+	// maxRead is how many bytes of HTML or plain text are read once inlined images
+	// are taken out; styles and scripts don't count.
+	maxRead = 1 << 20
+	// maxMarkdown is how many characters (UTF-16 units) of Markdown are read: more
+	// than any comment has (azure-devops.md §2.7 quotes 150,000).
+	maxMarkdown = 200_000
 	// maxImages is how many files Azure DevOps takes for one work item
 	// (azure-devops.md §2.8).
 	maxImages = 100
-	// maxBlocks bounds the paragraphs, list items and cells of a document.
-	maxBlocks = 50_000
+	// maxParts bounds the blocks and runs of a document.
+	maxParts = 60_000
 )
 
 // Converter converts texts. It is safe for concurrent use.

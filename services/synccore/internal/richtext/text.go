@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/clipperhouse/uax29/v2/graphemes"
@@ -40,6 +41,7 @@ func clean(s string) string {
 // no empty lines around, no spaces at the ends of lines.
 func codeText(s string) string {
 	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
+	s = strings.ReplaceAll(s, placeholderScheme+string(joiner)+":", placeholder)
 	lines := strings.Split(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return -1
@@ -59,7 +61,7 @@ func keepSpaces(line string) string {
 		return line
 	}
 	var b strings.Builder
-	for i := 0; i < len(line); i++ {
+	for i := range len(line) {
 		if line[i] == ' ' && (i == 0 || line[i-1] == ' ' || i+1 < len(line) && line[i+1] == ' ') {
 			b.WriteString("\u00a0")
 			continue
@@ -100,12 +102,24 @@ func shifted(s string, shift int8) string {
 func units(s string) int {
 	n := 0
 	for _, r := range s {
-		n++
-		if r > 0xffff {
-			n++
-		}
+		n += utf16.RuneLen(r)
 	}
 	return n
+}
+
+// firstUnits is the beginning of s of at most so many units, cut wherever.
+func firstUnits(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	n := 0
+	for i, r := range s {
+		n += utf16.RuneLen(r)
+		if n > limit {
+			return s[:i]
+		}
+	}
+	return s
 }
 
 // clip is the beginning of s of at most so many units. It ends between two words
@@ -123,27 +137,34 @@ func clip(s string, limit int) string {
 			word = it.Start()
 		}
 	}
-	if end < len(s) && end-word < 60 && word > 0 {
-		return s[:word]
+	if next, _ := utf8.DecodeRuneInString(s[end:]); end == len(s) || unicode.IsSpace(next) || word == 0 || end-word >= 60 {
+		return s[:end]
 	}
-	return s[:end]
+	return s[:word]
 }
 
-var bareLink = regexp.MustCompile(`(?i)\b(?:https?://|www\.)[^\s<>"'` + "`" + `\\^{}|]+`)
+var bareLink = regexp.MustCompile(`(?i)\b(?:https?://|www\.)[^\s<>"'` + "`" + `\\^{}|]+|[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+`)
 
 // tidy joins runs that look alike and makes addresses in the text into links, so
 // that both formats show them alike.
 func tidy(runs []run) []run {
 	out := make([]run, 0, len(runs))
+	var same []string // the texts of the last run
+	join := func() {
+		if len(same) > 1 {
+			out[len(out)-1].text = strings.Join(same, "")
+		}
+		same = same[:0]
+	}
 	add := func(r run) {
 		if r.text == "" && r.image == 0 && !r.end {
 			return
 		}
-		if n := len(out); n > 0 && mergeable(out[n-1], r) {
-			out[n-1].text += r.text
-			return
+		if len(out) == 0 || !mergeable(last(out), r) {
+			join()
+			out = append(out, r)
 		}
-		out = append(out, r)
+		same = append(same, r.text)
 	}
 	for _, r := range runs {
 		if r.image > 0 || r.end || r.style&code != 0 || r.href != "" {
@@ -151,7 +172,7 @@ func tidy(runs []run) []run {
 			continue
 		}
 		rest := r.text
-		for rest != "" {
+		for rest != "" && mayLink(rest) {
 			at := bareLink.FindStringIndex(rest)
 			if at == nil {
 				break
@@ -167,7 +188,13 @@ func tidy(runs []run) []run {
 		}
 		add(run{text: rest, style: r.style})
 	}
+	join()
 	return out
+}
+
+// mayLink is a quick look whether bareLink could find anything.
+func mayLink(s string) bool {
+	return strings.Contains(s, "://") || strings.Contains(s, "@") || strings.Contains(s, "ww.") || strings.Contains(s, "WW.")
 }
 
 func mergeable(a, b run) bool {

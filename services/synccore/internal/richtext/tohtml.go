@@ -2,6 +2,7 @@ package richtext
 
 import (
 	"html"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,7 +11,6 @@ import (
 type htmlWriter struct {
 	out    strings.Builder
 	images placed
-	ink    neutral
 }
 
 // blocks writes blocks, one a line: whoever takes the tags out still has lines.
@@ -125,7 +125,6 @@ func styleTags(s style) []string {
 }
 
 func (w *htmlWriter) runs(runs []run) {
-	w.ink = neutral{}
 	for i := 0; i < len(runs); {
 		href := runs[i].href
 		if href == "" {
@@ -146,11 +145,9 @@ func (w *htmlWriter) run(runs []run) {
 	r := runs[0]
 	switch {
 	case r.end:
-		w.ink = neutral{}
 		w.out.WriteString("<br>\n")
 		return
 	case r.image > 0:
-		w.ink = neutral{}
 		w.out.WriteString(`<img src="` + placeholder + strconv.Itoa(w.images.number(r.image)) + `" alt="` + html.EscapeString(r.text) + `">`)
 		return
 	}
@@ -158,8 +155,8 @@ func (w *htmlWriter) run(runs []run) {
 	for _, t := range tags {
 		w.out.WriteString("<" + t + ">")
 	}
-	w.out.WriteString(html.EscapeString(w.ink.text(runs)))
-	for i := len(tags) - 1; i >= 0; i-- {
-		w.out.WriteString("</" + tags[i] + ">")
+	w.out.WriteString(html.EscapeString(neutral(runs)))
+	for _, tag := range slices.Backward(tags) {
+		w.out.WriteString("</" + tag + ">")
 	}
 }

@@ -28,7 +28,7 @@ func (w *markdownWriter) blocks(blocks []*block, prefix string) {
 			before := blocks[i-1]
 			// Two lists in a row need different signs, else they are one.
 			other = b.kind == list && before.kind == list && before.ordered == b.ordered && !other
-			if !tight(before, b) {
+			if prefix == "" || !tight(before, b) {
 				w.out.WriteString(strings.TrimRight(prefix, " ") + "\n")
 			}
 			w.out.WriteString(prefix)
@@ -37,7 +37,7 @@ func (w *markdownWriter) blocks(blocks []*block, prefix string) {
 	}
 }
 
-// tight tells that b can follow a paragraph without an empty line.
+// tight tells that b can follow a paragraph of an item without an empty line.
 func tight(before, b *block) bool {
 	return before.kind == paragraph && b.kind == list && (!b.ordered || b.level == 1)
 }
@@ -68,7 +68,8 @@ func (w *markdownWriter) block(b *block, prefix string, other bool) {
 	case table:
 		w.table(b, prefix)
 	case rule:
-		w.out.WriteString("---\n")
+		// With dashes or stars an item that holds one would be one itself.
+		w.out.WriteString("___\n")
 	case listItem, row, cell:
 		w.blocks(b.blocks, prefix)
 	}

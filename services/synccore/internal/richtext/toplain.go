@@ -22,7 +22,7 @@ type plainWriter struct {
 func (w *plainWriter) blocks(blocks []*block, first, rest string) {
 	for i, b := range blocks {
 		if i > 0 {
-			if !tight(blocks[i-1], b) {
+			if first == "" && rest == "" || !tight(blocks[i-1], b) {
 				w.out.WriteString(strings.TrimRight(rest, " ") + "\n")
 			}
 			first = rest

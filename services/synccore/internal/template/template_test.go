@@ -46,7 +46,7 @@ func data() template.Data {
 		Records: []item.Record{
 			{ID: 903, Kind: "Process", Plain: "Status changed", Created: day(4), Important: false},
 			{ID: 902, Kind: "Note", HTML: "<p>Use the <i>new</i> toner.</p><script>alert(1)</script>", Created: day(3), Important: true},
-			{ID: 900, Kind: "Email", Subject: "Printer", HTML: "<p>It jams.</p><p>Please help.</p>", Created: day(1), Important: true, Attachments: []string{"a.png", "b.txt"}},
+			{ID: 900, Kind: "Email", Subject: "Printer", HTML: "<p>It jams.</p><p>Please help.</p>", Created: day(1), Important: true, Attachments: []item.Attachment{{Name: "a.png"}, {Name: "b.txt"}}},
 			{ID: 901, Kind: "Note", Plain: "Looked at it.", Created: day(2)},
 		},
 	}

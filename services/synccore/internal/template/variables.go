@@ -189,7 +189,7 @@ func addMessages(c catalogue) {
 	}})
 	c.add(variable{name: "OriginalMessageAttachmentList", needs: log, value: func(d Data) content {
 		r, _ := d.founding()
-		return plain(strings.Join(r.Attachments, ", "))
+		return plain(strings.Join(fileNames(r), ", "))
 	}})
 	c.add(variable{name: "LatestImportantMessage", needs: log, rich: true, value: func(d Data) content {
 		r, _ := d.latestImportant()
@@ -271,4 +271,13 @@ func addUnavailable(c catalogue) {
 	add("it belongs to Asset Management's messages", "", "Alert1SentDate", "Alert2SentDate", "Alert3SentDate",
 		"AlertNo", "ComputerProductTable", "ComputerSwManager", "ComputerSwManagersManager", "Date",
 		"DetectPeriod", "FromPersonName", "MyAssetURL", "Objects", "Text", "TransferNumber")
+}
+
+// fileNames lists the names of a record's files.
+func fileNames(r item.Record) []string {
+	names := make([]string, 0, len(r.Attachments))
+	for _, file := range r.Attachments {
+		names = append(names, file.Name)
+	}
+	return names
 }

@@ -49,6 +49,9 @@ func Run(t *testing.T, open func(testing.TB) *datastore.Store) {
 		"many tickets want one work item":        (*bench).raceForWorkItem,
 		"list sees every link made beside it":    (*bench).listBesideWriters,
 		"concurrent writers":                     (*bench).concurrent,
+		"mirrors are told as put":                (*bench).mirrors,
+		"a mirror needs the lease":               (*bench).mirrorNeedsLease,
+		"mirrors go with their link":             (*bench).mirrorsDeleted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

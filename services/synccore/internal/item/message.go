@@ -1,0 +1,84 @@
+package item
+
+import (
+	"io"
+	"time"
+)
+
+// TextFormat is how a text is written.
+type TextFormat string
+
+// The formats.
+const (
+	HTML     TextFormat = "html"
+	Markdown TextFormat = "markdown"
+)
+
+// Comment is one comment of a work item (azure-devops.md §2.7).
+type Comment struct {
+	ID int64
+	// Version counts edits from 1; 0 if not told.
+	Version int64
+	Text    string
+	// Format is HTML where the server does not tell.
+	Format TextFormat
+	// Author is the display name, AuthorID the identity's GUID.
+	Author, AuthorID  string
+	Created, Modified time.Time
+	Deleted           bool
+}
+
+// Attachment is a file at a work item or at a log record.
+type Attachment struct {
+	// ID is the GUID (Azure DevOps) or the number (Alvao) as text.
+	ID   string
+	Name string
+	// Size is in bytes; -1 if not told.
+	Size int64
+	// URL is where the content is read. It is only ever asked at the configured host.
+	URL string
+	// Added is when it was attached; zero if not told.
+	Added time.Time
+	// Comment is what a work item says beside the file; empty elsewhere.
+	Comment string
+}
+
+// Upload is a file to be attached. Content is read once.
+type Upload struct {
+	Name        string
+	ContentType string
+	// Size is in bytes; it must be right.
+	Size    int64
+	Content io.Reader
+}
+
+// NewRecord is a log entry to be made.
+type NewRecord struct {
+	Subject string
+	HTML    string
+	Kind    string
+	// From is the name that the record shows as its author; empty: the account's.
+	From            string
+	ShowToRequester bool
+	Files           []Upload
+}
+
+// Identity is a person of Azure DevOps (azure-devops.md §3.1).
+type Identity struct {
+	ID          string
+	UniqueName  string
+	DisplayName string
+}
+
+// Mirror remembers that a message or file of one side stands on the other.
+type Mirror struct {
+	// Target is what mirrors it: the number of a comment or record, or the GUID of a
+	// file. Empty while it is being posted, and for good where it was left out.
+	Target string `json:"t,omitempty"`
+	// Hash is that of the content that was mirrored last, in normal form.
+	Hash string `json:"h,omitempty"`
+	// Posting is when posting it began, until its end is known.
+	Posting time.Time `json:"p,omitzero"`
+	// Gone tells that the source was deleted and the mirror says so.
+	Gone bool `json:"g,omitempty"`
+}

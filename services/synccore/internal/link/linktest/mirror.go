@@ -1,0 +1,70 @@
+package linktest
+
+import (
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+)
+
+func (b *bench) wantMirrors(ticket int64, want map[string]item.Mirror) {
+	b.t.Helper()
+	got, err := b.links.Mirrors(b.ctx(), connector, ticket)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		b.t.Errorf("mirrors of ticket %d (-want +got):\n%s", ticket, diff)
+	}
+}
+
+// mirrors: what is put is told, the last one counts, and tickets are apart.
+func (b *bench) mirrors() {
+	b.wantMirrors(1, map[string]item.Mirror{})
+	held := b.lease(1)
+	begun := item.Mirror{Hash: "17", Posting: time.Date(2026, 3, 2, 14, 5, 0, 7, time.UTC)}
+	stands := item.Mirror{Target: "9001", Hash: "17"}
+	for _, mirror := range []item.Mirror{begun, begun} {
+		if err := b.links.PutMirror(b.ctx(), held, "alvao/record/1", mirror); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	b.wantMirrors(1, map[string]item.Mirror{"alvao/record/1": begun})
+	gone := item.Mirror{Target: "7", Hash: "18", Gone: true}
+	if err := b.links.PutMirror(b.ctx(), held, "alvao/record/1", stands); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.links.PutMirror(b.ctx(), held, "azureDevOps/comment/7", gone); err != nil {
+		b.t.Fatal(err)
+	}
+	b.wantMirrors(1, map[string]item.Mirror{"alvao/record/1": stands, "azureDevOps/comment/7": gone})
+	b.wantMirrors(2, map[string]item.Mirror{})
+}
+
+// mirrorNeedsLease: who lost the lease stores nothing.
+func (b *bench) mirrorNeedsLease() {
+	old := b.lease(1)
+	b.release(old)
+	b.wantConflict(b.links.PutMirror(b.ctx(), old, "alvao/record/1", item.Mirror{Target: "1"}), "putting a mirror without the lease")
+	next := b.lease(1)
+	b.wantConflict(b.links.PutMirror(b.ctx(), old, "alvao/record/1", item.Mirror{Target: "1"}), "putting a mirror under an old lease")
+	b.wantMirrors(1, map[string]item.Mirror{})
+	if err := b.links.PutMirror(b.ctx(), next, "alvao/record/1", item.Mirror{Target: "2"}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.wantMirrors(1, map[string]item.Mirror{"alvao/record/1": {Target: "2"}})
+}
+
+// mirrorsDeleted: they go with their link.
+func (b *bench) mirrorsDeleted() {
+	stored := b.put(linked(1, 42))
+	held := b.lease(1)
+	if err := b.links.PutMirror(b.ctx(), held, "alvao/record/1", item.Mirror{Target: "2"}); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.links.Delete(b.ctx(), held, stored); err != nil {
+		b.t.Fatal(err)
+	}
+	b.wantMirrors(1, map[string]item.Mirror{})
+}

@@ -1,0 +1,172 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+)
+
+// Shape is what kind of thing a message is.
+type Shape string
+
+// The shapes.
+const (
+	// Text is a log record or a comment.
+	Text Shape = "text"
+	// File is an attachment.
+	File Shape = "file"
+)
+
+// Message is one record, comment or file as the planner needs it: who it is, what it
+// says in short, and whose mirror it is.
+type Message struct {
+	// Source names it for ever: system, shape and number.
+	Source string
+	Side   item.System
+	Shape  Shape
+	// Created orders messages; ID breaks ties and keeps the vendor's order.
+	Created time.Time
+	ID      int64
+	// Hash is that of the content in normal form; messages that say the same have the
+	// same one.
+	Hash string
+	// Crosses tells that the settings let it cross.
+	Crosses bool
+	// Deleted tells that the system still lists it but as deleted.
+	Deleted bool
+	// MirrorOf is the Source that it mirrors by the reference it carries; empty: it is
+	// nobody's mirror. MirrorHash is the hash of what it mirrors.
+	MirrorOf, MirrorHash string
+	// Target is how the message is named as somebody's mirror.
+	Target string
+}
+
+// messages carries what people wrote across, one message at a time, the oldest first.
+//
+// What decides, for each message that is nobody's mirror and may cross:
+//
+//	remembered            | stands on the other side | what is planned
+//	----------------------+--------------------------+---------------------------------
+//	nothing               | no                       | BeginPost, then Post
+//	nothing               | yes, by its reference    | RememberMirror
+//	posting, by this round| no                       | Post
+//	posting, before       | no                       | Wait until that can't arrive any more, then BeginPost
+//	mirrored, same hash   | –                        | nothing
+//	mirrored, other hash  | –                        | Edit
+//	mirrored              | – , the source is gone   | Retract, once
+func messages(link item.Link, sides Sides, rules Rules) (Step, bool) {
+	if !rules.Messages {
+		return Step{}, false
+	}
+	if !sides.MessagesRead {
+		return Step{Kind: ReadMessages, Reason: "messages and comments are compared"}, true
+	}
+	if step, ok := adopted(sides); ok {
+		return step, true
+	}
+	all := slices.Clone(sides.Messages)
+	slices.SortStableFunc(all, func(a, b Message) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	present := map[string]bool{}
+	for _, m := range all {
+		if m.MirrorOf != "" || m.Deleted {
+			continue
+		}
+		present[m.Source] = true
+		if !m.Crosses {
+			continue
+		}
+		if step, ok := carry(m, link, sides, rules); ok {
+			return step, true
+		}
+	}
+	return retracted(sides, present)
+}
+
+// GoneHash is the hash that a mirror carries once it says that its source was deleted.
+const GoneHash = "gone"
+
+// adopted remembers mirrors that stand there without being remembered: the round that
+// made them was cut off before that.
+func adopted(sides Sides) (Step, bool) {
+	says := make(map[string]string, len(sides.Messages))
+	for _, m := range sides.Messages {
+		if m.MirrorOf == "" && !m.Deleted {
+			says[m.Source] = m.Hash
+		}
+	}
+	for _, m := range sides.Messages {
+		if m.MirrorOf == "" || m.Deleted {
+			continue
+		}
+		known, remembered := sides.Mirrors[m.MirrorOf]
+		now, there := says[m.MirrorOf]
+		learned := item.Mirror{Target: m.Target, Hash: m.MirrorHash}
+		switch {
+		case m.MirrorHash == GoneHash:
+			if known.Gone || there {
+				continue
+			}
+			learned.Gone = true
+		case !remembered:
+		case !known.Posting.IsZero() && known.Hash == m.MirrorHash:
+		case known.Posting.IsZero() && !known.Gone && known.Hash != m.MirrorHash && there && now == m.MirrorHash:
+			// An edit that arrived.
+		default:
+			continue
+		}
+		return Step{
+			Kind: RememberMirror, Source: m.MirrorOf, Mirror: learned,
+			Reason: fmt.Sprintf("%s stands as %s already", m.MirrorOf, m.Source),
+		}, true
+	}
+	return Step{}, false
+}
+
+func carry(m Message, link item.Link, sides Sides, rules Rules) (Step, bool) {
+	known, remembered := sides.Mirrors[m.Source]
+	switch {
+	case !remembered && rules.SinceLinked && m.Created.Before(link.Created):
+		return Step{}, false
+	case !remembered:
+		return begin(m, sides, item.Mirror{}), true
+	case !known.Posting.IsZero() && sides.Posting == m.Source:
+		return Step{Kind: Post, Source: m.Source, Mirror: known, Reason: m.Source + " has not crossed yet"}, true
+	case !known.Posting.IsZero():
+		// An earlier round was cut off while posting: that may still arrive.
+		if since := sides.Now.Sub(known.Posting); since >= 0 && since < Settle {
+			return Step{Kind: Wait, After: Settle - since, Reason: "a message that was cut off may still arrive"}, true
+		}
+		return begin(m, sides, known), true
+	case known.Hash != m.Hash && known.Target != "":
+		return Step{Kind: Edit, Source: m.Source, Mirror: known, Reason: m.Source + " was edited"}, true
+	default:
+		return Step{}, false
+	}
+}
+
+// begin stores first that a message is being posted.
+func begin(m Message, sides Sides, known item.Mirror) Step {
+	known.Posting, known.Hash = sides.Now, m.Hash
+	return Step{Kind: BeginPost, Source: m.Source, Mirror: known, Reason: "that " + m.Source + " crosses is stored first"}
+}
+
+// retracted tells on the other side that a message was deleted. Both sides were read
+// to their end, so what is not there is gone.
+func retracted(sides Sides, present map[string]bool) (Step, bool) {
+	sources := make([]string, 0, len(sides.Mirrors))
+	for source, known := range sides.Mirrors {
+		if !present[source] && !known.Gone && known.Target != "" && known.Posting.IsZero() {
+			sources = append(sources, source)
+		}
+	}
+	if len(sources) == 0 {
+		return Step{}, false
+	}
+	source := slices.Min(sources)
+	return Step{Kind: Retract, Source: source, Mirror: sides.Mirrors[source], Reason: source + " was deleted"}, true
+}

@@ -1,0 +1,227 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+)
+
+// Messages says how messages and files cross.
+type Messages struct {
+	// SinceLinked leaves out what is older than the link.
+	SinceLinked bool
+	// ShowToRequester lets a ticket's requester see what comes from Azure DevOps.
+	ShowToRequester bool
+	// Format is what comments are written in; empty means HTML. Markdown is written only
+	// where the server takes it.
+	Format item.TextFormat
+	// MaxFile is the largest file that crosses, in bytes; 0 means DefaultMaxFile.
+	MaxFile int64
+	// Kinds are the kinds of records that cross; empty means all but those that Alvao
+	// writes by itself, Process and Notification (alvao.md §2.4).
+	Kinds []string
+	// Desk is the address of Alvao's REST API, Boards that of the project in Azure
+	// DevOps; inline images are taken from below them alone.
+	Desk, Boards string
+}
+
+// DefaultMaxFile is the largest file that Azure DevOps Services takes (azure-devops.md
+// §2.8).
+const DefaultMaxFile = 60 << 20
+
+// crosses tells whether records of a kind do.
+func (m Messages) crosses(kind string) bool {
+	named := func(list ...string) bool {
+		return slices.ContainsFunc(list, func(k string) bool { return strings.EqualFold(k, kind) })
+	}
+	if len(m.Kinds) > 0 {
+		return named(m.Kinds...)
+	}
+	return !named("Process", "Notification")
+}
+
+func (m Messages) maxFile() int64 {
+	if m.MaxFile <= 0 {
+		return DefaultMaxFile
+	}
+	return m.MaxFile
+}
+
+// boardsRoots are the addresses of inline images in comments: an organisation on
+// Azure DevOps Services has two (azure-devops.md §2.8).
+func (m Messages) boardsRoots() []string {
+	u, err := url.Parse(m.Boards)
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	u = u.JoinPath("..")
+	roots := []string{strings.TrimRight(u.String(), "/") + "/"}
+	if organization := strings.Trim(u.Path, "/"); strings.EqualFold(u.Host, "dev.azure.com") {
+		roots = append(roots, "https://"+organization+".visualstudio.com/")
+	}
+	return roots
+}
+
+// said is what was read of one message.
+type said struct {
+	record  *item.Record
+	comment *item.Comment
+	file    *item.Attachment
+}
+
+// talk is what people wrote on both sides, as read in this round.
+type talk struct {
+	messages []plan.Message
+	said     map[string]said
+	// newest is the number of the latest mirror of a source that was heard.
+	newest map[string]int
+}
+
+// readMessages reads all that people wrote on both sides and what is remembered of it.
+// Where the log can't be read nothing crosses: without it nobody could tell what has
+// crossed already.
+func (r *round) readMessages(ctx context.Context) error {
+	var records []item.Record
+	var comments []item.Comment
+	var mirrors map[string]item.Mirror
+	// What was read before this is part of what is read now.
+	rev, seen := r.sides.WorkItem.Rev, r.sides.Ticket.LastActivity
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		var err error
+		records, err = r.connector.Tickets.Records(groupCtx, r.link.Ticket, 0)
+		if err != nil {
+			return fmt.Errorf("reading the log of ticket %d: %w", r.link.Ticket, err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		var err error
+		comments, err = r.connector.WorkItems.Comments(groupCtx, r.sides.WorkItem.Project, r.link.WorkItem)
+		if err != nil {
+			return fmt.Errorf("reading the comments of work item %d: %w", r.link.WorkItem, err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		var err error
+		mirrors, err = r.engine.cfg.Links.Mirrors(groupCtx, r.connector.Name, r.link.Ticket)
+		if err != nil {
+			return fmt.Errorf("reading the mirrors of ticket %d: %w", r.link.Ticket, err)
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	r.talk = r.hear(records, comments)
+	r.sides.MessagesRead, r.sides.Messages, r.sides.Mirrors = true, r.talk.messages, mirrors
+	r.sides.TalkRev, r.sides.TalkSeen = rev, seen
+	return nil
+}
+
+// hear makes of what was read what the planner needs.
+func (r *round) hear(records []item.Record, comments []item.Comment) talk {
+	t := talk{said: map[string]said{}, newest: map[string]int{}}
+	for i := range records {
+		r.hearRecord(&t, &records[i])
+	}
+	for i := range comments {
+		comment := &comments[i]
+		text := r.commentSource(*comment)
+		normal := r.engine.texts.Normal(text)
+		of, hash := r.mirrored(item.AzureDevOps, text)
+		t.add(plan.Message{
+			Source: sourceOf(item.AzureDevOps, kindComment, comment.ID), Side: item.AzureDevOps, Shape: plan.Text,
+			Created: comment.Created, ID: comment.ID, Hash: contentHash(normal), Crosses: strings.TrimSpace(normal) != "",
+			Deleted: comment.Deleted, MirrorOf: of, MirrorHash: hash, Target: strconv.FormatInt(comment.ID, 10),
+		}, said{comment: comment})
+	}
+	for i := range r.sides.WorkItem.Attachments {
+		file := &r.sides.WorkItem.Attachments[i]
+		of, hash := r.fileMirrored(file.Comment)
+		source := sourceOf(item.AzureDevOps, kindFile, fileNumber(file.ID))
+		t.add(plan.Message{
+			Source: source, Side: item.AzureDevOps, Shape: plan.File, Created: file.Added,
+			Hash: contentHash(source), Crosses: true, MirrorOf: of, MirrorHash: hash, Target: file.ID,
+		}, said{file: file})
+	}
+	return t
+}
+
+// add takes a message up. Of several mirrors of one source the last one counts: each
+// says that it replaces the one before.
+func (t *talk) add(m plan.Message, s said) {
+	if m.MirrorOf == "" {
+		t.said[m.Source] = s
+	} else if !m.Deleted {
+		if at, again := t.newest[m.MirrorOf]; again {
+			t.messages[at] = m
+			return
+		}
+		t.newest[m.MirrorOf] = len(t.messages)
+	}
+	t.messages = append(t.messages, m)
+}
+
+func (r *round) hearRecord(t *talk, record *item.Record) {
+	bare := r.recordSource(*record)
+	of, hash := r.mirrored(item.Alvao, bare)
+	number := strconv.FormatInt(record.ID, 10)
+	if of != "" {
+		// The files of a mirror came over with it.
+		t.add(plan.Message{
+			Source: sourceOf(item.Alvao, kindRecord, record.ID), Side: item.Alvao, Shape: plan.Text, Created: record.Created,
+			ID: record.ID, MirrorOf: of, MirrorHash: hash, Target: number,
+		}, said{record: record})
+		return
+	}
+	normal := r.engine.texts.Normal(titled(*record, bare))
+	human := r.connector.Messages.crosses(record.Kind)
+	t.add(plan.Message{
+		Source: sourceOf(item.Alvao, kindRecord, record.ID), Side: item.Alvao, Shape: plan.Text, Created: record.Created, ID: record.ID,
+		Hash: contentHash(normal), Crosses: human && strings.TrimSpace(normal) != "", Target: number,
+	}, said{record: record})
+	for i := range record.Attachments {
+		file := &record.Attachments[i]
+		id, err := strconv.ParseInt(file.ID, 10, 64)
+		if err != nil || inline(bare.Text, *file) {
+			// What is part of the text crosses with it.
+			continue
+		}
+		source := sourceOf(item.Alvao, kindFile, id)
+		t.add(plan.Message{
+			Source: source, Side: item.Alvao, Shape: plan.File, Created: record.Created, ID: record.ID,
+			Hash: contentHash(source), Crosses: human, Target: file.ID,
+		}, said{file: file, record: record})
+	}
+}
+
+// inline tells whether a record's text shows a file of its own as an image.
+func inline(text string, file item.Attachment) bool {
+	if file.Name != "" && strings.Contains(text, "cid:"+file.Name) {
+		return true
+	}
+	u, err := url.Parse(file.URL)
+	if err != nil || u.Path == "" {
+		return false
+	}
+	for {
+		at := strings.Index(text, u.Path)
+		if at < 0 {
+			return false
+		}
+		text = text[at+len(u.Path):]
+		if text == "" || text[0] < '0' || text[0] > '9' {
+			return true
+		}
+	}
+}
