@@ -109,9 +109,9 @@ type measured struct {
 }
 
 // Enter implements outbound.Gate.
-func (m measured) Enter(ctx context.Context) (func(*http.Response), error) {
+func (m measured) Enter(ctx context.Context, writes bool) (func(*http.Response), error) {
 	began := m.now()
-	leave, err := m.gate.Enter(ctx) //nolint:bodyclose // leave takes an answer, it gives none
+	leave, err := m.gate.Enter(ctx, writes) //nolint:bodyclose // leave takes an answer, it gives none
 	m.waits.Record(ctx, m.now().Sub(began).Seconds(), m.labels)
 	return leave, err
 }
