@@ -32,6 +32,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/limiter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
@@ -217,7 +218,7 @@ func (a *App) build(replica string) error {
 	a.closers = append(a.closers, a.inbox.Close)
 	links, leases, origins := link.New(a.store), lease.New(a.store), origin.New(a.store)
 	engine := reconcile.New(reconcile.Config{Links: links, Leases: leases, Origins: origins, Tracers: a.tel.Tracers, Now: now})
-	opener, err := newOpener(a.tel, a.cfg.Version, now)
+	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.cfg.Version, now)
 	if err != nil {
 		return err
 	}

@@ -32,18 +32,15 @@ type opener struct {
 	meters  metric.MeterProvider
 	version string
 	now     func() time.Time
-	// waits measures how long calls wait for their turn.
-	waits metric.Float64Histogram
+	limits  *limits
 }
 
-func newOpener(tel *telemetry.Telemetry, version string, now func() time.Time) (*opener, error) {
-	waits, err := tel.Meters.Meter("github.com/tandem-sync/tandem/services/synccore/app").Float64Histogram("tandem.limiter.wait",
-		metric.WithUnit("s"), metric.WithDescription("How long calls to a system waited for their turn: for a free place, for the rate, or because the system asked to wait."),
-		metric.WithExplicitBucketBoundaries(.001, .005, .01, .05, .1, .5, 1, 5, 10, 30))
+func newOpener(tel *telemetry.Telemetry, ledger *limiter.Ledger, version string, now func() time.Time) (*opener, error) {
+	limits, err := newLimits(tel.Meters.Meter("github.com/tandem-sync/tandem/services/synccore/app"), ledger, now)
 	if err != nil {
-		return nil, fmt.Errorf("making the histogram of waits: %w", err)
+		return nil, err
 	}
-	return &opener{secrets: &secret.Store{}, tracers: tel.Tracers, meters: tel.Meters, version: version, now: now, waits: waits}, nil
+	return &opener{secrets: &secret.Store{}, tracers: tel.Tracers, meters: tel.Meters, version: version, now: now, limits: limits}, nil
 }
 
 func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
@@ -89,31 +86,6 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants},
 		Close: func() { closeDesk(); closeBoards() },
 	}, nil
-}
-
-// gate bounds the calls of a client and measures their waits.
-func (o *opener) gate(name string, system item.System, options outbound.PaceOptions) outbound.Gate {
-	options.Now = o.now
-	return measured{
-		gate: outbound.NewPace(options), waits: o.waits, now: o.now,
-		labels: metric.WithAttributes(attribute.String("connector", name), attribute.String("tandem.system", string(system))),
-	}
-}
-
-// measured is a gate that tells how long calls waited in front of it.
-type measured struct {
-	gate   outbound.Gate
-	waits  metric.Float64Histogram
-	labels metric.MeasurementOption
-	now    func() time.Time
-}
-
-// Enter implements outbound.Gate.
-func (m measured) Enter(ctx context.Context, writes bool) (func(*http.Response), error) {
-	began := m.now()
-	leave, err := m.gate.Enter(ctx, writes) //nolint:bodyclose // leave takes an answer, it gives none
-	m.waits.Record(ctx, m.now().Sub(began).Seconds(), m.labels)
-	return leave, err
 }
 
 // read gives a secret anew at each call, so that a rotated one counts at once.

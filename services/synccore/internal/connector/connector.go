@@ -25,6 +25,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/poll"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
@@ -281,6 +282,15 @@ func (r *running) noteExisting(ctx context.Context) error {
 	return nil
 }
 
+// resyncPatience is how long a call of a resync waits for its turn rather than give
+// up: what it has compared so far would be lost.
+const resyncPatience = 15 * time.Minute
+
+// unhurried marks calls that nobody waits for.
+func unhurried(ctx context.Context) context.Context {
+	return outbound.Patient(outbound.Background(ctx), resyncPatience)
+}
+
 func (r *running) listExisting(ctx context.Context) error {
 	const most = 500
 	batch := make([]int64, 0, most)
@@ -320,6 +330,7 @@ func (r *running) runPoll(ctx context.Context) {
 
 func (r *running) runResync(ctx context.Context) {
 	r.turn(ctx, turnResync, r.resync, []item.System{item.Alvao, item.AzureDevOps}, func(ctx context.Context) error {
+		ctx = unhurried(ctx)
 		run := resync.Resync{
 			Connector: r.cfg.Name, Rules: r.planRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
 			Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,

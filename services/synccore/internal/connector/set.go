@@ -16,6 +16,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
@@ -123,6 +124,9 @@ func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, erro
 		// ready, so that hints do not knock meanwhile.
 		wait := min(max(s.deps.Now().Sub(r.started), startingWait), longestStartingWait)
 		return worker.Served{}, fault.New(fault.Throttled, "Connector %q has not reached its systems since it started; its work waits.", d.Key.Connector).After(wait)
+	}
+	if d.Background {
+		ctx = outbound.Background(ctx)
 	}
 	report, err := s.deps.Engine.Handle(ctx, r.forRound(), hints(d))
 	return worker.Served{Forward: report.Forward, Attrs: attrs(report)}, err

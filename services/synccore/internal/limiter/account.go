@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"maps"
 	"math"
 	"time"
 )
@@ -30,7 +31,8 @@ func (r Rules) slice() float64 { return r.Limit / steps / 4 }
 
 const (
 	// steps is how finely the window slides. What was used leaves it up to a step late.
-	steps = 25
+	// parts is into how many parts of it background work is spread.
+	steps, parts = 25, 5
 	// least and most bound how far the costs may turn out from what they were thought to
 	// be; what goes beyond is somebody else who uses the same identity.
 	least, most = 0.1, 20
@@ -49,13 +51,16 @@ type observation struct {
 // account is what was used within the window, by estimate. It is pure: the time comes
 // from outside, and the script of the shared account does the same in Redis.
 type account struct {
-	// units are the estimates by step; factor times their sum is what is taken as used.
-	units  map[int64]float64
-	factor float64
-	heard  time.Time
+	// live and later are the estimates by step, later those of background work and of
+	// whoever else uses the identity; factor times their sum is what is taken as used.
+	live, later map[int64]float64
+	factor      float64
+	heard       time.Time
 }
 
-func newAccount() *account { return &account{units: map[int64]float64{}, factor: 1} }
+func newAccount() *account {
+	return &account{live: map[int64]float64{}, later: map[int64]float64{}, factor: 1}
+}
 
 func (r Rules) step(now time.Time) int64 { return now.UnixMilli() / r.width() }
 
@@ -65,43 +70,61 @@ func (r Rules) width() int64 { return max(1, r.Window.Milliseconds()/steps) }
 // advance forgets what left the window, and a correction that is too old.
 func (a *account) advance(r Rules, now time.Time) {
 	oldest := r.step(now) - steps
-	for n := range a.units {
-		if n < oldest {
-			delete(a.units, n)
-		}
-	}
+	gone := func(n int64, _ float64) bool { return n < oldest }
+	maps.DeleteFunc(a.live, gone)
+	maps.DeleteFunc(a.later, gone)
 	if now.Sub(a.heard) > trust {
 		a.factor = 1
 	}
 }
 
-func (a *account) sum() float64 {
+// since sums what was used from a step on.
+func since(units map[int64]float64, first int64) float64 {
 	total := 0.0
-	for _, units := range a.units {
-		total += units
+	for n, u := range units {
+		if n >= first {
+			total += u
+		}
 	}
 	return total
 }
 
-// settle charges what was spent, takes what the vendor said into account, and grants
-// up to wanted units of background work. Where it grants nothing, wait is how long it
-// takes until it may.
+func (a *account) sum() float64 { return since(a.live, 0) + since(a.later, 0) }
+
+// settle charges what live calls spent, takes what the vendor said into account, and
+// grants up to wanted units of background work. Where it grants nothing, wait is how
+// long it takes until it may.
 func (a *account) settle(r Rules, now time.Time, spent, wanted float64, seen *observation) (granted float64, wait time.Duration) {
 	a.advance(r, now)
-	a.units[r.step(now)] += spent
+	a.live[r.step(now)] += spent
 	if seen != nil {
 		a.correct(r, now, *seen)
 	}
 	if wanted <= 0 {
 		return 0, 0
 	}
-	room := r.Limit*r.Background/a.factor - a.sum()
-	if room >= wanted/4 {
+	present := r.step(now)
+	if room := a.room(r, present); room >= wanted/4 {
 		granted = math.Min(wanted, room)
-		a.units[r.step(now)] += granted
+		a.later[present] += granted
 		return granted, 0
 	}
-	return 0, a.until(r, now, wanted/4-room)
+	for n := present + 1; n <= present+steps; n++ {
+		if a.room(r, n) >= wanted/4 {
+			return 0, time.UnixMilli(n * r.width()).Sub(now)
+		}
+	}
+	return 0, r.Window
+}
+
+// room is how much background work there is room for at a step, if nothing else
+// happens until then. It leaves room for live work to go on as it did during the last
+// fifth of the window, and spreads background work evenly, so that a burst of it does
+// not stand in the way of live work for a whole window.
+func (a *account) room(r Rules, at int64) float64 {
+	share := r.Limit * r.Background / a.factor
+	live := math.Max(since(a.live, at-steps), parts*since(a.live, at-steps/parts+1))
+	return math.Min(share-live-since(a.later, at-steps), share/parts-since(a.later, at-steps/parts+1))
 }
 
 // correct makes the account agree with the vendor's. With much on our account the
@@ -113,7 +136,7 @@ func (a *account) correct(r Rules, now time.Time, seen observation) {
 	}
 	if sum < r.Limit/20 {
 		if more := seen.used/a.factor - sum; more > 0 {
-			a.units[r.step(now)] += more
+			a.later[r.step(now)] += more
 		}
 		return
 	}
@@ -121,20 +144,8 @@ func (a *account) correct(r Rules, now time.Time, seen observation) {
 	a.factor = math.Min(math.Max(factor, least), most)
 	a.heard = now
 	if factor > most {
-		a.units[r.step(now)] += seen.used/most - sum
+		a.later[r.step(now)] += seen.used/most - sum
 	}
-}
-
-// until is how long it takes until as many units have left the window.
-func (a *account) until(r Rules, now time.Time, units float64) time.Duration {
-	present := r.step(now)
-	for n := present - steps; n <= present; n++ {
-		units -= a.units[n]
-		if units <= 0 {
-			return time.UnixMilli((n + steps + 1) * r.width()).Sub(now)
-		}
-	}
-	return r.Window
 }
 
 // used is how many units are taken as used.

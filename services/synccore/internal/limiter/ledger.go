@@ -58,7 +58,7 @@ func (l *Ledger) settle(ctx context.Context, name string, r Rules, p report) (st
 	}
 	keys := []string{l.key("limiter:"+name, "account")}
 	answer, err := l.script.Run(ctx, l.client, keys,
-		decimal(r.Limit), max(1, r.Window.Milliseconds()), steps, decimal(r.Background), decimal(p.spent), decimal(p.wanted),
+		decimal(r.Limit), r.width(), steps, parts, decimal(r.Background), decimal(p.spent), decimal(p.wanted),
 		told, exact, p.pause.Milliseconds(), decimal(least), decimal(most), trust.Milliseconds()).Slice()
 	if err != nil {
 		return statement{}, datastore.Fault(err, "settling what was used")

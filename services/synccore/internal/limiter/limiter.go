@@ -61,7 +61,7 @@ type Limiter struct {
 	urgent  bool
 	settled time.Time
 	// settling tells that Redis is being asked beside the way.
-	settling bool
+	settling, closed bool
 	// slice is what background calls may still use of what was granted at granted;
 	// blocked is when it is worth asking again.
 	slice            float64
@@ -109,8 +109,13 @@ func (l *Limiter) Enter(ctx context.Context, writes bool) (func(*http.Response),
 	}, nil
 }
 
-// Close waits for what is under way beside the calls.
-func (l *Limiter) Close() { l.work.Wait() }
+// Close ends what goes on beside the calls. Calls that are under way go on.
+func (l *Limiter) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.work.Wait()
+}
 
 // State is what a Limiter tells of itself.
 type State struct {
@@ -241,7 +246,7 @@ func (l *Limiter) heed(answer *http.Response) {
 // tell has the others told, beside the way, when there is something to tell and it is
 // time. l.mu is held.
 func (l *Limiter) tell(now time.Time) {
-	if l.o.Ledger == nil || l.settling || (!l.urgent && now.Sub(l.settled) < settleEvery) {
+	if l.o.Ledger == nil || l.settling || l.closed || (!l.urgent && now.Sub(l.settled) < settleEvery) {
 		return
 	}
 	l.settling = true

@@ -29,6 +29,9 @@ import (
 // handled sends requests to a handler without a network, so that time may stand still.
 type handled struct{ handler http.Handler }
 
+// latency is how long a call takes by itself.
+const latency = 20 * time.Millisecond
+
 func (h handled) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
@@ -42,6 +45,7 @@ func (h handled) RoundTrip(r *http.Request) (*http.Response, error) {
 	in.Body, in.RequestURI, in.Host = io.NopCloser(bytes.NewReader(body)), r.URL.RequestURI(), r.URL.Host
 	out := httptest.NewRecorder()
 	h.handler.ServeHTTP(out, in)
+	<-time.After(latency)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
@@ -105,8 +109,7 @@ func newFleet(t *testing.T, rules limiter.Rules, throttle sandbox.Throttle) *fle
 	return f
 }
 
-// tally counts how long deeds took, which in a world without delays of its own is how
-// long they waited.
+// tally counts how long deeds took longer than their calls.
 type tally struct {
 	mu           sync.Mutex
 	deeds        int
@@ -144,7 +147,9 @@ func persist(ctx context.Context, deed func(context.Context) error) error {
 	}
 }
 
-// read and write are the calls of a round: what each costs counts.
+const callsPerRound = 2
+
+// round reads an item and writes a comment.
 func (f *fleet) round(replica int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if _, err := f.clients[replica].WorkItem(ctx, f.items[replica]); err != nil {
@@ -155,13 +160,39 @@ func (f *fleet) round(replica int) func(context.Context) error {
 	}
 }
 
-// play runs a resync in every replica without a pause, and an event in each every two
-// seconds, for some time.
-func (f *fleet) play(t *testing.T, length time.Duration) (live, later *tally) {
+// overload lets more events come than the budget carries, and no resync.
+func (f *fleet) overload(t *testing.T, length time.Duration) *tally {
+	t.Helper()
+	live := &tally{}
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	var all sync.WaitGroup
+	for replica := range replicas {
+		for range 40 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					err := persist(ctx, f.round(replica))
+					if ctx.Err() == nil && err != nil {
+						t.Errorf("a deed failed: %v", err)
+						return
+					}
+					live.add(0)
+				}
+			})
+		}
+	}
+	all.Wait()
+	return live
+}
+
+// play runs a resync in every replica without a pause, and an event in each every five
+// seconds, for some time. What begins while they learn is not counted.
+func (f *fleet) play(t *testing.T, length, learning time.Duration) (live, later *tally) {
 	t.Helper()
 	live, later = &tally{}, &tally{}
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
+	start := time.Now()
 	var all sync.WaitGroup
 	run := func(ctx context.Context, into *tally, deed func(context.Context) error) bool {
 		began := time.Now()
@@ -170,11 +201,13 @@ func (f *fleet) play(t *testing.T, length time.Duration) (live, later *tally) {
 			t.Errorf("a deed failed: %v", err)
 			return false
 		}
-		into.add(time.Since(began))
+		if began.Sub(start) >= learning {
+			into.add(max(0, time.Since(began)-callsPerRound*latency))
+		}
 		return err == nil
 	}
 	for replica := range replicas {
-		for range 4 {
+		for range 8 {
 			all.Go(func() {
 				ctx := outbound.Background(ctx)
 				for ctx.Err() == nil && run(ctx, later, f.round(replica)) {
@@ -182,7 +215,7 @@ func (f *fleet) play(t *testing.T, length time.Duration) (live, later *tally) {
 			})
 		}
 		all.Go(func() {
-			ticker := time.NewTicker(2 * time.Second)
+			ticker := time.NewTicker(5 * time.Second)
 			defer ticker.Stop()
 			for {
 				select {
@@ -202,15 +235,17 @@ func (f *fleet) play(t *testing.T, length time.Duration) (live, later *tally) {
 // minutes, delays over it, 429 far over it (modelled; none was ever recorded).
 func TestThreeReplicasKeepTheBudget(t *testing.T) {
 	t.Parallel()
-	rules := limiter.Rules{Limit: 200, Window: 5 * time.Minute, Background: .75, Read: .05, Write: .25}
-	vendor := sandbox.Throttle{Budget: 200, Window: 5 * time.Minute, ReadCost: .05, WriteCost: .25, SoftFactor: 1.25, LongestDelay: 30 * time.Second}
+	rules := limiter.Rules{Limit: 200, Window: 5 * time.Minute, Background: .5, Read: .01, Write: .05}
+	vendor := sandbox.Throttle{Budget: 200, Window: 5 * time.Minute, ReadCost: .01, WriteCost: .05, SoftFactor: 1.25, LongestDelay: 30 * time.Second}
 	for name, tc := range map[string]struct {
 		change func(*sandbox.Throttle)
+		// learning is how long it may take until costs that nobody told are known.
+		learning time.Duration
 	}{
-		"costs as thought":            {func(*sandbox.Throttle) {}},
-		"calls cost thrice":           {func(v *sandbox.Throttle) { v.ReadCost, v.WriteCost = .15, .75 }},
-		"calls cost a third":          {func(v *sandbox.Throttle) { v.ReadCost, v.WriteCost = .017, .083 }},
-		"thrice, and told beforehand": {func(v *sandbox.Throttle) { v.ReadCost, v.WriteCost, v.NoticeFactor = .15, .75, .1 }},
+		"costs as thought":            {func(*sandbox.Throttle) {}, 0},
+		"calls cost a third":          {func(v *sandbox.Throttle) { v.ReadCost, v.WriteCost = .0033, .0167 }, 0},
+		"thrice, and told beforehand": {func(v *sandbox.Throttle) { v.ReadCost, v.WriteCost, v.NoticeFactor = .03, .15, .1 }, 0},
+		"calls cost five times":       {func(v *sandbox.Throttle) { v.ReadCost, v.WriteCost = .05, .25 }, 6 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -218,7 +253,7 @@ func TestThreeReplicasKeepTheBudget(t *testing.T) {
 				vendor := vendor
 				tc.change(&vendor)
 				f := newFleet(t, rules, vendor)
-				live, later := f.play(t, 30*time.Minute)
+				live, later := f.play(t, 12*time.Minute, tc.learning)
 				peak := f.boards.PeakUsage()
 				t.Logf("live: %s; resync: %s; at most %.1f units; Redis was asked %d times", live, later, peak, f.redis.CommandCount())
 				if peak > 210 {
@@ -230,4 +265,42 @@ func TestThreeReplicasKeepTheBudget(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLiveWorkAlone: where events alone are more than the budget carries, the vendor's
+// word is what holds them back.
+func TestLiveWorkAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, limiter.Rules{Limit: 200, Window: 5 * time.Minute, Background: .5, Read: .01, Write: .05},
+			sandbox.Throttle{Budget: 200, Window: 5 * time.Minute, ReadCost: .05, WriteCost: .1, SoftFactor: 1.25, LongestDelay: 30 * time.Second})
+		live := f.overload(t, 11*time.Minute)
+		t.Logf("%d deeds, at most %.1f units", live.deeds, f.boards.PeakUsage())
+		if peak := f.boards.PeakUsage(); peak > 210 || live.deeds < 2000 {
+			t.Errorf("%.1f units within five minutes and %d deeds, want at most 210 and at least 2000", peak, live.deeds)
+		}
+	})
+}
+
+// TestRedisGoesAway: replicas that can't reach each other stay below the budget, and
+// live work notices nothing.
+func TestRedisGoesAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, limiter.Rules{Limit: 200, Window: 5 * time.Minute, Background: .5, Read: .01, Write: .05},
+			sandbox.Throttle{Budget: 200, Window: 5 * time.Minute, ReadCost: .01, WriteCost: .05, SoftFactor: 1.25})
+		f.redis.SetError("LOADING Redis is loading the dataset in memory")
+		live, later := f.play(t, 7*time.Minute, 0)
+		t.Logf("live: %s; resync: %s; at most %.1f units", live, later, f.boards.PeakUsage())
+		if !f.limiters[0].State().Alone {
+			t.Error("the limiter does not tell that it is alone")
+		}
+		if f.boards.PeakUsage() > 200 || live.worst > time.Second || later.deeds < 1000 {
+			t.Errorf("live: %s; resync: %s; %.1f units", live, later, f.boards.PeakUsage())
+		}
+		f.redis.SetError("")
+		if live, _ := f.play(t, 2*time.Minute, 0); live.worst > time.Second || f.limiters[0].State().Alone {
+			t.Errorf("with Redis back: live: %s, %+v", live, f.limiters[0].State())
+		}
+	})
 }
