@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -15,6 +16,10 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/limiter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 )
+
+// backgroundShare is the part of a vendor's budget that resyncs may use up: half, since
+// what a call costs is an estimate.
+const backgroundShare = .5
 
 // limits are the limiters in use: one for all connectors with the same token. It is
 // safe for concurrent use.
@@ -83,12 +88,14 @@ func newLimits(meter metric.Meter, ledger *limiter.Ledger, now func() time.Time)
 
 // gate gives a connector its way through the limiter of key. The function returned
 // lets go of it.
-func (l *limits) gate(connector string, key limitKey, rules limiter.Rules, whose func(http.Header) string, pace outbound.PaceOptions) (*measured, func()) {
+func (l *limits) gate(connector string, key limitKey, rules limiter.Rules, whose func(http.Header) string) (*measured, func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := l.open[key]
 	if one == nil {
-		pace.Now = l.now
+		pace := outbound.PaceOptions{
+			PerSecond: key.perSecond, Burst: int(math.Ceil(2 * key.perSecond)), Concurrent: key.concurrent, Now: l.now,
+		}
 		one = &shared{limiter: limiter.New(limiter.Options{
 			Account: string(key.system) + " " + key.account, Credential: key.credential, Whose: whose, Rules: rules,
 			Pace: outbound.NewPace(pace), Ledger: l.ledger, Now: l.now,

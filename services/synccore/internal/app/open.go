@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"math"
 	"net/http"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/limiter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
@@ -33,6 +33,8 @@ type opener struct {
 	version string
 	now     func() time.Time
 	limits  *limits
+	// entra sends the requests for tokens; nil: a pool of its own for each connector.
+	entra http.RoundTripper
 }
 
 func newOpener(tel *telemetry.Telemetry, ledger *limiter.Ledger, version string, now func() time.Time) (*opener, error) {
@@ -52,27 +54,54 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	if err != nil {
 		return connector.Clients{}, err
 	}
+	deskLogin, err := o.deskLogin(cfg.Alvao.Credentials)
+	if err != nil {
+		return connector.Clients{}, err
+	}
+	boardsLogin, err := o.boardsLogin(cfg.Token)
+	if err != nil {
+		deskLogin.close()
+		return connector.Clients{}, err
+	}
+	deskGate, leaveDesk := o.limits.gate(cfg.Name, limitKey{
+		system: item.Alvao, account: cfg.Alvao.URL, credential: deskLogin.name,
+		perSecond: cfg.Alvao.Limit.PerSecond, concurrent: cfg.Alvao.Limit.Concurrent,
+	}, limiter.Rules{}, nil)
+	rules := limiter.Rules{}
+	if azuredevops.Hosted(cfg.Rules.Project.URL()) {
+		rules = limiter.Rules{
+			Limit: azuredevops.BudgetUnits, Window: azuredevops.BudgetWindow, Background: backgroundShare,
+			Read: azuredevops.ReadUnits, Write: azuredevops.WriteUnits,
+		}
+	}
+	boardsGate, leaveBoards := o.limits.gate(cfg.Name, limitKey{
+		system: item.AzureDevOps, account: cfg.Rules.Project.Account, credential: boardsLogin.name, concurrent: 16,
+	}, rules, azuredevops.WhoseAnswer)
+	closeAll := func() {
+		leaveDesk()
+		leaveBoards()
+		deskLogin.close()
+		boardsLogin.close()
+		closeDesk()
+		closeBoards()
+	}
 	agent := "tandem/" + o.version
 	alvaoClient, err := alvao.New(alvao.Options{
 		BaseURL: cfg.Alvao.URL, WebURL: cfg.Alvao.WebURL, Service: cfg.Alvao.Service,
 		ExternalIDField: cfg.Alvao.ExternalIDField, Username: cfg.Alvao.Credentials.Username,
-		Password: o.read(cfg.Alvao.Credentials.Password), Base: desk, Now: o.now, UserAgent: agent,
-		DefaultLocation: cfg.Alvao.Location,
-		Gate: o.gate(cfg.Name, item.Alvao, outbound.PaceOptions{
-			PerSecond: cfg.Alvao.Limit.PerSecond, Burst: int(math.Ceil(2 * cfg.Alvao.Limit.PerSecond)), Concurrent: cfg.Alvao.Limit.Concurrent,
-		}),
+		Password: o.read(cfg.Alvao.Credentials.Ref), Credential: deskLogin.credential, Base: desk, Now: o.now, UserAgent: agent,
+		DefaultLocation: cfg.Alvao.Location, Gate: deskGate,
 	})
 	if err != nil {
+		closeAll()
 		return connector.Clients{}, err
 	}
 	azureClient, err := azuredevops.New(azuredevops.Options{
-		ProjectURL: cfg.Rules.Project.URL(), Credential: azuredevops.PAT(o.read(cfg.Token)), Base: boards,
-		Now: o.now, UserAgent: agent, APIVersion: cfg.AzureDevOps.APIVersion,
-		// Azure DevOps has limits of its own and tells when they are reached; the bound is
-		// for what is under way at once.
-		Gate: o.gate(cfg.Name, item.AzureDevOps, outbound.PaceOptions{Concurrent: 16}),
+		ProjectURL: cfg.Rules.Project.URL(), Credential: boardsLogin.credential, Base: boards,
+		Now: o.now, UserAgent: agent, APIVersion: cfg.AzureDevOps.APIVersion, Gate: boardsGate,
 	})
 	if err != nil {
+		closeAll()
 		return connector.Clients{}, err
 	}
 	wants := azuredevops.Wants{Type: cfg.Rules.Type.String()}
@@ -84,7 +113,13 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	}
 	return connector.Clients{
 		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants},
-		Close: func() { closeDesk(); closeBoards() },
+		Close: closeAll,
+		Expiry: func(system item.System) time.Time {
+			if system == item.AzureDevOps {
+				return boardsLogin.expiry()
+			}
+			return deskLogin.expiry()
+		},
 	}, nil
 }
 

@@ -66,6 +66,8 @@ type Client struct {
 	catalog  *memo.Memo[map[string]item.Field]
 	people   *memo.Memo[*item.Identity]
 
+	// entra tells that the credential is one of Microsoft Entra.
+	entra             bool
 	ttl               time.Duration
 	chunkAbove, chunk int64
 	// hosted tells that this is Azure DevOps Services.
@@ -127,6 +129,7 @@ func New(o Options) (*Client, error) {
 
 		ttl: o.DescriptionTTL, chunkAbove: orElse(o.ChunkAbove, simpleLimit), chunk: orElse(o.Chunk, defaultChunk),
 	}
+	_, c.entra = o.Credential.(outbound.Renewer)
 	c.hosted.Store(at.organization != "")
 	return c, nil
 }

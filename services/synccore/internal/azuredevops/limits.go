@@ -16,6 +16,10 @@ const (
 	WriteUnits   = 0.05
 )
 
+// EntraResource is what a token of Microsoft Entra is asked for, everywhere (Azure
+// DevOps: service principals and managed identities page).
+const EntraResource = "499b84ac-1321-427f-aa17-267ca6975798"
+
 // WhoseAnswer is the id of the identity that an answer's headers tell it was made for,
 // by whom Azure DevOps counts; empty if they don't (azure-devops.md §3.1).
 func WhoseAnswer(h http.Header) string {

@@ -192,9 +192,12 @@ func referenced(absolute string, c *Config) []string {
 	if c == nil {
 		return paths
 	}
-	refs := append(slices.Collect(maps.Values(c.AccessTokens)), c.HookSecrets...)
+	refs := slices.Clone(c.HookSecrets)
+	for _, credential := range c.AccessTokens {
+		refs = append(refs, credential.refs()...)
+	}
 	for _, connector := range c.Connectors {
-		refs = append(refs, connector.Alvao.Credentials.Password)
+		refs = append(refs, connector.Alvao.Credentials.refs()...)
 		for _, file := range []string{connector.Alvao.CAFile, connector.AzureDevOps.CAFile} {
 			refs = append(refs, secret.Ref{File: file})
 		}

@@ -90,6 +90,9 @@ type Leases interface {
 type Clients struct {
 	Tickets   Tickets
 	WorkItems WorkItems
+	// Expiry is when the secret that opens a system ends; zero: not known. nil: neither
+	// is.
+	Expiry func(item.System) time.Time
 	// Close lets go of idle connections. It may be called while calls are under way.
 	Close func()
 }
@@ -182,6 +185,7 @@ func (r *running) tend(ctx context.Context) {
 	// while the process was down is made up for at start.
 	all.Go(func() { every(ctx, min(r.resync, time.Minute), nil, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
+	all.Go(func() { every(ctx, expiryEvery, nil, r.warnOfExpiry) })
 	all.Wait()
 }
 

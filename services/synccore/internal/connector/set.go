@@ -200,6 +200,8 @@ type Summary struct {
 	// Refusals says which systems refuse its token, the longest first; empty: it is
 	// healthy.
 	Refusals []Refusal
+	// Expiries says when its credentials end, as far as that is known.
+	Expiries []Expiry
 }
 
 // Unhealthy says in sentences why the connector can't work, and since when; empty: it
@@ -237,7 +239,7 @@ func (s *Set) List() []Summary {
 }
 
 func (r *running) summary() Summary {
-	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals()}
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Expiries: r.expiries()}
 }
 
 // Check asks both systems whether a connector can work.
@@ -246,7 +248,7 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 	if r == nil {
 		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
 	}
-	return append(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx)...), nil
+	return slices.Concat(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx), r.checkExpiry()), nil
 }
 
 // statusesOf lists the statuses of a map, each once, in order.

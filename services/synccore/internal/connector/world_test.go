@@ -217,13 +217,13 @@ func open(t *testing.T, secrets *secret.Store) func(config.Connector) (connector
 	return func(cfg config.Connector) (connector.Clients, error) {
 		pool := &http.Transport{}
 		desk, err := alvao.New(alvao.Options{
-			BaseURL: cfg.Alvao.URL, Service: cfg.Alvao.Service, Username: "tandem", Password: read(cfg.Alvao.Credentials.Password),
+			BaseURL: cfg.Alvao.URL, Service: cfg.Alvao.Service, Username: "tandem", Password: read(cfg.Alvao.Credentials.Ref),
 			Base: pool, PerSecond: 10_000, Burst: 10_000,
 		})
 		if err != nil {
 			return connector.Clients{}, err
 		}
-		boards, err := azuredevops.New(azuredevops.Options{ProjectURL: cfg.Rules.Project.URL(), Credential: azuredevops.PAT(read(cfg.Token)), Base: pool})
+		boards, err := azuredevops.New(azuredevops.Options{ProjectURL: cfg.Rules.Project.URL(), Credential: azuredevops.PAT(read(cfg.Token.Ref)), Base: pool})
 		if err != nil {
 			return connector.Clients{}, err
 		}
@@ -302,8 +302,8 @@ func (r *replica) settings(t *testing.T, name string, change ...func(*config.Con
 	t.Helper()
 	c := config.Connector{
 		Name:         name,
-		Alvao:        config.Alvao{URL: r.url + "/AlvaoRestApi", Service: "Development", Credentials: config.Credentials{Username: "tandem", Password: secret.Ref{File: filepath.Join(r.dir, "password")}}},
-		Token:        secret.Ref{File: filepath.Join(r.dir, "pat")},
+		Alvao:        config.Alvao{URL: r.url + "/AlvaoRestApi", Service: "Development", Credentials: config.Credentials{Username: "tandem", Credential: config.Credential{Ref: secret.Ref{File: filepath.Join(r.dir, "password")}}}},
+		Token:        config.Credential{Ref: secret.Ref{File: filepath.Join(r.dir, "pat")}},
 		Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
 		PollInterval: time.Hour,
 		Settings: mapping.Settings{

@@ -260,6 +260,20 @@ func plain(text string) bool {
 	}) < 0
 }
 
+// CheckCertificate tells whether a PEM text holds a certificate and a private key that
+// can be used.
+func CheckCertificate(content string) error {
+	certificates, key, err := confidential.CertFromPEM([]byte(content), "")
+	if err == nil {
+		_, err = confidential.NewCredFromCert(certificates, key)
+	}
+	if err != nil {
+		// The parser's words may repeat what it read.
+		return errors.New("it holds no certificate with its private key that can be used")
+	}
+	return nil
+}
+
 // CertificateEnd is when the first certificate of a PEM text ends.
 func CertificateEnd(content string) (time.Time, error) {
 	rest := []byte(content)
