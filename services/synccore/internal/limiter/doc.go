@@ -1,7 +1,7 @@
 // Package limiter bounds what all replicas together ask of a vendor with one token's
 // identity, since vendors count per identity.
 //
-// Its one invariant: a call never waits for Redis. Live calls go out until the vendor
+// Its one invariant: a live call never waits for Redis. Live calls go out until the vendor
 // itself asks to wait; what they use is told to the other replicas about once a second,
 // beside the way. Background calls use up slices of a common account, which are fetched
 // ahead of a hundred calls and leave a quarter of the vendor's budget to live work. A

@@ -15,8 +15,10 @@ import (
 const (
 	// settleEvery is how often a busy replica tells what it used.
 	settleEvery = time.Second
-	// settleIn bounds one such call to Redis.
-	settleIn = 2 * time.Second
+	// settleIn bounds one such call to Redis, and awayFor is how long a replica goes on by
+	// itself after one failed.
+	settleIn = time.Second
+	awayFor  = 5 * time.Second
 	// graceful is how long a background call waits before it gets a WaitError, unless it
 	// is patient.
 	graceful = 5 * time.Second
@@ -67,7 +69,9 @@ type Limiter struct {
 	slice            float64
 	granted, blocked time.Time
 	used             float64
-	away             bool
+	// away tells that Redis could not be asked, and back when it is tried again.
+	away bool
+	back time.Time
 }
 
 // New makes a Limiter. Close ends what it does beside the way.
@@ -270,12 +274,12 @@ func (l *Limiter) settle(ctx context.Context, wanted float64) {
 	// If Redis' answer is lost, what was told may or may not count. It is not told again:
 	// what is missing is corrected by what the vendor says.
 	l.spent, l.seen, l.urgent, l.settled = 0, nil, false, now
-	name := l.name
+	name, ask := l.name, l.o.Ledger != nil && !now.Before(l.back)
 	l.mu.Unlock()
 
 	var s statement
 	var err error
-	if l.o.Ledger != nil {
+	if ask {
 		bounded, cancel := context.WithTimeout(ctx, settleIn)
 		s, err = l.o.Ledger.settle(bounded, name, l.o.Rules, p)
 		cancel()
@@ -285,13 +289,18 @@ func (l *Limiter) settle(ctx context.Context, wanted float64) {
 		}
 	}
 	l.mu.Lock()
-	l.away = err != nil
+	if ask {
+		l.away = err != nil
+	}
+	if err != nil {
+		l.back = l.o.Now().Add(awayFor)
+	}
 	alone := l.o.Rules
 	if l.away {
 		// How many others there are is not known; three is usual.
 		alone.Background /= 3
 	}
-	if l.o.Ledger == nil || err != nil {
+	if !ask || err != nil {
 		s.granted, s.wait = l.own.settle(alone, now, p.spent, p.wanted, p.seen)
 		s.used = l.own.used(l.o.Rules, now)
 	} else {

@@ -24,10 +24,14 @@ func newSlots(most int) *slots { return &slots{most: most, allowed: most} }
 // acquire waits for a slot; the error is the context's.
 func (s *slots) acquire(ctx context.Context, background bool) error {
 	s.mu.Lock()
+	if len(s.live) == 0 && (!background || len(s.later) == 0) && s.room(background) {
+		s.take(background)
+		s.mu.Unlock()
+		return nil
+	}
 	turn := make(chan struct{})
 	queue := s.queue(background)
 	*queue = append(*queue, turn)
-	s.admit()
 	s.mu.Unlock()
 	select {
 	case <-turn:
@@ -87,17 +91,26 @@ func (s *slots) free(background bool) {
 	s.admit()
 }
 
+// room tells whether a slot is free.
+func (s *slots) room(background bool) bool {
+	return s.taken < s.allowed && (!background || s.background < max(1, s.allowed*3/4))
+}
+
+func (s *slots) take(background bool) {
+	s.taken++
+	if background {
+		s.background++
+	}
+}
+
 // admit gives free slots away.
 func (s *slots) admit() {
-	for s.taken < s.allowed && len(s.live) > 0 {
-		close(s.live[0])
-		s.live = s.live[1:]
-		s.taken++
-	}
-	for s.taken < s.allowed && s.background < max(1, s.allowed*3/4) && len(s.later) > 0 {
-		close(s.later[0])
-		s.later = s.later[1:]
-		s.taken++
-		s.background++
+	for _, background := range [...]bool{false, true} {
+		queue := s.queue(background)
+		for len(*queue) > 0 && s.room(background) {
+			close((*queue)[0])
+			*queue = (*queue)[1:]
+			s.take(background)
+		}
 	}
 }
