@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -108,7 +109,7 @@ func (l *limits) gate(connector string, key limitKey, rules limiter.Rules, whose
 		limiter: one.limiter, waits: l.waits, now: l.now, labels: metric.WithAttributes(labels...),
 		live: metric.WithAttributes(append(labels, attribute.String("work", "live"))...),
 	}
-	m.background = metric.WithAttributes(append(labels[:len(labels):len(labels)], attribute.String("work", "background"))...)
+	m.background = metric.WithAttributes(append(slices.Clip(labels), attribute.String("work", "background"))...)
 	l.uses[m] = struct{}{}
 	return m, sync.OnceFunc(func() { l.leave(m, key) })
 }

@@ -43,7 +43,7 @@ func (c Credential) Name() string {
 	case c.ManagedIdentity != nil:
 		return "the machine's managed identity"
 	default:
-		return c.Ref.String()
+		return c.String()
 	}
 }
 

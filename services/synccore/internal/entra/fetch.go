@@ -48,7 +48,7 @@ func application(a Application, resource string, base http.RoundTripper) (func(c
 		if err != nil {
 			return token{}, err
 		}
-		answers := &answers{allowed: func(u *url.URL) bool { return origin.Holds(u) }, next: base}
+		answers := &answers{allowed: origin.Holds, next: base}
 		// A client of its own for each token: it holds no token that was refused, and no
 		// secret that was replaced. Without instance discovery it asks nobody but the
 		// authority; which hosts are Microsoft's is known here.
@@ -104,7 +104,7 @@ func (a Application) credential() (confidential.Credential, error) {
 }
 
 // managed fetches tokens as the machine's managed identity.
-func managed(m Managed, resource string, base http.RoundTripper) (func(context.Context) (token, error), error) {
+func managed(m Managed, resource string, base http.RoundTripper) func(context.Context) (token, error) {
 	id := managedidentity.SystemAssigned()
 	name := "the system-assigned one"
 	if m.ClientID != "" {
@@ -123,7 +123,7 @@ func managed(m Managed, resource string, base http.RoundTripper) (func(context.C
 			return token{}, answers.fault(ctx, err, "managed identity", name)
 		}
 		return made(result.AccessToken, result.Metadata.RefreshOn, result.ExpiresOn)
-	}, nil
+	}
 }
 
 // local tells whether an address is the machine's own endpoint for managed identities:

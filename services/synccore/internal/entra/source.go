@@ -94,7 +94,7 @@ func New(o Options) (*Source, error) {
 	case (o.Application == nil) == (o.Managed == nil) || o.Resource == "" || o.Now == nil:
 		return nil, errors.New("a source of tokens needs one way, a resource and a clock")
 	case o.Managed != nil:
-		s.fetch, err = managed(*o.Managed, o.Resource, o.Base)
+		s.fetch = managed(*o.Managed, o.Resource, o.Base)
 	default:
 		s.fetch, err = application(*o.Application, o.Resource, o.Base)
 	}
@@ -125,7 +125,7 @@ func (s *Source) Authorization(ctx context.Context) (string, error) {
 	if now.Before(present.expires.Add(-margin)) {
 		if !rest && !now.Before(present.refresh) {
 			// Calls go on with what there is.
-			_, _ = s.start()
+			_, _ = s.start() //nolint:contextcheck // it outlives the call
 		}
 		return "Bearer " + present.value, nil
 	}
@@ -160,7 +160,7 @@ func (s *Source) Renew(ctx context.Context, refused string) bool {
 
 // wait fetches a token, together with whoever else needs one.
 func (s *Source) wait(ctx context.Context) (token, error) {
-	done, err := s.start()
+	done, err := s.start() //nolint:contextcheck // others may wait for it too
 	if err != nil {
 		return token{}, err
 	}

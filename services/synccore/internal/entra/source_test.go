@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -123,7 +124,7 @@ func (a *authority) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		a.asked++
 		answer(w, 200, map[string]any{
-			"access_token": fmt.Sprint("token-", a.asked), "expires_in": fmt.Sprint(int(a.expires.Seconds())), "token_type": "Bearer", "resource": resource,
+			"access_token": fmt.Sprint("token-", a.asked), "expires_in": strconv.Itoa(int(a.expires.Seconds())), "token_type": "Bearer", "resource": resource,
 		})
 	default:
 		w.WriteHeader(http.StatusNotFound)
@@ -225,28 +226,28 @@ func TestRefreshBeforeExpiry(t *testing.T) {
 		a := newAuthority()
 		s := open(t, a, entra.Options{Application: service(given(planted))})
 		want(t, s, "Bearer token-1")
-		time.Sleep(life - 6*time.Minute)
+		<-time.After(life - 6*time.Minute)
 		want(t, s, "Bearer token-1")
 		synctest.Wait()
 		if a.count() != 1 {
 			t.Fatal("fetched too early")
 		}
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		a.set(func(a *authority) { a.away = true })
 		began := time.Now()
 		want(t, s, "Bearer token-1")
 		synctest.Wait()
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 		a.set(func(a *authority) { a.away, a.wait = false, 2*time.Second })
 		want(t, s, "Bearer token-1")
 		if waited := time.Since(began); waited != 30*time.Second {
 			t.Errorf("calls waited %s for a token although they had one", waited-30*time.Second)
 		}
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		want(t, s, "Bearer token-2")
 		// Without a token left, a call waits for one.
 		a.set(func(a *authority) { a.wait = 0 })
-		time.Sleep(2 * life)
+		<-time.After(2 * life)
 		want(t, s, "Bearer token-3")
 	})
 }
@@ -312,7 +313,7 @@ func TestRefused(t *testing.T) {
 		if a.count() != 2 {
 			t.Errorf("%d tokens within a minute, want 2", a.count())
 		}
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		post()
 		if a.count() != 3 {
 			t.Errorf("%d tokens, want 3", a.count())
@@ -356,7 +357,7 @@ func TestTroubleWithEntra(t *testing.T) {
 					t.Error("Entra was asked again at once")
 				}
 				a.set(func(a *authority) { a.secret, a.away, a.page, a.elsewhere, a.wait = planted, false, "", "", 0 })
-				time.Sleep(10 * time.Second)
+				<-time.After(10 * time.Second)
 				want(t, s, "Bearer token-1")
 			})
 		})
@@ -371,14 +372,14 @@ func TestSecretIsReadAnew(t *testing.T) {
 		secret, broken := planted, error(nil)
 		s := open(t, a, entra.Options{Application: service(func() (string, error) { return secret, broken })})
 		want(t, s, "Bearer token-1")
-		time.Sleep(2 * life)
+		<-time.After(2 * life)
 		a.set(func(a *authority) { a.secret = "planted-2" })
 		_, err := s.Authorization(t.Context())
 		refused(t, err, fault.BadToken)
 		secret = "planted-2"
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		want(t, s, "Bearer token-2")
-		time.Sleep(2 * life)
+		<-time.After(2 * life)
 		broken = errors.New("no such file")
 		_, err = s.Authorization(t.Context())
 		refused(t, err, fault.BadToken, "can't be read")
@@ -405,6 +406,7 @@ func TestCertificate(t *testing.T) {
 	if until, err := entra.CertificateEnd(both); err != nil || !until.Equal(template.NotAfter) {
 		t.Errorf("it ends %s, %v", until, err)
 	}
+	alone, _, _ := strings.Cut(both, "-----BEGIN PRIVATE")
 	elliptic, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -421,7 +423,7 @@ func TestCertificate(t *testing.T) {
 			t.Errorf("hosts %v, form has %d values", a.hosts, len(a.form))
 		}
 		for name, content := range map[string]string{
-			"no key": both[:strings.Index(both, "-----BEGIN PRIVATE")], "nothing": "planted", "another kind of key": both[:strings.Index(both, "-----BEGIN PRIVATE")] +
+			"no key": alone, "nothing": "planted", "another kind of key": alone +
 				string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: odd})),
 		} {
 			bad := open(t, a, entra.Options{Application: &entra.Application{Tenant: tenant, ClientID: clientID, Certificate: given(content)}})

@@ -92,9 +92,9 @@ func since(units map[int64]float64, first int64) float64 {
 func (a *account) sum() float64 { return since(a.live, 0) + since(a.later, 0) }
 
 // settle charges what live calls spent, takes what the vendor said into account, and
-// grants up to wanted units of background work. Where it grants nothing, wait is how
-// long it takes until it may.
-func (a *account) settle(r Rules, now time.Time, spent, wanted float64, seen *observation) (granted float64, wait time.Duration) {
+// returns how many units of background work it grants, up to wanted. Where it grants
+// nothing, it returns how long it takes until it may.
+func (a *account) settle(r Rules, now time.Time, spent, wanted float64, seen *observation) (float64, time.Duration) {
 	a.advance(r, now)
 	a.live[r.step(now)] += spent
 	if seen != nil {
@@ -105,7 +105,7 @@ func (a *account) settle(r Rules, now time.Time, spent, wanted float64, seen *ob
 	}
 	present := r.step(now)
 	if room := a.room(r, present); room >= wanted/4 {
-		granted = math.Min(wanted, room)
+		granted := math.Min(wanted, room)
 		a.later[present] += granted
 		return granted, 0
 	}

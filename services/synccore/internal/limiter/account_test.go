@@ -186,7 +186,7 @@ func TestSharedAccountSlides(t *testing.T) {
 		a := newAccount()
 		granted := 0
 		for n := range 3000 {
-			time.Sleep(time.Duration(chance.Int64N(int64(20 * time.Second))).Truncate(time.Millisecond))
+			<-time.After(time.Duration(chance.Int64N(int64(20 * time.Second))).Truncate(time.Millisecond))
 			p := report{spent: chance.Float64() * 4, wanted: 8 * chance.Float64()}
 			if chance.IntN(50) == 0 {
 				p.seen = &observation{used: chance.Float64() * 200, exact: chance.IntN(2) == 0}

@@ -105,9 +105,9 @@ func (l *Limiter) Enter(ctx context.Context, writes bool) (func(*http.Response),
 		return nil, err
 	}
 	if !charged {
-		l.spend(cost)
+		l.spend(cost) //nolint:contextcheck // what is told beside the way outlives the call
 	}
-	return func(answer *http.Response) {
+	return func(answer *http.Response) { //nolint:contextcheck // as above
 		l.heed(answer)
 		leave(answer)
 	}, nil

@@ -179,9 +179,9 @@ func (f *fleet) overload(t *testing.T, length time.Duration) *tally {
 
 // play runs a resync in every replica without a pause, and an event in each every five
 // seconds, for some time. What begins while they learn is not counted.
-func (f *fleet) play(t *testing.T, length, learning time.Duration) (live, later *tally) {
+func (f *fleet) play(t *testing.T, length, learning time.Duration) (*tally, *tally) {
 	t.Helper()
-	live, later = &tally{}, &tally{}
+	live, later := &tally{}, &tally{}
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
 	start := time.Now()
@@ -201,8 +201,9 @@ func (f *fleet) play(t *testing.T, length, learning time.Duration) (live, later 
 	for replica := range replicas {
 		for range 8 {
 			all.Go(func() {
-				ctx := outbound.Background(ctx)
-				for ctx.Err() == nil && run(ctx, later, f.round(replica)) {
+				background := outbound.Background(ctx)
+				for goesOn := true; goesOn && ctx.Err() == nil; {
+					goesOn = run(background, later, f.round(replica))
 				}
 			})
 		}

@@ -1,8 +1,8 @@
 package outbound_test
 
 import (
-	"fmt"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,7 +16,7 @@ import (
 func TestAdvise(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	reset := func(d time.Duration) string { return fmt.Sprint(now.Add(d).Unix()) }
+	reset := func(d time.Duration) string { return strconv.FormatInt(now.Add(d).Unix(), 10) }
 	for name, tc := range map[string]struct {
 		status int
 		header map[string]string

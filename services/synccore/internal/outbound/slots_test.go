@@ -17,16 +17,21 @@ func pace(o outbound.PaceOptions) *outbound.Pace {
 	return outbound.NewPace(o)
 }
 
-func enter(t *testing.T, ctx context.Context, p *outbound.Pace) func(*http.Response) { //nolint:revive // the test comes first
+// enter takes a place, and gives what leaves it with a good answer.
+func enter(t *testing.T, ctx context.Context, p *outbound.Pace) func() { //nolint:revive // the test comes first
+	t.Helper()
+	return enterFor(t, ctx, p, &http.Response{StatusCode: http.StatusOK})
+}
+
+func enterFor(t *testing.T, ctx context.Context, p *outbound.Pace, answer *http.Response) func() { //nolint:revive // the test comes first
 	t.Helper()
 	leave, err := p.Enter(ctx, false) //nolint:bodyclose // leave takes an answer, it gives none
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return func() {}
 	}
-	return leave
+	return func() { leave(answer) }
 }
-
-func fine() *http.Response { return &http.Response{StatusCode: http.StatusOK} }
 
 // TestLiveGoesFirst: background calls leave a quarter of the places free, and wait
 // while anybody else does.
@@ -35,7 +40,7 @@ func TestLiveGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := pace(outbound.PaceOptions{Concurrent: 4})
 		later := outbound.Background(t.Context())
-		var background []func(*http.Response)
+		var background []func()
 		for range 3 {
 			background = append(background, enter(t, later, p))
 		}
@@ -48,8 +53,8 @@ func TestLiveGoesFirst(t *testing.T) {
 				mu.Lock()
 				order = append(order, name)
 				mu.Unlock()
-				time.Sleep(time.Second)
-				leave(fine())
+				<-time.After(time.Second)
+				leave()
 			})
 			synctest.Wait()
 		}
@@ -60,13 +65,13 @@ func TestLiveGoesFirst(t *testing.T) {
 		if len(order) != 1 || order[0] != "live 1" {
 			t.Errorf("%v went, want live 1 on the place that is kept free", order)
 		}
-		background[0](fine())
+		background[0]()
 		all.Wait()
 		if order[len(order)-1] != "background" {
 			t.Errorf("%v went, want the background call last", order)
 		}
-		background[1](fine())
-		background[2](fine())
+		background[1]()
+		background[2]()
 		if n := p.InFlight(); n != 0 {
 			t.Errorf("%d places are lost", n)
 		}
@@ -78,7 +83,7 @@ func TestSlowStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := pace(outbound.PaceOptions{Concurrent: 8})
-		enter(t, t.Context(), p)(&http.Response{StatusCode: http.StatusOK, Header: http.Header{"Retry-After": {"2"}}})
+		enterFor(t, t.Context(), p, &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Retry-After": {"2"}}})()
 		most, running := 0, 0
 		var mu sync.Mutex
 		var all sync.WaitGroup
@@ -91,11 +96,11 @@ func TestSlowStart(t *testing.T) {
 				most = max(most, running)
 				first = append(first, running)
 				mu.Unlock()
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				mu.Lock()
 				running--
 				mu.Unlock()
-				leave(fine())
+				leave()
 			})
 		}
 		all.Wait()
@@ -125,8 +130,8 @@ func TestTurnsAreNotLost(t *testing.T) {
 					}
 					return
 				}
-				time.Sleep(time.Millisecond)
-				leave(fine())
+				<-time.After(time.Millisecond)
+				leave(nil)
 			})
 		}
 		all.Wait()
@@ -134,8 +139,8 @@ func TestTurnsAreNotLost(t *testing.T) {
 			t.Errorf("%d places are lost", n)
 		}
 		one, two := enter(t, t.Context(), p), enter(t, t.Context(), p)
-		one(fine())
-		two(fine())
+		one()
+		two()
 	})
 }
 
