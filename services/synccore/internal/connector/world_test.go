@@ -36,6 +36,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
@@ -206,7 +207,27 @@ func (c workItems) Check(ctx context.Context) []item.Finding {
 	return c.Client.Check(ctx, azuredevops.Wants{Type: "Task"})
 }
 
-func open(t *testing.T, secrets *secret.Store) func(config.Connector) (connector.Clients, error) {
+// marked counts writes by whether somebody waits for them.
+type marked struct {
+	http.RoundTripper
+
+	calls *calls
+}
+
+func (m marked) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPatch || r.Method == http.MethodPut {
+		kind := "live writes"
+		if outbound.IsBackground(r.Context()) {
+			kind = "background writes"
+		}
+		m.calls.mu.Lock()
+		m.calls.count[kind]++
+		m.calls.mu.Unlock()
+	}
+	return m.RoundTripper.RoundTrip(r)
+}
+
+func open(t *testing.T, calls *calls, secrets *secret.Store) func(config.Connector) (connector.Clients, error) {
 	t.Helper()
 	read := func(ref secret.Ref) func() (string, error) {
 		return func() (string, error) {
@@ -215,7 +236,8 @@ func open(t *testing.T, secrets *secret.Store) func(config.Connector) (connector
 		}
 	}
 	return func(cfg config.Connector) (connector.Clients, error) {
-		pool := &http.Transport{}
+		connections := &http.Transport{}
+		pool := marked{connections, calls}
 		desk, err := alvao.New(alvao.Options{
 			BaseURL: cfg.Alvao.URL, Service: cfg.Alvao.Service, Username: "tandem", Password: read(cfg.Alvao.Credentials.Ref),
 			Base: pool, PerSecond: 10_000, Burst: 10_000,
@@ -227,7 +249,7 @@ func open(t *testing.T, secrets *secret.Store) func(config.Connector) (connector
 		if err != nil {
 			return connector.Clients{}, err
 		}
-		return connector.Clients{Tickets: tickets{desk}, WorkItems: workItems{boards}, Close: pool.CloseIdleConnections}, nil
+		return connector.Clients{Tickets: tickets{desk}, WorkItems: workItems{boards}, Close: connections.CloseIdleConnections}, nil
 	}
 }
 
@@ -241,7 +263,7 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *r
 	logger := slog.New(slog.NewJSONHandler(r.log, nil))
 	leases := lease.New(store)
 	r.set = connector.NewSet(connector.Deps{
-		Open:  open(t, &secret.Store{}),
+		Open:  open(t, s.calls, &secret.Store{}),
 		Links: r.links, Leases: leases, Origins: r.origins, Inbox: queue, Logger: logger, Now: r.now,
 		Engine: reconcile.New(reconcile.Config{
 			Links: r.links, Leases: leases, Origins: r.origins, Tracers: tracenoop.NewTracerProvider(), Now: time.Now,
