@@ -87,14 +87,14 @@ func TestSlowStart(t *testing.T) {
 		most, running := 0, 0
 		var mu sync.Mutex
 		var all sync.WaitGroup
-		var first []int
+		began, first := time.Now(), map[time.Duration]int{}
 		for range 40 {
 			all.Go(func() {
 				leave := enter(t, t.Context(), p)
 				mu.Lock()
 				running++
 				most = max(most, running)
-				first = append(first, running)
+				first[time.Since(began)/time.Second]++
 				mu.Unlock()
 				<-time.After(time.Second)
 				mu.Lock()
@@ -104,8 +104,8 @@ func TestSlowStart(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if first[0] != 1 || first[1] > 2 || most != 8 {
-			t.Errorf("calls at once: %v; want 1 at first and 8 in the end", first)
+		if first[2] != 1 || first[3] != 2 || first[4] != 4 || most != 8 {
+			t.Errorf("calls that went out in each second: %v, %d at once; want 1, 2, 4 after the pause, and 8 at once in the end", first, most)
 		}
 	})
 }
