@@ -25,7 +25,9 @@ type Credential interface {
 // Guard adds the credential to a request, and refuses every request that leads
 // outside its origins, so no credential ever leaves for another host.
 type Guard struct {
-	Origins    []Origin
+	Origins []Origin
+	// Credential is attached to every request; nil: the address itself is the credential,
+	// as a webhook's is.
 	Credential Credential
 	// Header is set on every request unless the request has that header.
 	Header http.Header
@@ -38,10 +40,13 @@ func (g *Guard) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, fmt.Errorf("calling %s: %w", HostPort(r.URL), ErrForeign)
 	}
-	value, err := g.Credential.Authorization(r.Context())
-	if err != nil {
-		closeBody(r)
-		return nil, fmt.Errorf("%w: %w", ErrNoCredential, err)
+	value := ""
+	if g.Credential != nil {
+		var err error
+		if value, err = g.Credential.Authorization(r.Context()); err != nil {
+			closeBody(r)
+			return nil, fmt.Errorf("%w: %w", ErrNoCredential, err)
+		}
 	}
 	out := r.Clone(r.Context())
 	for name, values := range g.Header {
@@ -49,7 +54,9 @@ func (g *Guard) RoundTrip(r *http.Request) (*http.Response, error) {
 			out.Header[name] = values
 		}
 	}
-	out.Header.Set("Authorization", value)
+	if g.Credential != nil {
+		out.Header.Set("Authorization", value)
+	}
 	return g.Next.RoundTrip(out)
 }
 

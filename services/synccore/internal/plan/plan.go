@@ -111,6 +111,8 @@ type Rules struct {
 	Messages bool
 	// SinceLinked leaves out what is older than the link.
 	SinceLinked bool
+	// Notices tells that the ticket's solver is told of comments.
+	Notices bool
 }
 
 // Sides is what both systems show, and what is known about the looking itself.

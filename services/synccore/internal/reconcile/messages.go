@@ -119,8 +119,19 @@ func (r *round) readMessages(ctx context.Context) error {
 		}
 		return nil
 	})
+	owed := false
+	group.Go(func() error {
+		var err error
+		owed, err = r.owed(groupCtx)
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return err
+	}
+	if owed {
+		if err := r.announce(ctx); err != nil {
+			return err
+		}
 	}
 	r.talk = r.hear(records, comments)
 	r.sides.MessagesRead, r.sides.Messages, r.sides.Mirrors = true, r.talk.messages, mirrors
