@@ -25,6 +25,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/poll"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
@@ -89,15 +90,20 @@ type Leases interface {
 type Clients struct {
 	Tickets   Tickets
 	WorkItems WorkItems
+	// Channels is how the solvers of tickets are told of comments.
+	Channels notice.Channels
 	// Close lets go of idle connections. It may be called while calls are under way.
 	Close func()
 }
 
-// Deps is what connectors are made with. All fields but ProbeEvery are required.
+// Deps is what connectors are made with. All fields but Notices and ProbeEvery are
+// required.
 type Deps struct {
 	// Open makes the clients of a connector. It must not call the systems.
-	Open    func(cfg config.Connector) (Clients, error)
-	Engine  *reconcile.Engine
+	Open   func(cfg config.Connector) (Clients, error)
+	Engine *reconcile.Engine
+	// Notices tells solvers; nil where no connector's clients have channels.
+	Notices *notice.Notifier
 	Links   Links
 	Leases  Leases
 	Origins Origins
@@ -396,7 +402,7 @@ func (r *running) ignoresExisting() bool {
 // can't be read is reported by those.
 func authoritiesOf(cfg config.Connector) string {
 	var all strings.Builder
-	for _, path := range []string{cfg.Alvao.CAFile, cfg.AzureDevOps.CAFile} {
+	for _, path := range []string{cfg.Alvao.CAFile, cfg.AzureDevOps.CAFile, cfg.Notice.Mail.CAFile} {
 		if path == "" {
 			continue
 		}

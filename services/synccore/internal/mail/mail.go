@@ -131,7 +131,7 @@ func New(o Options) (*Sender, error) {
 }
 
 // Send sends one mail. When it fails, the mail may have been sent all the same, unless the
-// fault is of one of these kinds:
+// error is an outbound.ErrUnsent or the fault is of one of these kinds:
 //
 //	Refused        the recipient or the mail is not taken, now or later
 //	Misconfigured  the sender is not taken
@@ -338,15 +338,17 @@ func (s *Sender) refusal(err error) error {
 	case code == denied || code == required || code == weak:
 		return fault.New(fault.BadToken, "The mail server %s refuses the user name or password (%d); put the right ones into the configuration.", at, code)
 	case code != 0:
-		return fault.New(fault.Unavailable, "The mail server %s answers %d before a mail could be sent; it is tried again.", at, code)
+		return fault.Wrap(outbound.ErrUnsent, fault.Unavailable, "The mail server %s answers %d before a mail could be sent; it is tried again.", at, code)
 	case isTLS(err):
-		return fault.Wrap(err, fault.Unavailable, "The connection to the mail server %s can't be encrypted; mend its certificate, or set mail.tls or mail.caFile.", at)
+		return fault.Wrap(unsent(err), fault.Unavailable, "The connection to the mail server %s can't be encrypted; mend its certificate, or set mail.tls or mail.caFile.", at)
 	case fault.KindOf(err) != fault.Internal:
 		return err
 	default:
-		return fault.Wrap(err, fault.Unavailable, "The mail server %s can't be used; it is tried again.", at)
+		return fault.Wrap(unsent(err), fault.Unavailable, "The mail server %s can't be used; it is tried again.", at)
 	}
 }
+
+func unsent(err error) error { return fmt.Errorf("%w: %w", outbound.ErrUnsent, err) }
 
 func isTLS(err error) bool {
 	var record tls.RecordHeaderError
@@ -367,7 +369,7 @@ func (s *Sender) judge(err error) error {
 		return err
 	}
 	if failure.ErrorCode() < permanent {
-		return fault.New(fault.Unavailable, "The mail server %s does not take a mail at present%s; it is tried again.", at, told(failure.ErrorCode()))
+		return fault.Wrap(outbound.ErrUnsent, fault.Unavailable, "The mail server %s does not take a mail at present%s; it is tried again.", at, told(failure.ErrorCode()))
 	}
 	switch failure.Reason {
 	case gomail.ErrSMTPRcptTo:

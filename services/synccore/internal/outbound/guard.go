@@ -16,6 +16,10 @@ var (
 	ErrNoCredential = errors.New("credential can't be read")
 )
 
+// ErrUnsent tells that a call failed before anything of it was sent, so that it had no
+// effect. Not every such failure says so.
+var ErrUnsent = errors.New("nothing was sent")
+
 // Credential gives the value of the Authorization header. It is asked for every
 // request, so a rotated secret counts at once. It is called by many goroutines.
 type Credential interface {

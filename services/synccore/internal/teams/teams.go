@@ -66,7 +66,7 @@ type Card struct {
 type Link struct{ Title, URL string }
 
 // Post posts one card. When it fails, the card may have been posted all the same, unless
-// the fault is of one of these kinds:
+// the error is an outbound.ErrUnsent or the fault is of one of these kinds:
 //
 //	Refused        the flow does not take this card, now or later
 //	Misconfigured  the address is not, or no longer, a webhook's
@@ -114,12 +114,6 @@ func (p *Poster) address() (string, *url.URL, error) {
 	return u.String(), u, nil
 }
 
-// CheckAddress tells what is wrong with a webhook's address, without repeating it.
-func CheckAddress(address string) error {
-	p := Poster{Options{Address: func() (string, error) { return address, nil }}}
-	_, _, err := p.address()
-	return err
-}
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
@@ -138,7 +132,10 @@ func (p *Poster) broken(ctx context.Context, err error) error {
 	if errors.Is(err, outbound.ErrTooLarge) {
 		return fault.New(fault.Misconfigured, "%s", noWebhook)
 	}
-	return fault.New(fault.Unavailable, "The Teams webhook can't be reached or broke off; it is tried again.")
+	if dialing, ok := errors.AsType[*net.OpError](err); ok && dialing.Op == "dial" {
+		return fault.Wrap(outbound.ErrUnsent, fault.Unavailable, "The Teams webhook can't be reached; it is tried again.")
+	}
+	return fault.New(fault.Unavailable, "The Teams webhook broke off; it is tried again.")
 }
 
 func (p *Poster) judge(answer outbound.Answer) error {
