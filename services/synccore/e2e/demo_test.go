@@ -23,6 +23,9 @@ func TestDemo(t *testing.T) {
 		{"a ticket's status", `3:{"method":"PUT","path":"/AlvaoRestApi/v1/tickets/*/state","kind":"unavailable"}`, "step 3"},
 		{"the next status", `4:{"method":"PUT","path":"/AlvaoRestApi/v1/tickets/*/state","kind":"unavailable"}`, "step 4"},
 		{"a work item's state", `5:{"method":"PATCH","path":"/azuredevops/**","kind":"unavailable"}`, "step 5"},
+		{"the mail server", `7:{"method":"SMTP","path":"/mail/**","kind":"unavailable"}`, "step 7"},
+		{"a mail that is not taken", `7:{"method":"SMTP","path":"/mail/recipient","kind":"status","status":550}`, "step 7"},
+		{"Teams", `7:{"path":"/teams/**","kind":"unavailable"}`, "step 7"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
