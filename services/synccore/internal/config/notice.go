@@ -95,7 +95,7 @@ func (r *reader) mailServer(mail object, tls string) (string, int) {
 	at := mail.get("server")
 	port := map[string]int{startTLS: startTLSPort, implicitTLS: implicitTLSPort, noTLS: noTLSPort}[tls]
 	host := text
-	if name, number, err := net.SplitHostPort(text); err == nil {
+	if name, number, err := net.SplitHostPort(text); err == nil && !strings.Contains(text, "/") {
 		n, err := strconv.ParseUint(number, 10, 16)
 		if err != nil || n == 0 {
 			r.report(at, fmt.Sprintf("%q is not a port", number), remedy)
@@ -138,7 +138,7 @@ func (r *reader) notice(connector object, syncs bool) Notice {
 		r.report(file, "there is a body beside it", "Keep one of body and bodyFile")
 	case !body.absent():
 		n.Body, _ = r.text(body)
-		if strings.TrimSpace(n.Body) == "" && body.node.Tag == "!!str" {
+		if n.Body == "" && body.node.Tag == "!!str" {
 			r.report(body, "it is empty", "Give it a text, or remove the key for the usual one")
 		}
 	case !file.absent():
