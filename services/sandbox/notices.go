@@ -28,7 +28,12 @@ func (s *Sandbox) notices(w http.ResponseWriter, r *http.Request) {
 	if s.Mail != nil {
 		answer.Mails = append(answer.Mails, s.Mail.Mails()...)
 	}
+	raw, err := json.Marshal(answer)
+	if err != nil {
+		http.Error(w, "encoding answer", http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_ = json.NewEncoder(w).Encode(answer)
+	_, _ = w.Write(raw)
 }

@@ -122,11 +122,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	card := Card{At: time.Now(), ID: m.ID, Links: map[string]string{}, Raw: raw} //nolint:forbidigo // when it came is what is told
 	content := m.Attachments[0].Content
 	for _, block := range content.Body {
-		text := block.Text
+		var text strings.Builder
+		text.WriteString(block.Text)
 		for _, run := range block.Inlines {
-			text += run.Text
+			text.WriteString(run.Text)
 		}
-		card.Lines = append(card.Lines, text)
+		card.Lines = append(card.Lines, text.String())
 	}
 	for _, action := range content.Actions {
 		card.Links[action.Title] = action.URL

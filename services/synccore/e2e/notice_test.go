@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -69,7 +70,7 @@ func TestKilledWhileTelling(t *testing.T) {
 	told := func() int { return len(s.Box.Mail.Mails()) + len(s.Box.Teams.Cards()) }
 	for kill := range kills {
 		at := min(2*tickets*comments-1, told()+2+chance.IntN(10))
-		await(t, 2*time.Minute, fmt.Sprintf("%d are told", at), func() (bool, string) { return told() >= at, fmt.Sprint(told()) })
+		await(t, 2*time.Minute, fmt.Sprintf("%d are told", at), func() (bool, string) { return told() >= at, strconv.Itoa(told()) })
 		s.Core.Kill()
 		t.Logf("kill %d at %d mails, %d cards", kill+1, len(s.Box.Mail.Mails()), len(s.Box.Teams.Cards()))
 		if err := s.StartCore(t.Context()); err != nil {

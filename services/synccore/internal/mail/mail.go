@@ -166,10 +166,10 @@ func (s *Sender) Check(ctx context.Context) item.Finding {
 	const check = "notice.mail"
 	secret, err := s.password()
 	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+		bound, cancel := context.WithTimeout(ctx, s.o.Timeout)
 		defer cancel()
 		var line *line
-		if line, err = s.dial(ctx, secret); err == nil {
+		if line, err = s.dial(bound, secret); err == nil {
 			line.close()
 			how := "over TLS"
 			if s.o.TLS == None {

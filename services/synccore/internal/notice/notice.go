@@ -444,7 +444,7 @@ func (m mission) take(
 	ctx context.Context, channel string, known item.Notice, state func(*item.Notice) *item.NoticeState, send func(context.Context, bool) error,
 ) (item.Notice, error) {
 	was := *state(&known)
-	if was.Settled() || m.broken[channel] != nil {
+	if _, broken := m.broken[channel]; broken || was.Settled() {
 		return known, nil
 	}
 	sending := known
@@ -471,8 +471,14 @@ func (m mission) take(
 		return next, m.put(ctx, m.source, sending, next, m.change(ctx, "The solver was not told by %s of comment %d on work item %d: %s",
 			title(channel), m.comment.ID, m.link.WorkItem, fault.Sentence(err))...)
 	}
-	m.broken[channel] = err
-	if was != item.NoticeSending && unsent(err) {
+	return m.later(ctx, channel, known, sending, err)
+}
+
+// later leaves the channel alone for this round, and remembers where it is known that
+// nothing was sent.
+func (m mission) later(ctx context.Context, channel string, known, sending item.Notice, why error) (item.Notice, error) {
+	m.broken[channel] = why
+	if known != sending && unsent(why) {
 		return known, m.put(ctx, m.source, sending, known)
 	}
 	return sending, nil

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -107,13 +108,13 @@ func (p *Poster) address() (string, *url.URL, error) {
 		return "", nil, fault.Wrap(err, fault.Unavailable, "The address of the Teams webhook can't be read; make its file or variable readable.")
 	}
 	u, err := url.Parse(strings.TrimSpace(address))
-	if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname()))) {
+	if err != nil || u.Host == "" || u.User != nil ||
+		(u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
 		return "", nil, fault.New(fault.Misconfigured, "%s", noWebhook)
 	}
 	u.Fragment = ""
 	return u.String(), u, nil
 }
-
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
@@ -219,8 +220,6 @@ func message(c Card, lines []string) element {
 // runs is a line of text in which nothing is Markdown.
 func runs(text string, style element) element {
 	run := element{"type": "TextRun", "text": text}
-	for key, value := range style {
-		run[key] = value
-	}
+	maps.Copy(run, style)
 	return element{"type": "RichTextBlock", "inlines": []element{run}}
 }
