@@ -3,8 +3,10 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,17 +20,8 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 )
 
-// solved is a ticket with a solver and a work item.
-func solved(t *testing.T, s *stack.Stack) (int, int) {
-	t.Helper()
-	made, err := s.Box.Alvao.CreateTicket(t.Context(), alvao.Requester, alvao.NewTicket{
-		Name: "Printer is on fire", Description: "<p>Smoke</p>", Service: "Development", Status: "Development", Solver: alvao.Solver,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made.ID, workItemOf(t, s, made.ID)
-}
+// polls lets comments that no webhook told of be found soon.
+const polls = "    pollInterval: 1s\n"
 
 // sync-core is killed again and again while people comment and the mail server has a bad
 // day: in the end the solver has one mail and one card of each comment, as mail systems
@@ -37,12 +30,12 @@ func TestKilledWhileTelling(t *testing.T) {
 	t.Parallel()
 	const tickets, comments, kills = 8, 6, 6
 	server := redistest.Start(t)
-	s := start(t, func(o *stack.Options) { o.Redis, o.Notices = server.URL(), true })
+	s := start(t, stack.Options{Redis: server.URL(), Notices: true, Connector: polls})
 	items := make([]int, tickets)
 	for i := range items {
-		_, items[i] = solved(t, s)
+		_, items[i] = develop(t, s, "Printer is on fire")
 	}
-	settle(t, s)
+	rest(t, s)
 	for _, rule := range []fault.Rule{
 		{Path: "/mail/data", Kind: fault.KindPass, Delay: fault.Duration(30 * time.Millisecond), Probability: 0.5},
 		{Path: "/mail/recipient", Kind: fault.KindUnavailable, Probability: 0.2},
@@ -83,7 +76,7 @@ func TestKilledWhileTelling(t *testing.T) {
 	await(t, 4*time.Minute, "everything is told", func() (bool, string) {
 		return mails() == tickets*comments && cards() == tickets*comments, fmt.Sprintf("%d mails, %d cards", mails(), cards())
 	})
-	settle(t, s)
+	rest(t, s)
 	if mails() != tickets*comments || cards() != tickets*comments {
 		t.Errorf("%d mails and %d cards for %d comments", mails(), cards(), tickets*comments)
 	}
@@ -116,7 +109,7 @@ func TestKilledWhileTelling(t *testing.T) {
 			t.Fatalf("the log tells %s", text)
 		}
 	}
-	if scraped := scrape(t, s.CoreAdmin); metric(scraped, `tandem_notices_total{channel="email"`) == 0 {
+	if sample(metrics(t, s.CoreAdmin), "tandem_notices_total", `channel="email"`, `outcome="told"`) == 0 {
 		t.Error("there is no metric of notices")
 	}
 }
@@ -143,14 +136,14 @@ func cardIDs(s *stack.Stack) []string {
 // gets its mails when it is back.
 func TestMailServerHangs(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(o *stack.Options) { o.Notices = true })
+	s := start(t, stack.Options{Notices: true, Connector: polls})
 	const tickets = 6
 	type pair struct{ ticket, item int }
 	pairs := make([]pair, tickets)
 	for i := range pairs {
-		pairs[i].ticket, pairs[i].item = solved(t, s)
+		pairs[i].ticket, pairs[i].item = develop(t, s, "Printer is on fire")
 	}
-	settle(t, s)
+	rest(t, s)
 	if _, err := s.Box.Faults.Add(fault.Rule{Path: "/mail/connect", Delay: fault.Duration(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +171,10 @@ func TestMailServerHangs(t *testing.T) {
 		} `json:"events"`
 	}
 	await(t, time.Minute, "the events show what waits", func() (bool, string) {
-		get(t, s, "/v1/connectors/"+stack.Connector+"/events?state=STATE_WAITING", &events)
+		status, body := get(t, s.GatewayURL+"/v1/connectors/"+stack.Connector+"/events?state=STATE_WAITING")
+		if err := json.Unmarshal([]byte(body), &events); err != nil || status != http.StatusOK {
+			return false, fmt.Sprintf("%d %s", status, body)
+		}
 		for _, e := range events.Events {
 			if e.EventType == "notice" && strings.Contains(e.Reason, "mail server") {
 				return true, ""
