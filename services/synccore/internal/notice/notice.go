@@ -49,6 +49,9 @@ const (
 	rememberTimeout = 5 * time.Second
 	// crowdedWait is how soon an item is tried that found no free place.
 	crowdedWait = 500 * time.Millisecond
+	// refusedWait is how soon an item is tried whose mail server refuses the password. That
+	// server is asked less often than that, and at once when the password is another.
+	refusedWait = 30 * time.Second
 	// maxComment is how much of a comment is told, in UTF-16 units.
 	maxComment = 1500
 )
@@ -271,6 +274,15 @@ func (r *round) trouble() error {
 		if first == nil || fault.Is(first, fault.Misconfigured) {
 			first = err
 		}
+	}
+	// A server that is to be left alone is no reason to hold the ticket: the next comment
+	// may go by the other channel at once.
+	if f, ok := fault.As(first); ok && (f.Kind == fault.Throttled || f.Kind == fault.BadToken) {
+		wait := f.RetryAfter
+		if wait <= 0 {
+			wait = refusedWait
+		}
+		return fault.Wrap(first, fault.Busy, "%s", f.Text).After(wait)
 	}
 	return first
 }

@@ -143,7 +143,7 @@ func TestOutage(t *testing.T) {
 				t.Errorf("the error tells the address: %v", err)
 			}
 			w.comment(6, "two")
-			if err := w.handle(); !fault.Is(err, fault.Unavailable) && !fault.Is(err, fault.Throttled) {
+			if err := w.handle(); !fault.Is(err, fault.Unavailable) && !fault.Is(err, fault.Busy) {
 				t.Errorf("%v", err)
 			}
 			if n := len(w.chat.Cards()); n != 2 || len(w.post.Mails()) != 0 {
@@ -179,7 +179,7 @@ func TestServerThatHangs(t *testing.T) {
 	}
 	n := w.post.Connections()
 	err := w.handle()
-	if f, ok := fault.As(err); !ok || f.Kind != fault.Throttled || f.RetryAfter <= 0 || w.post.Connections() != n {
+	if f, ok := fault.As(err); !ok || f.Kind != fault.Busy || f.RetryAfter <= 0 || w.post.Connections() != n {
 		t.Errorf("%v, %d connections more", err, w.post.Connections()-n)
 	}
 	w.faults.Clear()
@@ -249,9 +249,9 @@ func TestMisconfigured(t *testing.T) {
 		kind fault.Kind
 	}{
 		{"sender", sandboxfault.Rule{Method: "SMTP", Path: "/mail/sender", Kind: sandboxfault.KindStatus, Status: 553}, fault.Misconfigured},
-		{"password", sandboxfault.Rule{Method: "SMTP", Path: "/mail/auth", Kind: sandboxfault.KindStatus, Status: 535}, fault.BadToken},
+		{"password", sandboxfault.Rule{Method: "SMTP", Path: "/mail/auth", Kind: sandboxfault.KindStatus, Status: 535}, fault.Busy},
 		{"webhook", sandboxfault.Rule{Path: "/teams", Kind: sandboxfault.KindStatus, Status: 404}, fault.Misconfigured},
-		{"throttled", sandboxfault.Rule{Path: "/teams", Kind: sandboxfault.KindThrottle}, fault.Throttled},
+		{"throttled", sandboxfault.Rule{Path: "/teams", Kind: sandboxfault.KindThrottle}, fault.Busy},
 		{"away", sandboxfault.Rule{Path: "/teams", Kind: sandboxfault.KindUnavailable}, fault.Unavailable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

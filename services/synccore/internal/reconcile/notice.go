@@ -36,9 +36,10 @@ func (r *round) announce(ctx context.Context) error {
 	return nil
 }
 
-// owed tells whether the ticket has notices that were made due and not settled.
+// owed tells whether the ticket has notices that were made due and not settled. It is
+// only asked where an earlier round may have been cut off before it announced them.
 func (r *round) owed(ctx context.Context) (bool, error) {
-	if !r.connector.Notices {
+	if !r.connector.Notices || !r.doubtful {
 		return false, nil
 	}
 	notices, err := r.engine.cfg.Links.Notices(ctx, r.connector.Name, r.link.Ticket)

@@ -85,7 +85,7 @@ func TestCommentsMakeNotices(t *testing.T) {
 	if len(c.notices(t)) != 1 || !there || notice.Done || notice.Due.IsZero() || tray.last() != 1 {
 		t.Fatalf("notices %v, hints %v", c.notices(t), tray.due)
 	}
-	// As long as it is owed, every round sees to it that it is known.
+	// As long as it is owed, a round that may follow one that was cut off sees to it.
 	c.round(t)
 	if len(tray.due) != 2 {
 		t.Errorf("%d hints", len(tray.due))

@@ -279,7 +279,7 @@ func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (R
 	if !link.Exists() {
 		link = item.Link{Connector: connector.Name, Ticket: hints.Key.ID, State: item.LinkCreating}
 	}
-	r := &round{engine: e, connector: connector, held: held.Lease, link: link, report: &report}
+	r := &round{engine: e, connector: connector, held: held.Lease, link: link, report: &report, doubtful: hints.Revision == 0}
 	if err := r.read(ctx, hints); err != nil {
 		return report, err
 	}
@@ -318,6 +318,8 @@ type round struct {
 	mute string
 	// taken is how many steps were taken.
 	taken int
+	// doubtful tells that an earlier round for the same hints may have been cut off.
+	doubtful bool
 }
 
 // read fetches both sides at once.
