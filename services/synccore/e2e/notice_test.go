@@ -109,6 +109,12 @@ func TestKilledWhileTelling(t *testing.T) {
 			t.Fatalf("the log tells %s", text)
 		}
 	}
+	// A check signs in at the mail server and tells nobody.
+	before := len(s.Box.Mail.Mails())
+	status, body, _ := send(t, http.MethodPost, s.GatewayURL+"/v1/connectors/"+stack.Connector+":check", "{}", nil)
+	if status != http.StatusOK || !strings.Contains(body, "takes the credentials") || !strings.Contains(body, "notice.teams") || len(s.Box.Mail.Mails()) != before {
+		t.Errorf("the check answers %d %s", status, body)
+	}
 	if sample(metrics(t, s.CoreAdmin), "tandem_notices_total", `channel="email"`, `outcome="told"`) == 0 {
 		t.Error("there is no metric of notices")
 	}
