@@ -271,6 +271,10 @@ func TestMisconfigured(t *testing.T) {
 			if len(w.post.Mails()) != 1 || len(w.chat.Cards()) != 1 || len(w.history()) != 0 {
 				t.Errorf("%d mails, %d cards, history %q", len(w.post.Mails()), len(w.chat.Cards()), w.history())
 			}
+			// Only an answer that leaves it open makes the card doubt itself.
+			if doubts := strings.Contains(w.chat.Cards()[0].Text(), "may have been posted before"); doubts != (tc.kind == fault.Unavailable) {
+				t.Errorf("the card doubts: %v", doubts)
+			}
 		})
 	}
 }
