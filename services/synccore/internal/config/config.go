@@ -9,6 +9,7 @@ package config
 import (
 	"time"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/crossing"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
@@ -77,9 +78,8 @@ type Messages struct {
 	Format item.TextFormat
 	// MaxFile is the largest file that crosses, in bytes.
 	MaxFile int64
-	// Kinds are the kinds of records that cross, as Alvao spells them; empty: all but
-	// Process and Notification.
-	Kinds []string
+	// Crossing says which of them cross.
+	Crossing crossing.Rules
 }
 
 // Alvao is the Alvao side of a connector.

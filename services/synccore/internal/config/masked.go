@@ -77,9 +77,7 @@ func messagesNode(m Messages) *yaml.Node {
 		history = historySinceLinked
 	}
 	node := objectNode("history", history, "showToRequester", m.ShowToRequester, "format", string(m.Format), "maxFile", sizeOf(m.MaxFile))
-	if len(m.Kinds) > 0 {
-		add(node, "kinds", sequence(m.Kinds, func(kind string) *yaml.Node { return scalar("!!str", kind) }))
-	}
+	addCrossing(node, m.Crossing)
 	return node
 }
 

@@ -135,7 +135,7 @@ func (r *running) forRound() reconcile.Connector {
 		Tickets:  r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
 		Messages: reconcile.Messages{
 			SinceLinked: r.cfg.Messages.SinceLinked, ShowToRequester: r.cfg.Messages.ShowToRequester, Format: r.cfg.Messages.Format,
-			MaxFile: r.cfg.Messages.MaxFile, Kinds: r.cfg.Messages.Kinds, Desk: r.cfg.Alvao.URL + "/", Boards: r.cfg.Rules.Project.URL(),
+			MaxFile: r.cfg.Messages.MaxFile, Rules: r.cfg.Messages.Crossing, Desk: r.cfg.Alvao.URL + "/", Boards: r.cfg.Rules.Project.URL(),
 		},
 	}
 }

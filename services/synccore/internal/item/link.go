@@ -65,6 +65,9 @@ type Link struct {
 	// which messages and files have crossed.
 	TalkRev  int64     `json:"talkRev,omitempty"`
 	TalkSeen time.Time `json:"talkSeen,omitzero"`
+	// Withheld counts the messages and files that a setting keeps from crossing, by the
+	// setting; nil: none.
+	Withheld map[string]int `json:"withheld,omitempty"`
 	// Intended is when creating was first decided.
 	Intended time.Time `json:"intended,omitzero"`
 	Created  time.Time `json:"created,omitzero"`

@@ -450,6 +450,7 @@ func (r *round) rules() plan.Rules {
 	return plan.Rules{
 		Service: r.connector.Service, Process: r.connector.Process, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict,
 		Messages: r.connector.Rules.SyncCommunication && r.mute == "", SinceLinked: r.connector.Messages.SinceLinked,
+		OffToAlvao: r.connector.Messages.Rules.OffToAlvao, OffToAzureDevOps: r.connector.Messages.Rules.OffToAzureDevOps,
 	}
 }
 
