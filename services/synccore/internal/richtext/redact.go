@@ -62,6 +62,9 @@ type piece struct {
 
 // censor tells whether it took anything out.
 func (z *censor) censor(r *redact.Redactor) bool {
+	pieces, size := extent(z.doc.blocks)
+	z.pieces = make([]piece, 0, pieces+2*len(z.doc.images))
+	z.text.Grow(size)
 	z.collect(z.doc.blocks)
 	z.aside()
 	text := z.text.String()
@@ -91,6 +94,21 @@ func (z *censor) censor(r *redact.Redactor) bool {
 	z.settle(z.doc.blocks)
 	z.doc.blocks = prune(z.doc.blocks)
 	return true
+}
+
+// extent tells about how many pieces blocks have, and of how many bytes.
+func extent(blocks []*block) (int, int) {
+	pieces, size := 0, 0
+	for _, b := range blocks {
+		pieces += len(b.runs) + 1
+		size += len(b.text) + 1
+		for i := range b.runs {
+			size += len(b.runs[i].text) + len(b.runs[i].href) + 1
+		}
+		n, m := extent(b.blocks)
+		pieces, size = pieces+n, size+m
+	}
+	return pieces, size
 }
 
 func (z *censor) add(p piece, text string) {
