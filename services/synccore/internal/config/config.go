@@ -12,6 +12,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/crossing"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
 
@@ -66,6 +67,19 @@ type Connector struct {
 	// Messages says how messages and files cross where the settings have them
 	// synchronised (SyncCommunication).
 	Messages Messages
+	// Redact says what is taken out of texts that cross.
+	Redact Redact
+}
+
+// Redact says what is taken out of texts that cross.
+type Redact struct {
+	// Shipped takes out what package redact knows by itself, but for Except.
+	Shipped bool
+	Except  []string
+	// Patterns are taken out too.
+	Patterns []redact.Pattern
+	// OffToAzureDevOps and OffToAlvao let texts pass as they are that way.
+	OffToAzureDevOps, OffToAlvao bool
 }
 
 // Messages says how messages and files cross.
@@ -159,6 +173,7 @@ func defaults() (Config, Connector) {
 		Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
 		PollInterval: 30 * time.Second,
 		Messages:     Messages{Format: item.HTML, MaxFile: 60 << 20},
+		Redact:       Redact{Shipped: true},
 	}
 	return config, connector
 }

@@ -193,7 +193,7 @@ var connectorName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
 func (r *reader) connector(v value, tokens []token, used map[string]bool) (Connector, bool) {
 	_, c := defaults()
-	o, ok := r.object(v, "name", "alvao", "azureDevOps", "settings", "conflict", "pollInterval", "existingTickets", "messages")
+	o, ok := r.object(v, "name", "alvao", "azureDevOps", "settings", "conflict", "pollInterval", "existingTickets", "messages", "redact")
 	if !ok {
 		return c, false
 	}
@@ -206,6 +206,7 @@ func (r *reader) connector(v value, tokens []token, used map[string]bool) (Conne
 	c.AzureDevOps = r.azureDevOps(o.get("azureDevOps"))
 	c.PollInterval = r.duration(o.get("pollInterval"), c.PollInterval)
 	c.Messages = r.messages(o.get("messages"), c.Messages)
+	c.Redact = r.redact(o.get("redact"), c.Redact)
 	policy := mapping.Policy{
 		Conflict: mapping.Conflict(r.choice(o.get("conflict"), []string{
 			string(mapping.ConflictNewest), string(mapping.ConflictAlvao), string(mapping.ConflictAzureDevOps),

@@ -68,6 +68,7 @@ func connectorNode(c Connector) *yaml.Node {
 		"pollInterval", c.PollInterval.String(),
 		"existingTickets", string(c.Rules.ExistingTickets),
 		"messages", messagesNode(c.Messages),
+		"redact", redactNode(c.Redact),
 	)
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/poll"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/resync"
 )
 
@@ -121,6 +122,8 @@ type running struct {
 	workItems   guardedWorkItems
 	health      health
 	started     time.Time
+	// redactToAzureDevOps and redactToAlvao are compiled once.
+	redactToAzureDevOps, redactToAlvao *redact.Redactor
 
 	ready atomic.Bool
 	// again asks for a probe now.
@@ -142,6 +145,14 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
 		started: deps.Now(), again: make(chan struct{}, 1),
+	}
+	if found := redact.New(cfg.Redact.Shipped, cfg.Redact.Except, cfg.Redact.Patterns); found != nil {
+		if !cfg.Redact.OffToAzureDevOps {
+			r.redactToAzureDevOps = found
+		}
+		if !cfg.Redact.OffToAlvao {
+			r.redactToAlvao = found
+		}
 	}
 	r.tickets, r.workItems = guardedTickets{clients.Tickets, r}, guardedWorkItems{clients.WorkItems, r}
 	ctx, r.stop = context.WithCancel(ctx)

@@ -55,6 +55,8 @@ type Link struct {
 	Reason string `json:"reason,omitempty"`
 	// Agreed is what both sides showed when they last agreed; the zero value: never.
 	Agreed Pair `json:"agreed"`
+	// Map tells the StatusMap under which they agreed; empty: unknown.
+	Map string `json:"map,omitempty"`
 	// Parked is what both sides showed when a change was refused.
 	Parked *Standstill `json:"parked,omitempty"`
 	// Move is a move under way; nil: none.

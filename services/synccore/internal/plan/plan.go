@@ -98,6 +98,8 @@ type Step struct {
 	Mirror item.Mirror
 	// Lost is the change that a conflict overrode, for the history; nil: none.
 	Lost *item.LinkChange
+	// Map tells the StatusMap that asks for SetState or SetStatus.
+	Map string
 }
 
 // Rules is what the connector's settings decide.

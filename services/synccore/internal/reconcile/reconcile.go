@@ -28,6 +28,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
@@ -130,6 +131,9 @@ type Connector struct {
 	TicketOfURL func(url string) (ticket int64, ok bool)
 	// Messages says how messages cross, if Rules.SyncCommunication asks for it.
 	Messages Messages
+	// RedactToAzureDevOps and RedactToAlvao find what must not be shown on the other
+	// side; nil: nothing.
+	RedactToAzureDevOps, RedactToAlvao *redact.Redactor
 }
 
 // Hints is what is known of why a round runs.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
@@ -28,7 +29,10 @@ const (
 
 // recordSource is the text of a record.
 func (r *round) recordSource(record item.Record) richtext.Source {
-	source := richtext.Source{Text: record.HTML, Format: richtext.HTML, Base: r.connector.Messages.Desk, Roots: []string{r.connector.Messages.Desk}}
+	source := richtext.Source{
+		Text: record.HTML, Format: richtext.HTML, Base: r.connector.Messages.Desk, Roots: []string{r.connector.Messages.Desk},
+		Redact: r.connector.RedactToAzureDevOps,
+	}
 	if strings.TrimSpace(record.HTML) == "" {
 		source.Text, source.Format = record.Plain, richtext.Plain
 	}
@@ -51,11 +55,27 @@ func titled(record item.Record, source richtext.Source) richtext.Source {
 func (r *round) commentSource(comment item.Comment) richtext.Source {
 	source := richtext.Source{
 		Text: comment.Text, Format: richtext.HTML, Base: r.connector.Messages.Boards, Roots: r.connector.Messages.boardsRoots(),
+		Redact: r.connector.RedactToAlvao,
 	}
 	if comment.Format == item.Markdown {
 		source.Format = richtext.Markdown
 	}
 	return source
+}
+
+// fields takes what must not be shown out of the fields of a new work item.
+type fields struct {
+	texts *richtext.Converter
+	found *redact.Redactor
+	base  string
+}
+
+// Text implements template.Redactor.
+func (f fields) Text(text string) string { return f.found.Text(text) }
+
+// HTML implements template.Redactor.
+func (f fields) HTML(markup string) string {
+	return f.texts.RedactHTML(richtext.Source{Text: markup, Format: richtext.HTML, Base: f.base, Redact: f.found})
 }
 
 // commentFormat is what comments are written in.
