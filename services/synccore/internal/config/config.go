@@ -9,6 +9,7 @@ package config
 import (
 	"time"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
 	"github.com/tandem-sync/tandem/services/synccore/internal/crossing"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
@@ -69,6 +70,8 @@ type Connector struct {
 	Messages Messages
 	// Redact says what is taken out of texts that cross.
 	Redact Redact
+	// Brake says when a mass change waits for a person.
+	Brake brake.Settings
 }
 
 // Redact says what is taken out of texts that cross.
@@ -174,6 +177,7 @@ func defaults() (Config, Connector) {
 		PollInterval: 30 * time.Second,
 		Messages:     Messages{Format: item.HTML, MaxFile: 60 << 20},
 		Redact:       Redact{Shipped: true},
+		Brake:        brake.Settings{Share: 0.2, AtLeast: 25},
 	}
 	return config, connector
 }

@@ -69,6 +69,7 @@ func connectorNode(c Connector) *yaml.Node {
 		"existingTickets", string(c.Rules.ExistingTickets),
 		"messages", messagesNode(c.Messages),
 		"redact", redactNode(c.Redact),
+		"brake", objectNode("share", shareOf(c.Brake.Share), "atLeast", c.Brake.AtLeast),
 	)
 }
 

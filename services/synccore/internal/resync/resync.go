@@ -151,7 +151,7 @@ func (r *run) append(ctx context.Context, hold bool, cut error) error {
 	if !r.more || cut != nil {
 		return nil
 	}
-	again := run{Resync: r.Resync, back: map[int64]struct{}{}, counted: r.counted, uncounted: true, take: func(h hint) error {
+	again := run{Resync: r.Resync, back: map[int64]struct{}{}, counted: r.counted, take: func(h hint) error {
 		if skip(h.ticket) {
 			return nil
 		}
