@@ -181,14 +181,14 @@ func (t *teller) created() []expectation {
 		{"its reporter is the ticket's requester", item(func(w azuredevops.WorkItem) (bool, string) {
 			return w.CreatedBy == alvao.Requester, "it is " + w.CreatedBy
 		})},
-		{"the message that the ticket was opened with stands as its first comment", func() (bool, string) {
-			comments := t.stack.Box.AzureDevOps.Comments(t.workItem)
-			return len(comments) == 1 && strings.Contains(comments[0].Text, "comes out of the printer twice"), fmt.Sprintf("there are %d comments", len(comments))
-		}},
 		{"the ticket carries the work item's number", func() (bool, string) {
 			ticket, _ := t.stack.Box.Alvao.Ticket(t.ticket)
 			got := fmt.Sprint(ticket.Custom[alvao.ExternalIDColumn])
 			return t.workItem != 0 && got == strconv.Itoa(t.workItem), "its external id is " + strconv.Quote(got)
+		}},
+		{"the message that the ticket was opened with stands as its first comment", func() (bool, string) {
+			comments := t.stack.Box.AzureDevOps.Comments(t.workItem)
+			return len(comments) == 1 && strings.Contains(comments[0].Text, "comes out of the printer twice"), fmt.Sprintf("there are %d comments", len(comments))
 		}},
 	}
 }
