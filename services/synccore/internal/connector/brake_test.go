@@ -25,7 +25,6 @@ func swapped(_ *config.Connector, s *mapping.Settings) {
 	}
 }
 
-
 // writes counts all that was written to either system.
 func (s *systems) writes() int {
 	all, _ := s.desk.WriteCounts()
