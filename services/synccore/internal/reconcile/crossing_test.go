@@ -206,3 +206,31 @@ func TestFileTypesThatStayAreNamed(t *testing.T) {
 	}
 	c.quiet(t)
 }
+
+// The description of a new work item shows no message either that has to stay.
+func TestFieldsShowOnlyWhatMayCross(t *testing.T) {
+	t.Parallel()
+	smoke, err := crossing.NewPattern("Smoke")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		rules crossing.Rules
+		told  bool
+		shown bool
+	}{
+		{crossing.Rules{}, true, true}, {crossing.Rules{OffToAzureDevOps: true, Kinds: []string{"Note"}}, true, true},
+		{crossing.Rules{OnlyVisible: true}, true, true},
+		// A tenant that does not tell who may see a record.
+		{crossing.Rules{OnlyVisible: true}, false, false},
+		{crossing.Rules{List: []crossing.Rule{{Text: smoke}}}, true, false},
+	} {
+		w := setup(t, ruled(tc.rules), func(o *options) { o.desk.Tenant.LogShowsVisibility = tc.told })
+		ticket := w.ticket(t, "Development")
+		w.handle(t, ticket)
+		shown, _ := w.boards.WorkItem(int(w.link(t, ticket).WorkItem))
+		if text, _ := shown.Fields["System.Description"].(string); strings.Contains(text, "Smoke") != tc.shown {
+			t.Errorf("%+v: description %q", tc.rules, text)
+		}
+	}
+}

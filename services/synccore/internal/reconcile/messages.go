@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -202,6 +203,31 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 
 // keeps names the setting that keeps a message back; empty: it crosses.
 func (r *round) keeps(m crossing.Message) string { return r.connector.Messages.Rules.Keeps(m) }
+
+// forFields leaves out the records that the fields of a new work item must not show
+// either. Which kinds they show is the template's matter, and a direction that is off
+// is about messages.
+func (r *round) forFields(records []item.Record) []item.Record {
+	rules := r.connector.Messages.Rules
+	rules.OffToAzureDevOps, rules.Kinds = false, recordKindsOf(records)
+	return slices.DeleteFunc(records, func(record item.Record) bool {
+		text := ""
+		if len(rules.List) > 0 {
+			text = r.engine.texts.Normal(titled(record, r.recordSource(record)))
+		}
+		return rules.Keeps(crossing.Message{
+			From: item.Alvao, Kind: recordKind(record), Visible: record.ShowToRequester, Author: record.From, Text: text,
+		}) != ""
+	})
+}
+
+func recordKindsOf(records []item.Record) []string {
+	kinds := make([]string, 0, len(records))
+	for _, record := range records {
+		kinds = append(kinds, recordKind(record))
+	}
+	return kinds
+}
 
 // recordKind is a record's kind; one that tells none is told apart from a comment.
 func recordKind(record item.Record) string {

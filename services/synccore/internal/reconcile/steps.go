@@ -173,7 +173,7 @@ func (r *round) data(ctx context.Context, needs template.Needs) (template.Data, 
 			if err != nil {
 				return fmt.Errorf("reading the log of ticket %d: %w", ticket.ID, err)
 			}
-			data.Records = records
+			data.Records = r.forFields(records)
 			return nil
 		})
 	}
