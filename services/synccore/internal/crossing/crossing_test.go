@@ -20,8 +20,6 @@ func pattern(t *testing.T, text string) crossing.Pattern {
 	return p
 }
 
-func is(b bool) *bool { return &b }
-
 func TestWhatKeepsAMessage(t *testing.T) {
 	t.Parallel()
 	note := crossing.Message{From: item.Alvao, Kind: "Note", Author: "Jana Dvořáková", Text: "Restart it #internal"}
@@ -57,7 +55,7 @@ func TestWhatKeepsAMessage(t *testing.T) {
 		},
 		{
 			"kind and visibility are a record's",
-			crossing.Rules{List: []crossing.Rule{{Kinds: []string{"Note"}, Visible: is(true)}, {Visible: is(false)}}},
+			crossing.Rules{List: []crossing.Rule{{Kinds: []string{"Note"}, Visible: new(true)}, {Visible: new(false)}}},
 			[4]string{"rules[1]", "", "rules[1]", ""},
 		},
 	} {
@@ -105,7 +103,7 @@ func ruleSets(t *testing.T) *rapid.Generator[crossing.Rules] {
 		return crossing.Rule{
 			Cross: rapid.Bool().Draw(t, "cross"), To: rapid.SampledFrom([]item.System{"", item.Alvao, item.AzureDevOps}).Draw(t, "to"),
 			Kinds:   rapid.SampledFrom([][]string{nil, {"Note"}, {"Process", "Email"}}).Draw(t, "kinds"),
-			Visible: rapid.SampledFrom([]*bool{nil, is(true), is(false)}).Draw(t, "visible"),
+			Visible: rapid.SampledFrom([]*bool{nil, new(true), new(false)}).Draw(t, "visible"),
 			Author:  rapid.SampledFrom(patterns).Draw(t, "author"), Text: rapid.SampledFrom(patterns).Draw(t, "text"),
 		}
 	})

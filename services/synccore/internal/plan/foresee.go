@@ -9,15 +9,16 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
 
-// Adopt is the kind of what a round would write for a ticket that already carries a
-// work item's number. No step has it.
-const Adopt Kind = "adopt-work-item"
+// Adopt is what a round would do first for a ticket that already carries a work item's
+// number.
+const Adopt = "adopt-work-item"
 
 // Foreseen is what a round would write first for a ticket and its work item, judged
 // by Next itself from what lists show. The zero value: nothing, or something that
 // lists don't show.
 type Foreseen struct {
-	Kind Kind
+	// Kind is that of the step, or Adopt.
+	Kind string
 	// Detail says in short what, for people.
 	Detail string
 }
@@ -58,7 +59,7 @@ func ForeseeMessages(link item.Link, rules Rules) Foreseen {
 	if !rules.Messages || link.WorkItem == 0 || link.State == item.LinkGone || link.Agreed.Status == "" || link.TalkRev != 0 || !link.TalkSeen.IsZero() {
 		return Foreseen{}
 	}
-	return Foreseen{Kind: Post, Detail: "its messages and files would cross"}
+	return Foreseen{Kind: string(Post), Detail: "its messages and files would cross"}
 }
 
 // stood is what both sides showed when the link came to rest.
@@ -73,15 +74,15 @@ func foresee(link item.Link, ticket item.Ticket, workItem item.WorkItem, rules R
 	rules.Messages = false
 	switch step := Next(link, Sides{Ticket: ticket, WorkItem: &workItem}, rules); step.Kind {
 	case SetStatus:
-		return Foreseen{Kind: SetStatus, Detail: fmt.Sprintf("the ticket would go from %q to %q", ticket.Status, step.Status)}
+		return Foreseen{Kind: string(SetStatus), Detail: fmt.Sprintf("the ticket would go from %q to %q", ticket.Status, step.Status)}
 	case SetState:
-		return Foreseen{Kind: SetState, Detail: fmt.Sprintf("the work item would go from %q to %q", workItem.State, step.State)}
+		return Foreseen{Kind: string(SetState), Detail: fmt.Sprintf("the work item would go from %q to %q", workItem.State, step.State)}
 	case ReadType:
 		// Which states lead there is asked for only when a work item is to move.
-		return Foreseen{Kind: SetState, Detail: fmt.Sprintf("the work item would go from %q to %q",
+		return Foreseen{Kind: string(SetState), Detail: fmt.Sprintf("the work item would go from %q to %q",
 			workItem.State, strings.Join(rules.Map.States(ticket.Status), `" or "`))}
 	case WriteExternalID:
-		return Foreseen{Kind: WriteExternalID, Detail: fmt.Sprintf("the ticket would be given the external id %d", step.WorkItem)}
+		return Foreseen{Kind: string(WriteExternalID), Detail: fmt.Sprintf("the ticket would be given the external id %d", step.WorkItem)}
 	default:
 		return Foreseen{}
 	}
@@ -94,7 +95,7 @@ func foreseePair(link item.Link, ticket item.Ticket, known Listed, rules Rules) 
 	}
 	switch step := Next(link, Sides{Ticket: ticket, LeaveAlone: known.Existing}, rules); step.Kind {
 	case Search:
-		return Foreseen{Kind: Create, Detail: fmt.Sprintf("a work item would be made for the ticket in %q", ticket.Status)}
+		return Foreseen{Kind: string(Create), Detail: fmt.Sprintf("a work item would be made for the ticket in %q", ticket.Status)}
 	case ReadWorkItem:
 		return Foreseen{Kind: Adopt, Detail: fmt.Sprintf("work item %d would be taken for the ticket's", step.WorkItem)}
 	default:

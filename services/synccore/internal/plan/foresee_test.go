@@ -35,26 +35,26 @@ func TestWhatARoundWouldWriteIsForeseen(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		got  plan.Foreseen
-		kind plan.Kind
+		kind string
 		told string
 	}{
 		{"nothing changed", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: usual}), "", ""},
-		{"the state changed", plan.ForeseeWorkItem(atRest(usual), work("Done"), plan.Rules{Map: usual}), plan.SetStatus, `from "Development" to "Testing"`},
+		{"the state changed", plan.ForeseeWorkItem(atRest(usual), work("Done"), plan.Rules{Map: usual}), string(plan.SetStatus), `from "Development" to "Testing"`},
 		{"to one that is not mapped", plan.ForeseeWorkItem(atRest(usual), work("Removed"), plan.Rules{Map: usual}), "", ""},
-		{"the map changed, Azure DevOps wins", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: swapped, Conflict: mapping.ConflictAzureDevOps}), plan.SetStatus, `to "Development pending"`},
-		{"the map changed, Alvao wins", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: swapped, Conflict: mapping.ConflictAlvao}), plan.SetState, `from "To Do" to "Doing"`},
+		{"the map changed, Azure DevOps wins", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: swapped, Conflict: mapping.ConflictAzureDevOps}), string(plan.SetStatus), `to "Development pending"`},
+		{"the map changed, Alvao wins", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: swapped, Conflict: mapping.ConflictAlvao}), string(plan.SetState), `from "To Do" to "Doing"`},
 		{"the map's order changed", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: statusMap(t, "Done", "Testing", "To Do", "Development")}), "", ""},
 		{"it can't be read", plan.ForeseeWorkItem(atRest(usual), nil, plan.Rules{Map: usual}), "", ""},
 		{"it is parked and still", plan.ForeseeWorkItem(parked, work("To Do"), plan.Rules{Map: usual}), "", ""},
-		{"it is parked and moved", plan.ForeseeWorkItem(parked, work("Doing"), plan.Rules{Map: usual, Conflict: mapping.ConflictAlvao}), plan.SetState, `to "Done"`},
+		{"it is parked and moved", plan.ForeseeWorkItem(parked, work("Doing"), plan.Rules{Map: usual, Conflict: mapping.ConflictAlvao}), string(plan.SetState), `to "Done"`},
 		{"it is gone", plan.ForeseeWorkItem(gone, work("Done"), plan.Rules{Map: usual}), "", ""},
 		{"it never came to rest", plan.ForeseeWorkItem(fresh, work("Done"), plan.Rules{Map: usual}), "", ""},
 
 		{"the status is as it was", plan.ForeseeTicket(atRest(usual), row("Development"), plan.Listed{}, plan.Rules{Map: usual}), "", ""},
-		{"the status changed", plan.ForeseeTicket(atRest(usual), row("Testing"), plan.Listed{}, plan.Rules{Map: usual}), plan.SetState, `from "To Do" to "Done"`},
-		{"the number is missing", plan.ForeseeTicket(atRest(usual), item.Ticket{ID: ticketID, Status: "Development", Custom: map[string]string{"a": "b"}}, plan.Listed{}, plan.Rules{Map: usual}), plan.WriteExternalID, "external id"},
+		{"the status changed", plan.ForeseeTicket(atRest(usual), row("Testing"), plan.Listed{}, plan.Rules{Map: usual}), string(plan.SetState), `from "To Do" to "Done"`},
+		{"the number is missing", plan.ForeseeTicket(atRest(usual), item.Ticket{ID: ticketID, Status: "Development", Custom: map[string]string{"a": "b"}}, plan.Listed{}, plan.Rules{Map: usual}), string(plan.WriteExternalID), "external id"},
 		{"it was removed", plan.ForeseeTicket(atRest(usual), item.Ticket{ID: ticketID, Status: "Testing", Removed: true}, plan.Listed{}, plan.Rules{Map: usual}), "", ""},
-		{"it is new", plan.ForeseeTicket(item.Link{}, row("Development"), plan.Listed{}, plan.Rules{Map: usual, Service: "Development"}), plan.Create, `in "Development"`},
+		{"it is new", plan.ForeseeTicket(item.Link{}, row("Development"), plan.Listed{}, plan.Rules{Map: usual, Service: "Development"}), string(plan.Create), `in "Development"`},
 		{"it is new and not mapped", plan.ForeseeTicket(item.Link{}, row("New"), plan.Listed{}, plan.Rules{Map: usual}), "", ""},
 		{"it is an old one", plan.ForeseeTicket(item.Link{}, row("Development"), plan.Listed{Existing: true}, plan.Rules{Map: usual}), "", ""},
 		{"it carries a number", plan.ForeseeTicket(item.Link{}, item.Ticket{ID: ticketID, Status: "New", ExternalID: "77"}, plan.Listed{}, plan.Rules{Map: usual}), plan.Adopt, "work item 77"},
@@ -69,9 +69,9 @@ func TestWhatARoundWouldWriteIsForeseen(t *testing.T) {
 	for _, tc := range []struct {
 		link  item.Link
 		rules plan.Rules
-		kind  plan.Kind
+		kind  string
 	}{
-		{silent, plan.Rules{Messages: true}, plan.Post}, {silent, plan.Rules{}, ""}, {atRest(usual), plan.Rules{Messages: true}, ""}, {gone, plan.Rules{Messages: true}, ""},
+		{silent, plan.Rules{Messages: true}, string(plan.Post)}, {silent, plan.Rules{}, ""}, {atRest(usual), plan.Rules{Messages: true}, ""}, {gone, plan.Rules{Messages: true}, ""},
 	} {
 		if got := plan.ForeseeMessages(tc.link, tc.rules); got.Kind != tc.kind {
 			t.Errorf("messages of %+v: %+v", tc.link, got)

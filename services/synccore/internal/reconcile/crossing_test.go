@@ -219,7 +219,8 @@ func TestFieldsShowOnlyWhatMayCross(t *testing.T) {
 		told  bool
 		shown bool
 	}{
-		{crossing.Rules{}, true, true}, {crossing.Rules{OffToAzureDevOps: true, Kinds: []string{"Note"}}, true, true},
+		{crossing.Rules{}, true, true},
+		{crossing.Rules{OffToAzureDevOps: true, Kinds: []string{"Note"}}, true, true},
 		{crossing.Rules{OnlyVisible: true}, true, true},
 		// A tenant that does not tell who may see a record.
 		{crossing.Rules{OnlyVisible: true}, false, false},

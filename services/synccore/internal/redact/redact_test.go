@@ -125,7 +125,14 @@ func TestOwnPatterns(t *testing.T) {
 		t.Errorf("without cards: %q", got)
 	}
 	for _, bad := range [][2]string{
-		{"", "a"}, {"a]b", "a"}, {" a", "a"}, {strings.Repeat("a", 41), "a"}, {"a", "("}, {"a", "a*"}, {"a", "(?=a)"}, {"a", "(a{1000}){1000}"},
+		{"", "a"},
+		{"a]b", "a"},
+		{" a", "a"},
+		{strings.Repeat("a", 41), "a"},
+		{"a", "("},
+		{"a", "a*"},
+		{"a", "(?=a)"},
+		{"a", "(a{1000}){1000}"},
 		{"a", strings.Repeat("a", redact.MaxPattern+1)},
 	} {
 		if _, err := redact.NewPattern(bad[0], bad[1]); err == nil {

@@ -65,8 +65,10 @@ func TestCreationsAreCountedForChangedSettingsOnly(t *testing.T) {
 	b := setup(t, redistest.Embedded(t))
 	since := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
 	b.tickets = []item.Ticket{
-		{ID: 1, Status: "Development", Created: since.Add(-time.Hour)}, {ID: 2, Status: "Development", ExternalID: "7", Created: since.Add(-time.Hour)},
-		{ID: 3, Status: "Development", Created: since.Add(time.Minute)}, {ID: 4, Status: "New", Created: since.Add(-time.Hour)},
+		{ID: 1, Status: "Development", Created: since.Add(-time.Hour)},
+		{ID: 2, Status: "Development", ExternalID: "7", Created: since.Add(-time.Hour)},
+		{ID: 3, Status: "Development", Created: since.Add(time.Minute)},
+		{ID: 4, Status: "New", Created: since.Add(-time.Hour)},
 	}
 	told := b.judged(t, true)
 	b.run(t)

@@ -101,14 +101,14 @@ func (r *Resync) Run(ctx context.Context) (Result, error) {
 	run := run{Resync: r, back: map[int64]struct{}{}, counted: map[int64]struct{}{}}
 	cut := run.compare(ctx)
 	run.result.Foreseen = run.foreseen.Total()
-	hold, err := run.judge(ctx, cut)
+	hold, err := run.judge(ctx, cut != nil)
 	if err != nil {
 		return run.result, errors.Join(cut, err)
 	}
 	if hold {
 		run.result.Held = run.result.Foreseen
 	}
-	if err := run.append(ctx, hold, cut); err != nil {
+	if err := run.append(ctx, hold, cut != nil); err != nil {
 		return run.result, errors.Join(cut, err)
 	}
 	return run.result, cut
@@ -116,11 +116,11 @@ func (r *Resync) Run(ctx context.Context) (Result, error) {
 
 // judge tells whether what was foreseen has to wait. When a list broke off, the rest
 // of it is unknown, and only what would never have to wait goes on.
-func (r *run) judge(ctx context.Context, cut error) (bool, error) {
+func (r *run) judge(ctx context.Context, cut bool) (bool, error) {
 	switch {
 	case r.Judge == nil:
 		return false, nil
-	case cut != nil:
+	case cut:
 		return r.foreseen.Total() >= r.Spare, nil
 	}
 	r.foreseen.Links = r.result.Links
@@ -132,7 +132,7 @@ func (r *run) judge(ctx context.Context, cut error) (bool, error) {
 }
 
 // append puts what differs into the inbox, but for what has to wait.
-func (r *run) append(ctx context.Context, hold bool, cut error) error {
+func (r *run) append(ctx context.Context, hold, cut bool) error {
 	if hold && r.uncounted {
 		return nil
 	}
@@ -148,7 +148,7 @@ func (r *run) append(ctx context.Context, hold bool, cut error) error {
 			return err
 		}
 	}
-	if !r.more || cut != nil {
+	if !r.more || cut {
 		return nil
 	}
 	again := run{Resync: r.Resync, back: map[int64]struct{}{}, counted: r.counted, take: func(h hint) error {
@@ -274,7 +274,7 @@ func (r *run) compareTicket(ctx context.Context, ticket item.Ticket) error {
 	}
 	if r.take == nil {
 		written := plan.ForeseeTicket(link, ticket, known, r.Rules)
-		if made := written.Kind == plan.Create || written.Kind == plan.Adopt; !made || r.SettingsChanged && !ticket.Created.After(r.Since) {
+		if made := written.Kind == string(plan.Create) || written.Kind == plan.Adopt; !made || r.SettingsChanged && !ticket.Created.After(r.Since) {
 			r.foresee(link, ticket.ID, written)
 		}
 	}
@@ -294,7 +294,7 @@ func (r *run) foresee(link item.Link, ticket int64, written plan.Foreseen) {
 	} else {
 		r.counted[ticket] = struct{}{}
 	}
-	r.foreseen.Add(brake.Example{Kind: string(written.Kind), Ticket: ticket, WorkItem: link.WorkItem, Detail: written.Detail})
+	r.foreseen.Add(brake.Example{Kind: written.Kind, Ticket: ticket, WorkItem: link.WorkItem, Detail: written.Detail})
 }
 
 // hint notes that a ticket has to be looked at; where the doubt is slight, once within
