@@ -9,8 +9,11 @@ package config
 import (
 	"time"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
+	"github.com/tandem-sync/tandem/services/synccore/internal/crossing"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
 
@@ -69,6 +72,21 @@ type Connector struct {
 	Messages Messages
 	// Notice says how a ticket's solver is told of comments.
 	Notice Notice
+	// Redact says what is taken out of texts that cross.
+	Redact Redact
+	// Brake says when a mass change waits for a person.
+	Brake brake.Settings
+}
+
+// Redact says what is taken out of texts that cross.
+type Redact struct {
+	// Shipped takes out what package redact knows by itself, but for Except.
+	Shipped bool
+	Except  []string
+	// Patterns are taken out too.
+	Patterns []redact.Pattern
+	// OffToAzureDevOps and OffToAlvao let texts pass as they are that way.
+	OffToAzureDevOps, OffToAlvao bool
 }
 
 // Messages says how messages and files cross.
@@ -81,9 +99,8 @@ type Messages struct {
 	Format item.TextFormat
 	// MaxFile is the largest file that crosses, in bytes.
 	MaxFile int64
-	// Kinds are the kinds of records that cross, as Alvao spells them; empty: all but
-	// Process and Notification.
-	Kinds []string
+	// Crossing says which of them cross.
+	Crossing crossing.Rules
 }
 
 // Alvao is the Alvao side of a connector.
@@ -163,6 +180,8 @@ func defaults() (Config, Connector) {
 		Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
 		PollInterval: 30 * time.Second,
 		Messages:     Messages{Format: item.HTML, MaxFile: 60 << 20},
+		Redact:       Redact{Shipped: true},
+		Brake:        brake.Settings{Share: 0.2, AtLeast: 25},
 	}
 	return config, connector
 }

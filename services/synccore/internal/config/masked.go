@@ -71,6 +71,8 @@ func connectorNode(c Connector) *yaml.Node {
 		"pollInterval", c.PollInterval.String(),
 		"existingTickets", string(c.Rules.ExistingTickets),
 		"messages", messagesNode(c.Messages),
+		"redact", redactNode(c.Redact),
+		"brake", objectNode("share", shareOf(c.Brake.Share), "atLeast", c.Brake.AtLeast),
 	)
 	if c.Notice.Wanted() {
 		add(node, "notice", noticeNode(c.Notice))
@@ -84,9 +86,7 @@ func messagesNode(m Messages) *yaml.Node {
 		history = historySinceLinked
 	}
 	node := objectNode("history", history, "showToRequester", m.ShowToRequester, "format", string(m.Format), "maxFile", sizeOf(m.MaxFile))
-	if len(m.Kinds) > 0 {
-		add(node, "kinds", sequence(m.Kinds, func(kind string) *yaml.Node { return scalar("!!str", kind) }))
-	}
+	addCrossing(node, m.Crossing)
 	return node
 }
 

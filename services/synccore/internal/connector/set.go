@@ -136,12 +136,12 @@ func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, erro
 func (r *running) forRound() reconcile.Connector {
 	return reconcile.Connector{
 		Name: r.cfg.Name, Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process, Rules: r.cfg.Rules,
-		Location: r.cfg.Alvao.Location,
-		Tickets:  r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
+		Location: r.cfg.Alvao.Location, RedactToAzureDevOps: r.redactToAzureDevOps, RedactToAlvao: r.redactToAlvao,
+		Tickets: r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
 		Notices: r.clients.Channels.Wanted(),
 		Messages: reconcile.Messages{
 			SinceLinked: r.cfg.Messages.SinceLinked, ShowToRequester: r.cfg.Messages.ShowToRequester, Format: r.cfg.Messages.Format,
-			MaxFile: r.cfg.Messages.MaxFile, Kinds: r.cfg.Messages.Kinds, Desk: r.cfg.Alvao.URL + "/", Boards: r.cfg.Rules.Project.URL(),
+			MaxFile: r.cfg.Messages.MaxFile, Rules: r.cfg.Messages.Crossing, Desk: r.cfg.Alvao.URL + "/", Boards: r.cfg.Rules.Project.URL(),
 		},
 	}
 }

@@ -72,7 +72,7 @@ func TestLinkKeepsEverythingInJSON(t *testing.T) {
 	want := item.Link{
 		Connector: "development", Ticket: 7, TicketURL: "t", WorkItem: 9, WorkItemURL: "w", State: item.LinkParked, Reason: "why",
 		Agreed: item.Pair{Status: "Testing", State: "Done"}, Parked: &item.Standstill{Status: "New", State: "To Do", ExternalID: "9"},
-		Move: &item.Move{Status: "Testing", Path: []string{"Doing", "Done"}}, SeenRev: 4, Intended: at, Created: at, Updated: at, Version: 12,
+		Move: &item.Move{Status: "Testing", Path: []string{"Doing", "Done"}}, SeenRev: 4, Map: "0badcafe", Withheld: map[string]int{"kinds": 2}, Intended: at, Created: at, Updated: at, Version: 12,
 	}
 	text, err := json.Marshal(want)
 	if err != nil {

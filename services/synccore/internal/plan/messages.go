@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -33,8 +34,11 @@ type Message struct {
 	// Hash is that of the content in normal form; messages that say the same have the
 	// same one.
 	Hash string
-	// Crosses tells that the settings let it cross.
+	// Crosses tells that the settings let it cross. What has crossed already and may not
+	// any more stays there as it is: no edit follows.
 	Crosses bool
+	// KeptBy names the setting that keeps it back; empty: none does.
+	KeptBy string
 	// Deleted tells that the system still lists it but as deleted.
 	Deleted bool
 	// MirrorOf is the Source that it mirrors by the reference it carries; empty: it is
@@ -84,7 +88,36 @@ func messages(link item.Link, sides Sides, rules Rules) (Step, bool) {
 			return step, true
 		}
 	}
-	return retracted(sides, present)
+	return retracted(sides, present, rules)
+}
+
+// keptByHistory is the setting that leaves out what is older than the link.
+const keptByHistory = "history: sinceLinked"
+
+// withheld counts the messages that have not crossed because a setting keeps them
+// back, by the setting; nil: none.
+func withheld(link item.Link, sides Sides, rules Rules) map[string]int {
+	var kept map[string]int
+	for _, m := range sides.Messages {
+		if m.MirrorOf != "" || m.Deleted {
+			continue
+		}
+		if known, remembered := sides.Mirrors[m.Source]; remembered && known.Posting.IsZero() {
+			continue
+		}
+		by := m.KeptBy
+		if by == "" && m.Crosses && rules.SinceLinked && m.Created.Before(link.Created) {
+			by = keptByHistory
+		}
+		if by == "" {
+			continue
+		}
+		if kept == nil {
+			kept = map[string]int{}
+		}
+		kept[by]++
+	}
+	return kept
 }
 
 // GoneHash is the hash that a mirror carries once it says that its source was deleted.
@@ -172,10 +205,14 @@ func begin(m Message, sides Sides, known item.Mirror) Step {
 
 // retracted tells on the other side that a message was deleted. Both sides were read
 // to their end, so what is not there is gone.
-func retracted(sides Sides, present map[string]bool) (Step, bool) {
+func retracted(sides Sides, present map[string]bool, rules Rules) (Step, bool) {
 	sources := make([]string, 0, len(sides.Mirrors))
 	for source, known := range sides.Mirrors {
-		if !present[source] && !known.Gone && known.Target != "" && known.Posting.IsZero() {
+		off := rules.OffToAlvao
+		if strings.HasPrefix(source, string(item.Alvao)+"/") {
+			off = rules.OffToAzureDevOps
+		}
+		if !off && !present[source] && !known.Gone && known.Target != "" && known.Posting.IsZero() {
 			sources = append(sources, source)
 		}
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
@@ -134,6 +135,9 @@ type Connector struct {
 	Messages Messages
 	// Notices has the ticket's solver told of comments; Config.Inbox takes them.
 	Notices bool
+	// RedactToAzureDevOps and RedactToAlvao find what must not be shown on the other
+	// side; nil: nothing.
+	RedactToAzureDevOps, RedactToAlvao *redact.Redactor
 }
 
 // Hints is what is known of why a round runs.
@@ -459,6 +463,7 @@ func (r *round) rules() plan.Rules {
 		Service: r.connector.Service, Process: r.connector.Process, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict,
 		Messages: r.connector.Rules.SyncCommunication && r.mute == "", SinceLinked: r.connector.Messages.SinceLinked,
 		Notices: r.connector.Notices,
+		OffToAlvao: r.connector.Messages.Rules.OffToAlvao, OffToAzureDevOps: r.connector.Messages.Rules.OffToAzureDevOps,
 	}
 }
 
