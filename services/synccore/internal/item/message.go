@@ -81,4 +81,7 @@ type Mirror struct {
 	Posting time.Time `json:"p,omitzero"`
 	// Gone tells that the source was deleted and the mirror says so.
 	Gone bool `json:"g,omitempty"`
+	// Content is the hash of a file's content; empty for what is no file, and where
+	// nobody has read it.
+	Content string `json:"c,omitempty"`
 }
