@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tandem-sync/tandem/services/sandbox/alvao"
 	"github.com/tandem-sync/tandem/services/sandbox/stack"
@@ -40,28 +40,28 @@ func highWater(t *testing.T, pid int) int64 {
 	return 0
 }
 
-// withoutDetector gives a folder with the programs without the race detector, which
-// takes several times the memory.
-func withoutDetector(t *testing.T) string {
+// withoutDetector runs a test once more in a process without the race detector, which
+// takes several times the memory and the time, and tells whether it did.
+func withoutDetector(t *testing.T) bool {
 	t.Helper()
 	if !raceEnabled {
-		return programs
+		return false
 	}
-	dir := t.TempDir()
-	const module = "github.com/tandem-sync/tandem/services/"
-	command := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", dir+string(filepath.Separator), module+"gateway/cmd/gateway", module+"synccore/cmd/synccore")
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("building the programs: %v\n%s", err, out)
+	command := exec.CommandContext(t.Context(), "go", "test", "-buildvcs=false", "-vet=off", "-tags=e2e", "-count=1", "-v", "-run=^"+t.Name()+"$", ".")
+	out, err := command.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Errorf("without the race detector: %v", err)
 	}
-	return dir
+	return true
 }
 
-// startLean is start for tests of memory: as many items are served at once as there
-// can be, and Azure DevOps takes files of any size, as a Server may.
+// startLean is start for tests of memory: many items are served at once, and calls to
+// Alvao are not held back.
 func startLean(t *testing.T) *stack.Stack {
 	t.Helper()
 	o := stack.Options{
-		Bin: withoutDetector(t), Dir: t.TempDir(), Redis: redistest.Start(t).URL(), CoreArgs: []string{"--workers", "64"},
+		Bin: programs, Dir: t.TempDir(), Redis: redistest.Start(t).URL(), CoreArgs: []string{"--workers", "64"},
 		Alvao: "      limit: {perSecond: 5000, concurrent: 64}\n", Connector: "    pollInterval: 1s\n",
 	}
 	o.Sandbox.AzureDevOps.Limits.MemoryForBlobs = 1
@@ -105,13 +105,23 @@ func filesOf(s *stack.Stack, ticket int, name string) []int64 {
 	return sizes
 }
 
-// TestFiftyAttachments: fifty files of 20 MiB cross at once, first to Azure DevOps,
-// then to Alvao, and sync-core stays small.
-func TestFiftyAttachments(t *testing.T) {
+// TestMemoryOfAttachments: files cross in pieces, so that sync-core stays small however
+// many and large they are. Nothing else runs meanwhile.
+func TestMemoryOfAttachments(t *testing.T) { //nolint:paralleltest // it measures memory
 	if testing.Short() {
 		t.Skip("moves 2 GiB")
 	}
-	const n, size = 50, 20 << 20
+	if withoutDetector(t) {
+		return
+	}
+	t.Run("fifty of 20 MiB each way", fiftyAttachments)
+	t.Run("one of 1 GiB each way", giganticAttachments)
+}
+
+// fiftyAttachments: fifty files of 20 MiB cross at once, first to Azure DevOps, then to
+// Alvao.
+func fiftyAttachments(t *testing.T) {
+	const n, size, within = 50, 20 << 20, 4 * time.Minute
 	s := startLean(t)
 	tickets, items := make([]int, n), make([]int, n)
 	for i := range n {
@@ -132,7 +142,7 @@ func TestFiftyAttachments(t *testing.T) {
 		}
 	}
 	for i := range n {
-		await(t, recovery, "the file at a work item", func() (bool, string) {
+		await(t, within, "the file at a work item", func() (bool, string) {
 			got := attachedTo(s, items[i], "to-boards.bin")
 			return len(got) == 1 && got[0] == size, fmt.Sprintf("there is %v", got)
 		})
@@ -145,7 +155,7 @@ func TestFiftyAttachments(t *testing.T) {
 		}
 	}
 	for i := range n {
-		await(t, recovery, "the file in a ticket", func() (bool, string) {
+		await(t, within, "the file in a ticket", func() (bool, string) {
 			got := filesOf(s, tickets[i], "to-desk.bin")
 			return len(got) == 1 && got[0] == size, fmt.Sprintf("there is %v", got)
 		})
@@ -158,10 +168,9 @@ func TestFiftyAttachments(t *testing.T) {
 	}
 }
 
-// TestGiganticAttachments: a file of 1 GiB is refused on either side with a note, read
-// neither into memory nor to its end, whether its size is told or not.
-func TestGiganticAttachments(t *testing.T) {
-	t.Parallel()
+// giganticAttachments: a file of 1 GiB is refused on either side with a note, and read
+// neither into memory nor to its end.
+func giganticAttachments(t *testing.T) {
 	const size = 1 << 30
 	s := startLean(t)
 	ticket, workItem := develop(t, s, "Gigantic")

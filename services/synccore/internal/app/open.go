@@ -21,6 +21,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
@@ -78,7 +79,9 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	if err != nil {
 		return connector.Clients{}, err
 	}
-	wants := azuredevops.Wants{Type: cfg.Rules.Type.String()}
+	wants := azuredevops.Wants{
+		Type: cfg.Rules.Type.String(), TypeVaries: !cfg.Rules.Type.Constant(), Reporter: cfg.Rules.Reporter.Mode != mapping.ReporterDefault,
+	}
 	for _, pair := range cfg.Rules.Statuses.Pairs() {
 		wants.States = append(wants.States, pair.State)
 	}

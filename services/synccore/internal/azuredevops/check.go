@@ -18,6 +18,8 @@ import (
 type Wants struct {
 	// Type is the work item type that is created.
 	Type string
+	// TypeVaries tells that the type depends on the ticket, so that Type is none.
+	TypeVaries bool
 	// States are the Azure DevOps states of the StatusMap.
 	States []string
 	// Fields are the reference names of the AttributeMap.
@@ -34,6 +36,7 @@ const (
 	checkType    = "azure-devops.type"
 	checkStates  = "azure-devops.states"
 	checkFields  = "azure-devops.fields"
+	checkDraft   = "azure-devops.draft"
 
 	checkIdentities = "azure-devops.identities"
 	checkReporter   = "azure-devops.reporter"
@@ -54,6 +57,11 @@ func (c *Client) Check(ctx context.Context, want Wants) []item.Finding {
 		return found
 	}
 	found = append(found, c.checkProject(ctx))
+	if want.TypeVaries {
+		return append(found, item.Finding{
+			Check: checkType, Severity: item.OK, Detail: "The work item type depends on the ticket; it is checked for the youngest one.",
+		})
+	}
 	if want.Type == "" {
 		return append(found, item.Finding{
 			Check: checkType, Severity: item.Error,

@@ -40,6 +40,8 @@ type Tickets interface {
 	All(ctx context.Context) iter.Seq2[item.Ticket, error]
 	// InStatus yields the service's tickets in any of the statuses.
 	InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error]
+	// Latest finds the youngest of the service's tickets; false: there is none.
+	Latest(ctx context.Context) (item.Ticket, bool, error)
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL(url string) (ticket int64, ok bool)
 	// Check asks whether the connector can work.
@@ -54,6 +56,8 @@ type WorkItems interface {
 	Prepare(ctx context.Context) error
 	// Covers tells whether an event of that origin belongs to the project.
 	Covers(accountURL, projectID, projectName string) (match, known bool)
+	// Validate asks whether a draft would be made, and writes nothing.
+	Validate(ctx context.Context, draft item.Draft) []item.Finding
 	// Check asks whether the connector can work.
 	Check(ctx context.Context) []item.Finding
 }

@@ -242,7 +242,11 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 	if r == nil {
 		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
 	}
-	return append(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx)...), nil
+	found := slices.Concat(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx))
+	if slices.ContainsFunc(found, func(f item.Finding) bool { return f.Severity == item.Error }) {
+		return found, nil // what follows would only say the same in other words
+	}
+	return append(found, r.checkDraft(ctx)...), nil
 }
 
 // statusesOf lists the statuses of a map, each once, in order.

@@ -222,6 +222,9 @@ type Field struct {
 type FieldValue struct {
 	Reference string
 	Value     string
+	// Person tells that the value names somebody of whom it is not known whether Azure
+	// DevOps knows them; the field is left out if it does not.
+	Person bool
 }
 
 // Draft is a work item to be created.

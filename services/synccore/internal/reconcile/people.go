@@ -34,6 +34,30 @@ func (r *round) reporter(ctx context.Context, data template.Data) (*item.Identit
 	return nil, nil //nolint:nilnil // nobody is an answer
 }
 
+// people looks up whom a draft's fields name. Those whom Azure DevOps does not know are
+// taken out and returned. Where the token may not look people up, the names stay for
+// the server to resolve.
+func (r *round) people(ctx context.Context, draft *item.Draft) ([]item.FieldValue, error) {
+	var kept, strangers []item.FieldValue
+	for _, f := range draft.Fields {
+		if f.Person {
+			who, found, err := r.connector.WorkItems.FindIdentity(ctx, f.Value)
+			switch {
+			case err != nil:
+				return nil, fmt.Errorf("looking up the person in %s: %w", f.Reference, err)
+			case found:
+				f.Value, f.Person = who.UniqueName, false
+			case !r.connector.WorkItems.IdentitiesDenied():
+				strangers = append(strangers, f)
+				continue
+			}
+		}
+		kept = append(kept, f)
+	}
+	draft.Fields = kept
+	return strangers, nil
+}
+
 // reporterNames are the names by which the reporter may be known, the best first.
 func (r *round) reporterNames(ctx context.Context, data template.Data) ([]string, error) {
 	switch rule := r.connector.Rules.Reporter; rule.Mode {
