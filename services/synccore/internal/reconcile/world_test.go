@@ -70,7 +70,9 @@ type options struct {
 	talk     bool
 	messages reconcile.Messages
 	reporter string
-	faults   *fault.Set
+	// attributes are further entries of the AttributeMap.
+	attributes []mapping.AttributeText
+	faults     *fault.Set
 }
 
 // talking has messages cross.
@@ -115,11 +117,11 @@ func setup(t *testing.T, change ...func(*options)) *world {
 
 	rules, problems := mapping.Compile(mapping.Settings{
 		ConnectorType: "AzureDevOps", URL: host.URL + "/azuredevops/contoso/Alvaoproject", AccessToken: "0",
-		AttributeMap: []mapping.AttributeText{
+		AttributeMap: append([]mapping.AttributeText{
 			{Field: "System.Title", Value: "[$TicketTitle$]"},
 			{Field: "System.Description", Value: "[$LatestImportantMessage$]"},
 			{Field: "System.WorkItemType", Value: o.typeName},
-		},
+		}, o.attributes...),
 		StatusMap: o.pairs, TicketReporter: o.reporter, SyncCommunication: o.talk,
 	}, mapping.Policy{Conflict: o.conflict, ExistingTickets: mapping.ExistingIgnore})
 	if len(problems) > 0 {
