@@ -98,7 +98,10 @@ type Connector struct {
 	// to do. Empty for a healthy one.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// reason_time is since when it is not healthy; absent for a healthy one.
-	ReasonTime    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reason_time,json=reasonTime,proto3" json:"reason_time,omitempty"`
+	ReasonTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reason_time,json=reasonTime,proto3" json:"reason_time,omitempty"`
+	// degraded says in sentences what the connector can't do though it is healthy, such
+	// as hear of changes at once because a service hook was switched off. Empty: nothing.
+	Degraded      string `protobuf:"bytes,9,opt,name=degraded,proto3" json:"degraded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -187,6 +190,13 @@ func (x *Connector) GetReasonTime() *timestamppb.Timestamp {
 		return x.ReasonTime
 	}
 	return nil
+}
+
+func (x *Connector) GetDegraded() string {
+	if x != nil {
+		return x.Degraded
+	}
+	return ""
 }
 
 // StatusPair is one entry of a StatusMap.
@@ -616,7 +626,7 @@ var File_tandem_v1_connector_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\n" +
-	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x02\n" +
+	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n" +
 	"\tConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\ralvao_service\x18\x02 \x01(\tR\falvaoService\x12\x1b\n" +
@@ -627,7 +637,8 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\ahealthy\x18\x06 \x01(\bR\ahealthy\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12;\n" +
 	"\vreason_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"reasonTime\":\n" +
+	"reasonTime\x12\x1a\n" +
+	"\bdegraded\x18\t \x01(\tR\bdegraded\":\n" +
 	"\n" +
 	"StatusPair\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +

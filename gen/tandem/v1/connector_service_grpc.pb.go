@@ -35,7 +35,8 @@ type ConnectorServiceClient interface {
 	// GetConnector returns one connector.
 	GetConnector(ctx context.Context, in *GetConnectorRequest, opts ...grpc.CallOption) (*GetConnectorResponse, error)
 	// CheckConnector asks both systems now whether the connector can work: tokens,
-	// project, work item type, fields, states and service. It writes nothing.
+	// project, work item type, fields, states, service, service hooks, and whether Azure
+	// DevOps would take a work item of the youngest ticket. It writes nothing.
 	CheckConnector(ctx context.Context, in *CheckConnectorRequest, opts ...grpc.CallOption) (*CheckConnectorResponse, error)
 }
 
@@ -88,7 +89,8 @@ type ConnectorServiceServer interface {
 	// GetConnector returns one connector.
 	GetConnector(context.Context, *GetConnectorRequest) (*GetConnectorResponse, error)
 	// CheckConnector asks both systems now whether the connector can work: tokens,
-	// project, work item type, fields, states and service. It writes nothing.
+	// project, work item type, fields, states, service, service hooks, and whether Azure
+	// DevOps would take a work item of the youngest ticket. It writes nothing.
 	CheckConnector(context.Context, *CheckConnectorRequest) (*CheckConnectorResponse, error)
 	mustEmbedUnimplementedConnectorServiceServer()
 }

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math"
 	"net/http"
+	"net/url"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -81,6 +82,7 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	}
 	wants := azuredevops.Wants{
 		Type: cfg.Rules.Type.String(), TypeVaries: !cfg.Rules.Type.Constant(), Reporter: cfg.Rules.Reporter.Mode != mapping.ReporterDefault,
+		Connector: cfg.Name, DeskHost: hostOf(cfg.Alvao.URL),
 	}
 	for _, pair := range cfg.Rules.Statuses.Pairs() {
 		wants.States = append(wants.States, pair.State)
@@ -92,6 +94,14 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants},
 		Close: func() { closeDesk(); closeBoards() },
 	}, nil
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // gate bounds the calls of a client and measures their waits.
@@ -190,3 +200,8 @@ func (w workItems) Prepare(ctx context.Context) error {
 
 // Check implements connector.WorkItems.
 func (w workItems) Check(ctx context.Context) []item.Finding { return w.Client.Check(ctx, w.wants) }
+
+// CheckHooks implements connector.WorkItems.
+func (w workItems) CheckHooks(ctx context.Context) []item.Finding {
+	return w.Client.CheckHooks(ctx, w.wants)
+}

@@ -26,6 +26,9 @@ type Wants struct {
 	Fields []string
 	// Reporter tells that work items get a reporter other than the token's account.
 	Reporter bool
+	// Connector is the name of the connector whose service hooks are looked at; empty:
+	// none are. DeskHost is the host of Alvao's REST API.
+	Connector, DeskHost string
 }
 
 // Names of the checks.
@@ -37,6 +40,7 @@ const (
 	checkStates  = "azure-devops.states"
 	checkFields  = "azure-devops.fields"
 	checkDraft   = "azure-devops.draft"
+	checkHooks   = "azure-devops.hooks"
 
 	checkIdentities = "azure-devops.identities"
 	checkReporter   = "azure-devops.reporter"
@@ -57,6 +61,9 @@ func (c *Client) Check(ctx context.Context, want Wants) []item.Finding {
 		return found
 	}
 	found = append(found, c.checkProject(ctx))
+	if want.Connector != "" {
+		found = append(found, c.CheckHooks(ctx, want)...)
+	}
 	if want.TypeVaries {
 		return append(found, item.Finding{
 			Check: checkType, Severity: item.OK, Detail: "The work item type depends on the ticket; it is checked for the youngest one.",

@@ -1,10 +1,13 @@
 package connector_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -590,4 +593,54 @@ func TestCheckRendersTheAttributeMap(t *testing.T) {
 	if n := r.boards.Count(); n != 0 {
 		t.Errorf("the checks made %d work items", n)
 	}
+}
+
+// TestServiceHookOnProbationDegrades: a service hook on probation or switched off makes
+// the connector degraded, though it is healthy, until the hook works again
+// (azure-devops.md §8, 22).
+func TestServiceHookOnProbationDegrades(t *testing.T) {
+	t.Parallel()
+	// The first retry of a hook on probation comes after 1.2 s in place of 20 minutes.
+	r := setup(t, func(o *standazure.Options) { o.Hooks.RetryScale = 0.001 })
+	var status atomic.Int64
+	status.Store(http.StatusOK)
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) }))
+	t.Cleanup(gateway.Close)
+	const developer = "jana.dvorakova@contoso.com"
+	if _, err := r.boards.As(developer).Subscribe("workitem.created", nil, map[string]string{"url": gateway.URL + "/hooks/azure-devops/" + name}); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(t, r.settings(t, name))
+	shows := func(when string, want ...string) {
+		t.Helper()
+		eventually(t, when, func() bool {
+			if _, err := r.set.Check(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			summary, _ := r.set.Get(name)
+			if reason, _ := summary.Unhealthy(); reason != "" {
+				t.Fatalf("%s it is unhealthy: %s", when, reason)
+			}
+			all := (summary.Degraded == "") == (len(want) == 0)
+			for _, part := range want {
+				all = all && strings.Contains(summary.Degraded, part)
+			}
+			return all
+		})
+	}
+	create := func() {
+		t.Helper()
+		if _, err := r.boards.As(developer).Create("Alvaoproject", "Task", "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shows("while the hook is on")
+	status.Store(http.StatusInternalServerError)
+	create()
+	shows("while the hook is on probation", "workitem.created", "on probation")
+	status.Store(http.StatusOK)
+	shows("when a retry succeeded")
+	status.Store(http.StatusGone)
+	create()
+	shows("when the hook is switched off", "workitem.created", "switched off")
 }

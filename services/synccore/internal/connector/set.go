@@ -196,6 +196,9 @@ type Summary struct {
 	// Refusals says which systems refuse its token, the longest first; empty: it is
 	// healthy.
 	Refusals []Refusal
+	// Degraded says in sentences what it can't do though it is healthy, such as hear of
+	// changes at once; empty: nothing.
+	Degraded string
 }
 
 // Unhealthy says in sentences why the connector can't work, and since when; empty: it
@@ -233,7 +236,7 @@ func (s *Set) List() []Summary {
 }
 
 func (r *running) summary() Summary {
-	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals()}
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Degraded: r.health.limited()}
 }
 
 // Check asks both systems whether a connector can work.
@@ -242,6 +245,7 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 	if r == nil {
 		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
 	}
+	r.watchHooks(ctx)
 	found := slices.Concat(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx))
 	if slices.ContainsFunc(found, func(f item.Finding) bool { return f.Severity == item.Error }) {
 		return found, nil // what follows would only say the same in other words
