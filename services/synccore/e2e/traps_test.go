@@ -51,7 +51,7 @@ func azureDevOpsTraps() []trap {
 		{"a relation that exists already is a success", []string{inBoards + "TestRelationExistsIsSuccess"}},
 		{"TF401320 is told with its field and not repeated", []string{inBoards + "TestErrorModel/TF401320", inRounds + "TestRuleRefusalIsNotRepeated"}},
 		{"a create that times out after the server accepted makes one item", []string{inRounds + "TestDeathAtEveryEffect", inBoards + "TestLostReply", outside + "TestKillWhileCreating"}},
-		{"an unknown requester leaves the default reporter, and no raw name is stored", []string{inRounds + "TestReporterIsTheRequesterIfKnown", inBoards + "TestReporter", inBoards + "TestStrangersAreLeftOut"}},
+		{"an unknown requester leaves the default reporter, and no raw name is stored", []string{inRounds + "TestReporterIsTheRequesterIfKnown", inRounds + "TestReporterByUserNameThenEMail", inBoards + "TestReporter", inBoards + "TestStrangersAreLeftOut"}},
 		{"404 TF401232 is deleted or hidden", []string{inBoards + "TestGone", inRounds + "TestDeletedIsToldFromForbidden"}},
 		{"Retry-After on a 200 is honoured", []string{inCore + "outbound.TestRetryAfterOnSuccess"}},
 		{"comments with commentId only, and with id only", []string{inBoards + "TestCommentExamples", inBoards + "TestComments"}},

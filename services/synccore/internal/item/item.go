@@ -240,4 +240,7 @@ type Draft struct {
 	// Reporter becomes System.CreatedBy, which needs the right to bypass rules; nil:
 	// the token's owner.
 	Reporter *Identity
+	// OtherNames are further names under which Azure DevOps may know a Reporter of whom
+	// only names are known, the best first.
+	OtherNames []string
 }

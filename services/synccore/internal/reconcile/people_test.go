@@ -62,3 +62,71 @@ func TestPeopleInFields(t *testing.T) {
 		})
 	}
 }
+
+// TestReporterByUserNameThenEMail: the requester is found by the user name, else by an
+// e-mail address, whether or not the token may look people up; where two fit, nobody is
+// guessed; and that nobody was found is asked for once, not for every ticket.
+func TestReporterByUserNameThenEMail(t *testing.T) {
+	t.Parallel()
+	const owner = "tandem@contoso.com"
+	users := []standazure.User{
+		{UniqueName: owner}, {UniqueName: "eva.mala@contoso.com"},
+		{UniqueName: "twin.one@contoso.com", Mail: "twin@contoso.com"}, {UniqueName: "twin.two@contoso.com", Mail: "twin@contoso.com"},
+		{UniqueName: "left@contoso.com", Inactive: true},
+		{UniqueName: "mail.only@contoso.com", Mail: "post@contoso.com"},
+	}
+	for name, tc := range map[string]struct {
+		person standalvao.Person
+		want   string
+		// blind is who it is where the token may not look people up.
+		blind string
+	}{
+		"by user name":           {standalvao.Person{Login: "EVA.mala@contoso.com", Email: "x@contoso.com"}, "eva.mala@contoso.com", "eva.mala@contoso.com"},
+		"by e-mail":              {standalvao.Person{Login: "emala", Email: "eva.mala@contoso.com"}, "eva.mala@contoso.com", "eva.mala@contoso.com"},
+		"by second e-mail":       {standalvao.Person{Login: "emala", Email: "x@contoso.com", Email2: "eva.mala@contoso.com"}, "eva.mala@contoso.com", "eva.mala@contoso.com"},
+		"by e-mail kept there":   {standalvao.Person{Login: "post", Email: "post@contoso.com"}, "mail.only@contoso.com", owner},
+		"two with that e-mail":   {standalvao.Person{Login: "twin", Email: "twin@contoso.com"}, owner, owner},
+		"one that is not active": {standalvao.Person{Login: "left@contoso.com"}, owner, owner},
+		"nobody":                 {standalvao.Person{Login: "nobody", Email: "nobody@contoso.com"}, owner, owner},
+	} {
+		for rights, want := range map[standazure.Rights]string{
+			standazure.AllRights: tc.want, standazure.AllRights &^ standazure.ReadIdentities: tc.blind,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := setup(t, func(o *options) {
+					o.reporter = "Requester"
+					o.boards.Users = users
+					o.boards.Tokens = []standazure.Token{{Secret: "sandbox-pat", Owner: owner, Rights: rights}}
+				})
+				tc.person.Name = "Eva Malá"
+				added, err := w.desk.AddPerson(tc.person)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 2 {
+					made, err := w.desk.CreateTicket(t.Context(), standalvao.Solver, standalvao.NewTicket{
+						Name: "x", Service: "Development", Status: "Development", Requester: added.Login,
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					w.handle(t, int64(made.ID))
+					shown, _ := w.boards.WorkItem(int(w.link(t, int64(made.ID)).WorkItem))
+					if shown.CreatedBy != want {
+						t.Errorf("created by %q, want %q", shown.CreatedBy, want)
+					}
+				}
+				lookups := 0
+				for call, n := range w.boards.CallCounts() {
+					if strings.Contains(strings.ToLower(call), "identities") {
+						lookups += n
+					}
+				}
+				if names := 3; lookups > names {
+					t.Errorf("%d lookups for two tickets of one person", lookups)
+				}
+			})
+		}
+	}
+}

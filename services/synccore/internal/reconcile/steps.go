@@ -157,7 +157,7 @@ func (r *round) draft(ctx context.Context) (item.Draft, []item.FieldValue, error
 	if err != nil {
 		return item.Draft{}, nil, err
 	}
-	draft.Reporter, err = r.reporter(ctx, data)
+	draft.Reporter, draft.OtherNames, err = r.reporter(ctx, data)
 	return draft, strangers, err
 }
 
