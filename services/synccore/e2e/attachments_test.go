@@ -114,8 +114,8 @@ func TestMemoryOfAttachments(t *testing.T) { //nolint:paralleltest // it measure
 	if withoutDetector(t) {
 		return
 	}
-	t.Run("fifty of 20 MiB each way", fiftyAttachments)
-	t.Run("one of 1 GiB each way", giganticAttachments)
+	t.Run("fifty of 20 MiB each way", fiftyAttachments) //nolint:paralleltest // as above
+	t.Run("one of 1 GiB each way", giganticAttachments) //nolint:paralleltest // as above
 }
 
 // fiftyAttachments: fifty files of 20 MiB cross at once, first to Azure DevOps, then to

@@ -19,10 +19,15 @@ import (
 // require.
 func typedProject(o *sandbox.Options) {
 	o.Fields = []sandbox.Field{
-		{ReferenceName: "Custom.Text"}, {ReferenceName: "Custom.Html", Type: "html"}, {ReferenceName: "Custom.Plain", Type: "plainText"},
-		{ReferenceName: "Custom.Whole", Type: "integer"}, {ReferenceName: "Custom.Real", Type: "double"},
-		{ReferenceName: "Custom.Flag", Type: "boolean"}, {ReferenceName: "Custom.Date", Type: "dateTime"},
-		{ReferenceName: "Custom.Owner", Type: "identity"}, {ReferenceName: "Custom.Pick", AllowedValues: []string{"Low", "High"}},
+		{ReferenceName: "Custom.Text"},
+		{ReferenceName: "Custom.Html", Type: "html"},
+		{ReferenceName: "Custom.Plain", Type: "plainText"},
+		{ReferenceName: "Custom.Whole", Type: "integer"},
+		{ReferenceName: "Custom.Real", Type: "double"},
+		{ReferenceName: "Custom.Flag", Type: "boolean"},
+		{ReferenceName: "Custom.Date", Type: "dateTime"},
+		{ReferenceName: "Custom.Owner", Type: "identity"},
+		{ReferenceName: "Custom.Pick", AllowedValues: []string{"Low", "High"}},
 		{ReferenceName: "Custom.Fixed", ReadOnly: true},
 	}
 	o.Projects = []sandbox.Project{{Name: "Alvaoproject", Areas: []string{"Team", `Team\Web`}, Iterations: []string{"Sprint 1"}}}

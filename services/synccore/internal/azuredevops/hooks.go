@@ -101,16 +101,16 @@ func (c *Client) CheckHooks(ctx context.Context, want Wants) []item.Finding {
 // sickness is the finding about a subscription that is not simply switched on.
 func sickness(w wireHook) (item.Finding, bool) {
 	f := item.Finding{Check: checkHooks, Severity: item.Warning}
-	switch status := strings.ToLower(string(w.Status)); {
-	case status == "" || status == "enabled":
+	switch strings.ToLower(string(w.Status)) {
+	case "", "enabled":
 		return item.Finding{}, false
-	case status == "onprobation":
+	case "onprobation":
 		f.Detail = fmt.Sprintf("The service hook for %s is on probation because deliveries failed, so events are late or lost.", w.EventType)
 		f.Remedy = "See that Azure DevOps reaches the gateway and that the hook's password is right; the next delivery that succeeds ends the probation."
-	case status == "disabledbyuser":
+	case "disabledbyuser":
 		f.Detail = fmt.Sprintf("The service hook for %s was switched off by a person.", w.EventType)
 		f.Remedy = "Switch it on under Project settings, Service hooks."
-	case status == "disabledbyinactiveidentity":
+	case "disabledbyinactiveidentity":
 		f.Detail = fmt.Sprintf("The service hook for %s was switched off because the account that created it is not active any more.", w.EventType)
 		f.Remedy = "Create it anew with a service account."
 	default:

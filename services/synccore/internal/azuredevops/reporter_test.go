@@ -142,7 +142,8 @@ func TestReporter(t *testing.T) {
 		reporter *item.Identity
 		want     string
 	}{
-		"looked up": {&who, jana}, "by name alone": {named, jana}, "unknown name": {nobody, tandem}, "none": {nil, tandem}, "empty": {&item.Identity{}, tandem}} {
+		"looked up": {&who, jana}, "by name alone": {named, jana}, "unknown name": {nobody, tandem}, "none": {nil, tandem}, "empty": {&item.Identity{}, tandem},
+	} {
 		if got, err := o.reported(t, tc.reporter, nil); err != nil || got != tc.want {
 			t.Errorf("%s: created by %q, %v", name, got, err)
 		}

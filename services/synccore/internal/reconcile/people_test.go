@@ -70,8 +70,10 @@ func TestReporterByUserNameThenEMail(t *testing.T) {
 	t.Parallel()
 	const owner = "tandem@contoso.com"
 	users := []standazure.User{
-		{UniqueName: owner}, {UniqueName: "eva.mala@contoso.com"},
-		{UniqueName: "twin.one@contoso.com", Mail: "twin@contoso.com"}, {UniqueName: "twin.two@contoso.com", Mail: "twin@contoso.com"},
+		{UniqueName: owner},
+		{UniqueName: "eva.mala@contoso.com"},
+		{UniqueName: "twin.one@contoso.com", Mail: "twin@contoso.com"},
+		{UniqueName: "twin.two@contoso.com", Mail: "twin@contoso.com"},
 		{UniqueName: "left@contoso.com", Inactive: true},
 		{UniqueName: "mail.only@contoso.com", Mail: "post@contoso.com"},
 	}
