@@ -353,6 +353,8 @@ func (r *round) read(ctx context.Context, hints Hints) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	// Our own messages stir both sides too: that costs one more try.
+	r.sides.Force = r.sides.Force || plan.Stirred(r.link, r.sides)
 	if r.link.WorkItem != 0 || r.sides.TicketGone {
 		return nil
 	}
@@ -462,7 +464,7 @@ func (r *round) rules() plan.Rules {
 	return plan.Rules{
 		Service: r.connector.Service, Process: r.connector.Process, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict,
 		Messages: r.connector.Rules.SyncCommunication && r.mute == "", SinceLinked: r.connector.Messages.SinceLinked,
-		Notices: r.connector.Notices,
+		Notices:    r.connector.Notices,
 		OffToAlvao: r.connector.Messages.Rules.OffToAlvao, OffToAzureDevOps: r.connector.Messages.Rules.OffToAzureDevOps,
 	}
 }
