@@ -78,7 +78,7 @@ type Body struct {
 	Cut bool `json:"cut,omitempty"`
 }
 
-// headers are those that are kept.
+// requestHeaders are those of a request that are kept, answerHeaders those of an answer.
 func requestHeaders() []string {
 	return []string{"Accept", "Content-Type", "Content-Range", "User-Agent", "X-Tfs-Fedauthredirect"}
 }
@@ -116,8 +116,8 @@ func (t *Tape) Handler(by string, next http.Handler) http.Handler {
 		}
 		got := &writer{ResponseWriter: w}
 		defer func() { // a fault may break the connection by a panic
-			if by == Fault && r.ContentLength > 0 && r.ContentLength <= smallBody {
-				_, _ = io.Copy(io.Discard, r.Body) // a fault does not read what it refuses
+			if r.ContentLength > 0 && r.ContentLength <= smallBody {
+				_, _ = io.Copy(io.Discard, r.Body) // who refuses a request may not have read it
 			}
 			x.Request = sent.body(x.Header["Content-Type"], r.ContentLength)
 			x.Status, x.Answer = got.status, pick(w.Header(), answerHeaders())
@@ -146,8 +146,16 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	x, sent := begin(Client, r)
 	x.Host = r.URL.Host
 	if r.Body != nil && r.Body != http.NoBody {
+		body := sent.over(r.Body)
 		r = r.Clone(r.Context())
-		r.Body = sent.over(r.Body)
+		if r.ContentLength <= smallBody { // a fake may answer without reading it
+			data, err := io.ReadAll(body)
+			if err = errors.Join(err, body.Close()); err != nil {
+				return nil, err
+			}
+			body = io.NopCloser(bytes.NewReader(data))
+		}
+		r.Body = body
 	}
 	resp, err := t.next.RoundTrip(r)
 	x.Request = sent.body(x.Header["Content-Type"], r.ContentLength)
