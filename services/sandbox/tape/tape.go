@@ -96,12 +96,14 @@ type Tape struct {
 
 // Open gives the tape that the environment asks for, or nil.
 func Open() *Tape {
-	dir := os.Getenv(Variable)
-	if dir == "" {
-		return nil
+	if dir := os.Getenv(Variable); dir != "" {
+		return In(dir)
 	}
-	return &Tape{dir: dir, seen: map[string]bool{}}
+	return nil
 }
+
+// In gives a tape that keeps exchanges in a folder.
+func In(dir string) *Tape { return &Tape{dir: dir, seen: map[string]bool{}} }
 
 // Handler keeps what next is asked and answers. by is [Server] or [Fault].
 func (t *Tape) Handler(by string, next http.Handler) http.Handler {

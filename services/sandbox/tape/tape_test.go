@@ -12,14 +12,11 @@ import (
 	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
 
-// open gives a tape in a folder of the test's own, which the environment names.
-//
-//nolint:paralleltest // its users set the environment
+// open gives a tape in a folder of the test's own.
 func open(t *testing.T) (*tape.Tape, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "tape")
-	t.Setenv(tape.Variable, dir)
-	return tape.Open(), dir
+	return tape.In(dir), dir
 }
 
 func read(t *testing.T, dir string) []tape.Exchange {
@@ -55,7 +52,15 @@ func send(t *testing.T, client *http.Client, url, body string) {
 	_ = resp.Body.Close()
 }
 
-func TestWithoutTheVariableNothingIsKept(t *testing.T) {
+func TestTheEnvironmentNamesTheFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "named")
+	t.Setenv(tape.Variable, dir)
+	tape.Open().Handler(tape.Server, http.HandlerFunc(echo)).
+		ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/contoso/_apis/x", strings.NewReader("{}")))
+	if all := read(t, dir); len(all) != 1 {
+		t.Errorf("kept %+v", all)
+	}
+
 	t.Setenv(tape.Variable, "")
 	kept := tape.Open()
 	h := http.HandlerFunc(echo)
@@ -71,6 +76,7 @@ func TestWithoutTheVariableNothingIsKept(t *testing.T) {
 }
 
 func TestShapesAreKeptOnceAndWithoutCredentials(t *testing.T) {
+	t.Parallel()
 	kept, dir := open(t)
 	srv := httptest.NewServer(kept.Handler(tape.Server, http.HandlerFunc(echo)))
 	defer srv.Close()
@@ -102,6 +108,7 @@ func TestShapesAreKeptOnceAndWithoutCredentials(t *testing.T) {
 }
 
 func TestTheClientsSideAndBrokenConnections(t *testing.T) {
+	t.Parallel()
 	kept, dir := open(t)
 	srv := httptest.NewServer(kept.Handler(tape.Fault, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		panic(http.ErrAbortHandler)
@@ -124,6 +131,7 @@ func TestTheClientsSideAndBrokenConnections(t *testing.T) {
 }
 
 func TestLongBodiesAreLeftOut(t *testing.T) {
+	t.Parallel()
 	kept, dir := open(t)
 	srv := httptest.NewServer(kept.Handler(tape.Server, http.HandlerFunc(echo)))
 	defer srv.Close()

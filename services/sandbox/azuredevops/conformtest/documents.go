@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -191,7 +190,7 @@ func (d *Documents) find(method string, before, after []string, query url.Values
 	var best found
 	score := -1
 	for _, o := range d.operations {
-		if o.method != method && !(method == http.MethodHead && o.method == http.MethodGet) {
+		if o.method != method {
 			continue
 		}
 		f, points := o.match(before, after, query)
