@@ -99,7 +99,9 @@ func (d *Documents) Check(x tape.Exchange) Outcome {
 
 // fromTandem tells requests of sync-core from those that tests and other clients send to the stand-in.
 func fromTandem(x tape.Exchange) bool {
-	return x.Header["X-Tfs-Fedauthredirect"] != "" && !strings.Contains(x.Header["User-Agent"], "node-api")
+	agent := x.Header["User-Agent"]
+	microsofts := strings.HasPrefix(agent, "node-") || strings.HasPrefix(agent, "azure-devops-node-api/")
+	return x.Header["X-Tfs-Fedauthredirect"] != "" && !microsofts
 }
 
 // split takes a path apart around _apis, beginning with the organisation in every form that URLs have.
