@@ -82,6 +82,7 @@ func Load(tb testing.TB) *Documents {
 			tb.Fatalf("%s: %v", file, err)
 		}
 	}
+	slices.SortFunc(d.operations, func(a, b operation) int { return strings.Compare(a.name, b.name) })
 	return d
 }
 
@@ -188,7 +189,7 @@ type found struct {
 // the path's segments around _apis, unescaped, beginning with the organisation.
 func (d *Documents) find(method string, before, after []string, query url.Values) (found, bool) {
 	var best found
-	score := -1
+	score := unfit
 	for _, o := range d.operations {
 		if o.method != method {
 			continue
@@ -198,21 +199,34 @@ func (d *Documents) find(method string, before, after []string, query url.Values
 			best, score = f, points
 		}
 	}
-	return best, score >= 0
+	return best, score > unfit
 }
 
-// match tells how well a request fits the operation; below 0: not at all.
+// unfit is the score of what does not fit at all.
+const unfit = -1000
+
+// match tells how well a request fits the operation, see unfit.
 func (o operation) match(before, after []string, query url.Values) (found, int) {
 	if len(after) != len(o.after) {
-		return found{}, -1
+		return found{}, unfit
 	}
 	f := found{operation: o, parameters: map[string]string{}}
 	points := 0
 	for _, name := range o.fixed {
 		if !hasParameter(query, name) {
-			return found{}, -1
+			return found{}, unfit
 		}
 		points += 10
+	}
+	// Lists of comments and of some comments differ by a required parameter alone.
+	for _, p := range o.route.Operation.Parameters {
+		switch {
+		case p.Value == nil || p.Value.In != openapi3.ParameterInQuery:
+		case hasParameter(query, p.Value.Name):
+			points++
+		case p.Value.Required:
+			points -= 5
+		}
 	}
 	for i, want := range o.after {
 		have := after[i]
@@ -221,16 +235,16 @@ func (o operation) match(before, after []string, query url.Values) (found, int) 
 		switch {
 		case isType:
 			if !strings.HasPrefix(have, "$") {
-				return found{}, -1
+				return found{}, unfit
 			}
 			f.parameters[strings.TrimSuffix(typed, "}")] = have[1:]
 		case isParameter:
 			if strings.HasPrefix(have, "$") {
-				return found{}, -1
+				return found{}, unfit
 			}
 			f.parameters[strings.TrimSuffix(name, "}")] = have
 		case !strings.EqualFold(have, want):
-			return found{}, -1
+			return found{}, unfit
 		default:
 			points += 100
 			if have != want {
