@@ -49,18 +49,28 @@ type operation struct {
 	route   *routers.Route
 }
 
-// Shared finds a file of the reference material that lies beside the repository. Without it the test is skipped; with
-// CI=true it fails.
+// Shared reads a file of the reference material, see [SharedPath].
 func Shared(tb testing.TB, path string) []byte {
+	tb.Helper()
+	raw, err := os.ReadFile(SharedPath(tb, path))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
+}
+
+// SharedPath finds a file or folder of the reference material that lies beside the repository. Without it the test is
+// skipped; with CI=true it fails.
+func SharedPath(tb testing.TB, path string) string {
 	tb.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
 		tb.Fatal(err)
 	}
 	for {
-		raw, err := os.ReadFile(filepath.Join(dir, "shared", filepath.FromSlash(path)))
-		if err == nil {
-			return bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
+		found := filepath.Join(dir, "shared", filepath.FromSlash(path))
+		if _, err := os.Stat(found); err == nil {
+			return found
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
