@@ -93,8 +93,14 @@ type recordedItem struct {
 	Rev       int64          `json:"rev"`
 	Fields    map[string]any `json:"fields"`
 	Relations []struct {
-		Rel, URL string
+		Rel, URL   string
+		Attributes struct {
+			Name, Comment                       string
+			ResourceSize                        *int64
+			AuthorizedDate, ResourceCreatedDate time.Time
+		}
 	} `json:"relations"`
+	URL string `json:"url"`
 }
 
 func (r recordedItem) matches(t *testing.T, got item.WorkItem) {
@@ -117,8 +123,16 @@ func (r recordedItem) matches(t *testing.T, got item.WorkItem) {
 		want.Tags = strings.Split(tags, "; ")
 	}
 	for _, relation := range r.Relations {
-		if relation.Rel == "Hyperlink" {
+		switch a := relation.Attributes; relation.Rel {
+		case "Hyperlink":
 			want.Hyperlinks = append(want.Hyperlinks, relation.URL)
+		case "AttachedFile":
+			id := attachmentID.FindString(relation.URL)
+			file := item.Attachment{ID: id, Name: a.Name, Size: -1, URL: relation.URL, Added: a.AuthorizedDate, Comment: a.Comment}
+			if a.ResourceSize != nil {
+				file.Size = *a.ResourceSize
+			}
+			want.Attachments = append(want.Attachments, file)
 		}
 	}
 	if who, ok := r.Fields["System.ChangedBy"].(map[string]any); ok {
@@ -145,6 +159,8 @@ func (r recordedItem) matches(t *testing.T, got item.WorkItem) {
 }
 
 var (
+	attachmentID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
 	itemPath    = regexp.MustCompile(`/_apis/wit/workItems/(\d+)(\?|$)`)
 	createPath  = regexp.MustCompile(`/([^/]+)/_apis/wit/workItems/\$Task`)
 	projectPath = regexp.MustCompile(`/_apis/projects/([^/?]+)(\?|$)`)
