@@ -188,7 +188,9 @@ func (s *EventService) ReplayEvent(ctx context.Context, req *tandemv1.ReplayEven
 
 func stateOf(state tandemv1.Event_State) (inbox.State, bool) {
 	switch state {
-	case tandemv1.Event_STATE_UNSPECIFIED, tandemv1.Event_STATE_DEAD:
+	case tandemv1.Event_STATE_UNSPECIFIED:
+		return "", true
+	case tandemv1.Event_STATE_DEAD:
 		return inbox.Dead, true
 	case tandemv1.Event_STATE_QUEUED:
 		return inbox.Queued, true

@@ -224,9 +224,10 @@ func (a *App) build(replica string) error {
 	a.connectors = connector.NewSet(connector.Deps{
 		Open: opener.open, Engine: engine, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox, Logger: logger, Now: now,
 	})
+	// What the worker has to cut is put back, and telemetry flushed, within the rest.
 	a.worker, err = worker.New(worker.Config{
 		Inbox: a.inbox, Handler: a.connectors.Handle, Logger: logger, Tracers: a.tel.Tracers, Meters: a.tel.Meters, Now: now,
-		Concurrency: a.cfg.Workers, Grace: a.cfg.Grace, Heartbeat: a.inbox.Visibility() / 4,
+		Concurrency: a.cfg.Workers, Grace: a.cfg.Grace * 4 / 5, Heartbeat: a.inbox.Visibility() / 4,
 	})
 	if err != nil {
 		return fmt.Errorf("making the worker: %w", err)
