@@ -12,7 +12,7 @@ VERSION=${VERSION:-$(git describe --tags --always --dirty)}
 COMMIT=${COMMIT:-$(git rev-parse HEAD)}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 # What the environment may say else must not change the result.
-export CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOFLAGS=-buildvcs=false GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT=
+export CGO_ENABLED=0 GOOS=linux GOARCH=$arch GOFLAGS=-buildvcs=false GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT='' GOWORK=''
 
 module=github.com/tandem-sync/tandem/services
 telemetry=$module/internal/telemetry

@@ -330,9 +330,9 @@ func (s *stack) confined(t *testing.T) {
 		if h := is.HostConfig; !h.ReadonlyRootfs || h.Privileged || !slices.Equal(h.CapDrop, []string{"ALL"}) || len(h.CapAdd) > 0 {
 			t.Errorf("%s is not confined: %+v", is.Name, h)
 		}
-		for line := range strings.Lines(docker(t, "top", id, "-eo", "uid,comm")) {
-			if fields := strings.Fields(line); fields[0] == "0" {
-				t.Errorf("%s runs %s as root", is.Name, fields[1])
+		for line := range strings.Lines(docker(t, "top", id, "-eo", "pid,uid,comm")) {
+			if fields := strings.Fields(line); fields[1] == "0" {
+				t.Errorf("%s runs %s as root", is.Name, fields[2])
 			}
 		}
 	}
