@@ -134,8 +134,11 @@ func (j jaeger) trace(t *testing.T, id string, whole func(seen) string) seen {
 		return instead == "", instead
 	})
 	for _, s := range found.Spans {
-		if len(s.Warnings) > 0 {
-			t.Errorf("Jaeger warns of the span %q: %v", s.OperationName, s.Warnings)
+		for _, warning := range s.Warnings {
+			// What waits in the inbox begins after its parent has ended.
+			if !strings.HasPrefix(warning, "clock skew adjustment disabled") {
+				t.Errorf("Jaeger warns of the span %q: %s", s.OperationName, warning)
+			}
 		}
 	}
 	return found
