@@ -29,9 +29,10 @@ func Version() string {
 	if version == "" {
 		version = "unknown"
 	}
-	revision = revision[:min(len(revision), shownCommit)]
-	if revision == "" || strings.Contains(version, revision) {
+	short := revision[:min(len(revision), shownCommit)]
+	// Without a release the version is the commit, perhaps with -dirty behind.
+	if short == "" || strings.Contains(version, short) || strings.HasPrefix(revision, strings.TrimSuffix(version, "-dirty")) {
 		return version
 	}
-	return version + "+" + revision
+	return version + "+" + short
 }
