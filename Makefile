@@ -121,7 +121,7 @@ containers-test: ## the images and the compose stack, with a local engine, pulli
 
 .PHONY: helm-test
 helm-test: $(tools) $(helm) ## the Helm chart, linted and read as the Kubernetes API would
-	GOWORK=off .ci/gotestsum.sh helm -vet=off -count=1 -timeout=10m -C deploy/check ./...
+	cd deploy/check && GOWORK=off ../../.bin/gotestsum --format pkgname-and-test-fails -- -vet=off -count=1 -timeout=10m ./... 2>&1 | tee ../../.bin/helm.log
 
 .PHONY: rules-test
 rules-test: ## each alert of Prometheus, caused and cleared
