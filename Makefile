@@ -25,12 +25,13 @@ modules = $(shell PATH='$(PATH)' go list -m -f '{{.Dir}}')
 stamp = .bin/.$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | cksum | cut -d' ' -f1)
 tools := $(call stamp,tools,.tools)
 buf := $(call stamp,buf,.tools/buf)
+helm := $(call stamp,helm,.tools/helm)
 
 ##@ Use
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: build ## start both services and both stand-in systems, play the example process, check it
@@ -92,6 +93,7 @@ lint: $(tools) $(buf) importlaw ## golangci-lint over all modules, the import la
 	.bin/golangci-lint config verify
 	GOGC=400 .bin/golangci-lint run $(addsuffix /...,$(modules))
 	cd .tools && GOWORK=off ../.bin/golangci-lint run ./...
+	cd deploy/check && GOWORK=off ../../.bin/golangci-lint run --build-tags=containers ./...
 	.bin/buf lint
 	.bin/buf format --diff --exit-code
 
@@ -123,6 +125,31 @@ bench: $(tools) ## benchmarks COUNT (10) times; kept in .bin/bench.txt, compared
 vuln: $(tools) ## known vulnerabilities in what is called; a report, never a failure
 	-for dir in $(modules); do .bin/govulncheck -C "$$dir" ./...; done
 
+##@ Deploy
+
+.PHONY: images
+images: ## build the images with a local engine, pulling nothing; ARCH="amd64 arm64" for others
+	.ci/images.sh $(ARCH)
+
+.PHONY: containers-test
+containers-test: ## the images and the compose stack, with a local engine, pulling nothing
+	.ci/containers.sh
+
+.PHONY: helm-test
+helm-test: $(tools) $(helm) ## the Helm chart, linted and read as the Kubernetes API would
+	cd deploy/check && GOWORK=off ../../.bin/gotestsum --format pkgname-and-test-fails -- -vet=off -count=1 -timeout=10m ./... 2>&1 | tee ../../.bin/helm.log
+
+.PHONY: rules-test
+rules-test: ## each alert of Prometheus, caused and cleared
+	.ci/prometheus.sh
+	.bin/prometheus/promtool check rules deploy/helm/tandem/files/rules.yaml
+	.bin/prometheus/promtool test rules deploy/prometheus/rules_test.yaml
+
+.PHONY: jaeger-test
+jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which takes minutes once
+	.ci/jaeger.sh
+	.ci/gotestsum.sh jaeger -tags=e2e,jaeger -vet=off -count=1 -timeout=10m -run=TestJaeger ./services/synccore/e2e/...
+
 ##@ Make
 
 .PHONY: fmt
@@ -151,6 +178,11 @@ $(tools):
 $(buf):
 	@mkdir -p .bin && rm -f .bin/.buf-*
 	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools/buf install -ldflags='-s -w' tool
+	@touch $@
+
+$(helm):
+	@mkdir -p .bin && rm -f .bin/.helm-*
+	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools/helm install -ldflags='-s -w' tool
 	@touch $@
 
 .PHONY: clean
