@@ -17,6 +17,10 @@ var (
 	ErrNoCredential = errors.New("credential can't be read")
 )
 
+// ErrUnsent tells that a call failed before anything of it was sent, so that it had no
+// effect. Not every such failure says so.
+var ErrUnsent = errors.New("nothing was sent")
+
 // Credential gives the value of the Authorization header. It is asked for every
 // request, so a rotated secret counts at once. It is called by many goroutines.
 type Credential interface {
@@ -34,7 +38,9 @@ type Renewer interface {
 // Guard adds the credential to a request, and refuses every request that leads
 // outside its origins, so no credential ever leaves for another host.
 type Guard struct {
-	Origins    []Origin
+	Origins []Origin
+	// Credential is attached to every request; nil: the address itself is the credential,
+	// as a webhook's is.
 	Credential Credential
 	// Header is set on every request unless the request has that header.
 	Header http.Header
@@ -49,10 +55,13 @@ func (g *Guard) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, fmt.Errorf("calling %s: %w", HostPort(r.URL), ErrForeign)
 	}
-	value, err := g.Credential.Authorization(r.Context())
-	if err != nil {
-		closeBody(r)
-		return nil, fmt.Errorf("%w: %w", ErrNoCredential, err)
+	value := ""
+	if g.Credential != nil {
+		var err error
+		if value, err = g.Credential.Authorization(r.Context()); err != nil {
+			closeBody(r)
+			return nil, fmt.Errorf("%w: %w", ErrNoCredential, err)
+		}
 	}
 	answer, err := g.send(r, value)
 	renewer, ok := g.Credential.(Renewer)
@@ -92,7 +101,9 @@ func (g *Guard) send(r *http.Request, value string) (*http.Response, error) {
 			out.Header[name] = values
 		}
 	}
-	out.Header.Set("Authorization", value)
+	if g.Credential != nil {
+		out.Header.Set("Authorization", value)
+	}
 	return g.Next.RoundTrip(out)
 }
 
