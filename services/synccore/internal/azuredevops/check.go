@@ -83,6 +83,7 @@ func (c *Client) forget() {
 	c.fields.ForgetAll()
 	c.catalog.ForgetAll()
 	c.people.ForgetAll()
+	c.others.ForgetAll()
 	c.noIdentities.clear()
 	c.noBypass.clear()
 }

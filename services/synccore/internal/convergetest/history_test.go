@@ -154,10 +154,10 @@ func (h *history) meet() bool {
 // quiet waits until nothing is under way. An item may wait for long where a system
 // says that it does (an approval).
 func (h *history) quiet() bool {
-	const patience = 8 * time.Minute
+	const patience, look = 8 * time.Minute, 8 * time.Second
 	waited := time.Duration(0)
-	for ; waited < patience; waited += 4 * time.Second {
-		if err := h.pass(4*time.Second, time.Second); err != nil {
+	for ; waited < patience; waited += look {
+		if err := h.pass(look, 2*time.Second); err != nil {
 			h.failf("passing time: %v", err)
 			return true
 		}
@@ -166,7 +166,7 @@ func (h *history) quiet() bool {
 			h.failf("looking into the inbox: %v", err)
 			return true
 		}
-		if stats.QueuedLive+stats.QueuedBackground+stats.Running == 0 && h.boards.PendingDeliveries() == 0 &&
+		if stats.QueuedLive+stats.QueuedBackground+stats.Running == 0 &&
 			(stats.Waiting == 0 || (waited > 3*time.Minute && h.approving())) {
 			return false
 		}
@@ -251,7 +251,7 @@ func report(t *testing.T, seed uint64, script []step, problems []string) {
 // shorten leaves steps out as long as the history still goes wrong.
 func shorten(t *testing.T, seed uint64, script []step, problems []string) ([]step, []string) {
 	t.Helper()
-	const plays = 150
+	const plays = 100
 	left := plays
 	for size := len(script) / 2; size > 0 && left > 0; {
 		found := false

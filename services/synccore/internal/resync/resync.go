@@ -10,6 +10,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -71,9 +73,9 @@ type Result struct {
 
 // Run compares all links with their work items, 200 in a call, and all tickets of
 // the service with their links. It holds one page in memory at a time, and the
-// numbers of the few tickets whose lost work item is back.
+// numbers of the linked tickets, as what is not listed may be gone.
 func (r *Resync) Run(ctx context.Context) (Result, error) {
-	run := run{Resync: r, back: map[int64]struct{}{}}
+	run := run{Resync: r, back: map[int64]struct{}{}, unseen: map[int64]struct{}{}}
 	token := ""
 	for {
 		links, next, err := r.Links.List(ctx, r.Connector, batch, token)
@@ -97,7 +99,7 @@ func (r *Resync) Run(ctx context.Context) (Result, error) {
 			return run.result, err
 		}
 	}
-	return run.result, nil
+	return run.result, run.lookForUnseen(ctx)
 }
 
 // run is one resync under way.
@@ -108,6 +110,26 @@ type run struct {
 	// back holds the tickets whose link is gone and whose work item can be read. What
 	// went may have been the ticket, so the list of tickets has the last word.
 	back map[int64]struct{}
+	// unseen holds the tickets that have links and were not listed yet.
+	unseen map[int64]struct{}
+}
+
+// lookForUnseen lets rounds look for the tickets that have links and are not in the
+// list: they may be destroyed, or moved to another service.
+func (r *run) lookForUnseen(ctx context.Context) error {
+	for _, ticket := range slices.Sorted(maps.Keys(r.unseen)) {
+		link, err := r.Links.Get(ctx, r.Connector, ticket)
+		if err != nil {
+			return fmt.Errorf("reading the link of ticket %d: %w", ticket, err)
+		}
+		if !link.Exists() || link.State == item.LinkGone {
+			continue
+		}
+		if err := r.hint(ctx, link, ticket, "", plan.Strong); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
@@ -129,8 +151,11 @@ func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
 	}
 	for _, link := range links {
 		r.result.Links++
+		if link.State != item.LinkGone {
+			r.unseen[link.Ticket] = struct{}{}
+		}
 		workItem := byID[link.WorkItem]
-		if link.State == item.LinkGone && workItem != nil && !workItem.Deleted {
+		if link.State == item.LinkGone && workItem != nil && !workItem.Deleted && !workItem.Elsewhere {
 			r.back[link.Ticket] = struct{}{}
 		}
 		if err := r.hint(ctx, link, link.Ticket, "", plan.WorkItemDoubt(link, workItem, r.Rules)); err != nil {
@@ -141,6 +166,7 @@ func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
 }
 
 func (r *run) compareTicket(ctx context.Context, ticket item.Ticket) error {
+	delete(r.unseen, ticket.ID)
 	link, err := r.Links.Get(ctx, r.Connector, ticket.ID)
 	if err != nil {
 		return fmt.Errorf("reading the link of ticket %d: %w", ticket.ID, err)
