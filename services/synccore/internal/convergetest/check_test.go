@@ -57,13 +57,15 @@ func (h *history) writes() []string {
 	return list
 }
 
-// checkCreated finds tickets for which more than one work item was made.
+// checkCreated finds tickets for which more than one work item was made, and what
+// Tandem must never do.
 func (h *history) checkCreated() {
-	made := 0
-	for _, w := range h.boards.Writes() {
-		if w.REST && w.By == tandem && w.Kind == standazure.WriteCreate {
-			made++
+	for ticket, n := range h.created {
+		if n > 1 {
+			h.failf("%d work items were made for ticket %d", n, ticket)
 		}
+	}
+	for _, w := range h.boards.Writes() {
 		if w.REST && w.By == tandem && (w.Kind == standazure.WriteDelete || w.Kind == standazure.WriteDestroy || w.Kind == standazure.WriteCommentDelete) {
 			h.failf("Tandem itself wrote %+v", w)
 		}
@@ -76,15 +78,6 @@ func (h *history) checkCreated() {
 			}
 			linked[w] = t
 		}
-	}
-	// Somebody may bring a work item of his own just while one is being made.
-	for w := range h.byHand {
-		if linked[int64(w)] != 0 && made > 0 {
-			made--
-		}
-	}
-	if made > len(linked) {
-		h.failf("%d work items were made for %d tickets", made, len(linked))
 	}
 }
 

@@ -30,7 +30,6 @@ type history struct {
 	said     []*said
 	files    []*filed
 	tickets  []int
-	byHand   map[int]bool
 	count    int
 	problems []string
 }
@@ -84,7 +83,7 @@ func play(t *testing.T, seed uint64, script []step) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &history{world: w, ctx: t.Context(), byHand: map[int]bool{}}
+		h := &history{world: w, ctx: t.Context()}
 		if *verbose {
 			w.weather.log = func(format string, args ...any) { fmt.Fprintf(os.Stdout, "  ~ "+format+"\n", args...) }
 		}

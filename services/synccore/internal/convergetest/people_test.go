@@ -399,7 +399,9 @@ func (h *history) changeType(r *rand.Rand) {
 	_, _ = h.boards.As(developer).ChangeType(w, pick(r, h.shape.kinds()...))
 }
 
-func setTitle(title string) standazure.Set { return standazure.Set{Field: "System.Title", Value: title} }
+func setTitle(title string) standazure.Set {
+	return standazure.Set{Field: "System.Title", Value: title}
+}
 
 func (h *history) changeTitle(r *rand.Rand) {
 	t, w := h.pair(r)
@@ -489,7 +491,6 @@ func (h *history) adopt(r *rand.Rand) {
 		h.failf("making a work item: %v", err)
 		return
 	}
-	h.byHand[made.ID] = true
 	h.setExternalID(t, strconv.Itoa(made.ID))
 }
 
@@ -524,4 +525,3 @@ func (h *history) forget(r *rand.Rand) {
 func (h *history) turn(r *rand.Rand) {
 	h.calmly(false, pick(r, uint64(0), 20, 60, 150, 400))
 }
-

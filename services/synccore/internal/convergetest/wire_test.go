@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
 
@@ -150,7 +151,7 @@ func (w *world) call(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	case unanswered:
-		if _, err := exchange(w.vendors, r.WithContext(context.WithoutCancel(r.Context()))); err != nil {
+		if _, err := w.exchange(r.WithContext(context.WithoutCancel(r.Context()))); err != nil {
 			return nil, err
 		}
 		<-r.Context().Done()
@@ -163,7 +164,7 @@ func (w *world) call(r *http.Request) (*http.Response, error) {
 		w.meddle(r)
 	case none, lost, cut, slow:
 	}
-	answer, err := exchange(w.vendors, r)
+	answer, err := w.exchange(r)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +184,36 @@ func (w *world) call(r *http.Request) (*http.Response, error) {
 	case none, throttled, unavailable, broken, unheard, unanswered, late, meddled:
 	}
 	return answer, nil
+}
+
+var (
+	createPath = regexp.MustCompile(`(?i)/workitems/\$[^/]+$`)
+	ticketPage = regexp.MustCompile(`/Ticket/([0-9]+)`)
+)
+
+// exchange makes one call, and notes for which ticket a work item was made.
+func (w *world) exchange(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodPost || !createPath.MatchString(r.URL.Path) {
+		return exchange(w.vendors, r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	_ = r.Body.Close()
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	w.creating.Lock()
+	defer w.creating.Unlock()
+	before := w.boards.LastWrite()
+	answer, err := exchange(w.vendors, r)
+	for _, write := range w.boards.WritesSince(before) {
+		if m := ticketPage.FindSubmatch(body); m != nil && write.Kind == standazure.WriteCreate && write.By == tandem {
+			ticket, _ := strconv.Atoi(string(m[1]))
+			w.created[ticket]++
+		}
+	}
+	return answer, err
 }
 
 // linger lets time pass for one call alone.

@@ -121,6 +121,10 @@ type world struct {
 	origins  *origin.Origins
 	queue    *inbox.Inbox
 
+	// created counts the work items that were made, by ticket.
+	creating sync.Mutex
+	created  map[int]int
+
 	// ticked is up to when keys have expired.
 	ticked time.Time
 
@@ -146,7 +150,7 @@ func (w *world) isCalm() bool {
 func newWorld(ctx context.Context, seed uint64, logger *slog.Logger) (*world, error) {
 	// The bubble's time begins in 2000, before anybody in the directory was born.
 	time.Sleep(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC).Sub(time.Now())) //nolint:forbidigo // virtual time
-	w := &world{seed: seed, shape: shapeOf(seed), logger: logger, redis: miniredis.NewMiniRedis(), calm: true}
+	w := &world{seed: seed, shape: shapeOf(seed), logger: logger, redis: miniredis.NewMiniRedis(), calm: true, created: map[int]int{}}
 	w.ticked = time.Now()
 	w.weather = &weather{seed: seed, seen: map[string]uint64{}}
 
