@@ -108,6 +108,47 @@ func (h *history) reachable(ticket int, workItem int64) (standalvao.Ticket, stan
 	}
 }
 
+// ownNote is the reference of what Tandem itself says of an item.
+var ownNote = regexp.MustCompile(`TANDEM-[AW][0-9]+-N([0-9]+)-[0-9A-Z]{6}`)
+
+// checkNotes finds whether the side that is left was told that the other one went, and
+// nothing was told twice.
+func (h *history) checkNotes(ticket int, l item.Link, untold bool) {
+	notes := map[item.System]map[string]int{item.Alvao: {}, item.AzureDevOps: {}}
+	for _, r := range h.desk.Records(ticket) {
+		for _, m := range ownNote.FindAllStringSubmatch(r.HTML, -1) {
+			if r.ByApplication {
+				notes[item.Alvao][m[1]]++
+			}
+		}
+	}
+	for _, c := range h.boards.Comments(int(l.WorkItem)) {
+		for _, m := range ownNote.FindAllStringSubmatch(c.Text, -1) {
+			if c.CreatedBy == tandem {
+				notes[item.AzureDevOps][m[1]]++
+			}
+		}
+	}
+	for side, numbers := range notes {
+		for number, n := range numbers {
+			if n > 1 {
+				h.failf("ticket %d, work item %d: %s is told %d times by note %s", ticket, l.WorkItem, side, n, number)
+			}
+		}
+	}
+	t, there := h.desk.Ticket(ticket)
+	w, exists := h.boards.WorkItem(int(l.WorkItem))
+	exists, there = exists && !w.Deleted, there && t.DeletedAt.IsZero()
+	left := item.Alvao
+	if l.Away == item.Alvao || l.State == item.LinkParked {
+		left = item.AzureDevOps
+	}
+	listens := left == item.Alvao && there || left == item.AzureDevOps && exists
+	if listens && !untold && len(notes[left]) == 0 {
+		h.failf("ticket %d, work item %d: the link is %s (%s), and nobody was told on the side of %s", ticket, l.WorkItem, l.State, l.Reason, left)
+	}
+}
+
 func (h *history) statusMap() mapping.StatusMap { return h.settings.Rules.Statuses }
 
 // checkPair looks at one ticket, its work item and what the link says of them.
@@ -203,6 +244,9 @@ func (h *history) checkHistory(ticket int, l item.Link) {
 	want := map[item.LinkState]string{item.LinkParked: "park", item.LinkGone: "gone"}[l.State]
 	if want != "" && !told[want] {
 		h.failf("ticket %d is %s, and its history does not tell", ticket, l.State)
+	}
+	if l.WorkItem != 0 && (l.State == item.LinkGone || l.State == item.LinkParked && strings.Contains(l.Reason, "but is linked to")) {
+		h.checkNotes(ticket, l, told["untold"])
 	}
 	if l.WorkItem != 0 && !told["create-work-item"] && !told["adopt"] && len(changes) < 200 {
 		h.failf("the history of ticket %d does not tell where work item %d comes from", ticket, l.WorkItem)

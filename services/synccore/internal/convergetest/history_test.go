@@ -8,10 +8,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The length of the suite, and one history to play alone.
@@ -19,6 +22,7 @@ var (
 	histories = flag.Int("histories", 60, "how many random histories are played")
 	oneSeed   = flag.Uint64("history", 0, "the seed of the one history to be played")
 	verbose   = flag.Bool("story", false, "tell what happens")
+	retold    = flag.Int("retold", 3, "how many histories are told twice")
 	parallel  = flag.Int("worlds", 2, "how many histories are played at once")
 )
 
@@ -73,7 +77,14 @@ func scriptOf(seed uint64) []step {
 // play plays a script and gives what was wrong in the end.
 func play(t *testing.T, seed uint64, script []step) []string {
 	t.Helper()
-	var problems []string
+	problems, _ := tale(t, seed, script)
+	return problems
+}
+
+// tale also gives all that Tandem wrote, in order.
+func tale(t *testing.T, seed uint64, script []step) ([]string, []string) {
+	t.Helper()
+	var problems, writes []string
 	synctest.Test(t, func(t *testing.T) {
 		logger := silent()
 		if *verbose {
@@ -87,12 +98,14 @@ func play(t *testing.T, seed uint64, script []step) []string {
 		if *verbose {
 			w.weather.log = func(format string, args ...any) { fmt.Fprintf(os.Stdout, "  ~ "+format+"\n", args...) }
 		}
-		if err := errors.Join(h.run(script), w.close()); err != nil {
+		err = h.run(script)
+		writes = h.writes()
+		if err := errors.Join(err, w.close()); err != nil {
 			h.failf("the test itself failed: %v", err)
 		}
 		problems = h.problems
 	})
-	return problems
+	return problems, writes
 }
 
 func (h *history) run(script []step) error {
@@ -206,6 +219,12 @@ func (h *history) resync() bool {
 	return true
 }
 
+func TestMain(m *testing.M) {
+	// Each history leaves little behind and makes much garbage.
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
+
 // TestRandomHistoriesConverge is the suite: see the package's comment.
 func TestRandomHistoriesConverge(t *testing.T) {
 	t.Parallel()
@@ -228,6 +247,25 @@ func TestRandomHistoriesConverge(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A seed tells the whole history: played again it goes the same way. What several
+// workers do at one moment comes in any order.
+func TestSeedTellsTheHistory(t *testing.T) {
+	t.Parallel()
+	told := 0
+	for seed := uint64(0); told < *retold; seed++ {
+		if shapeOf(seed).workers > 1 {
+			continue
+		}
+		told++
+		script := scriptOf(seed)
+		_, once := tale(t, seed, script)
+		_, again := tale(t, seed, script)
+		if diff := cmp.Diff(once, again); diff != "" {
+			t.Errorf("seed %d: %s", seed, diff)
+		}
 	}
 }
 
