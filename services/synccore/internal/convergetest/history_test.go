@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,7 @@ import (
 var (
 	histories = flag.Int("histories", 60, "how many random histories are played")
 	oneSeed   = flag.Uint64("history", 0, "the seed of the one history to be played")
+	onlySteps = flag.String("only", "", "of its steps only these, by number")
 	verbose   = flag.Bool("story", false, "tell what happens")
 	retold    = flag.Int("retold", 3, "how many histories are told twice")
 	parallel  = flag.Int("worlds", 2, "how many histories are played at once")
@@ -71,7 +73,26 @@ func scriptOf(seed uint64) []step {
 			}
 		}
 	}
+	for i := range script {
+		script[i].number = i
+	}
 	return script
+}
+
+// chosen are the steps of a script that are asked for.
+func chosen(script []step, only string) ([]step, error) {
+	if only == "" {
+		return script, nil
+	}
+	var some []step
+	for text := range strings.SplitSeq(only, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n >= len(script) {
+			return nil, fmt.Errorf("no step %q", text)
+		}
+		some = append(some, script[n])
+	}
+	return some, nil
 }
 
 // play plays a script and gives what was wrong in the end.
@@ -229,7 +250,11 @@ func TestMain(m *testing.M) {
 func TestRandomHistoriesConverge(t *testing.T) {
 	t.Parallel()
 	if *oneSeed != 0 {
-		report(t, *oneSeed, scriptOf(*oneSeed), play(t, *oneSeed, scriptOf(*oneSeed)))
+		script, err := chosen(scriptOf(*oneSeed), *onlySteps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report(t, *oneSeed, script, play(t, *oneSeed, script))
 		return
 	}
 	base := uint64(time.Now().UnixNano())
@@ -278,11 +303,13 @@ func report(t *testing.T, seed uint64, script []step, problems []string) {
 	t.Errorf("history %d (%+v) did not converge:\n  %s", seed, shapeOf(seed), strings.Join(problems, "\n  "))
 	short, told := shorten(t, seed, script, problems)
 	var lines strings.Builder
-	for _, s := range short {
+	numbers := make([]string, len(short))
+	for i, s := range short {
 		fmt.Fprintf(&lines, "  %v\n", s)
+		numbers[i] = strconv.Itoa(s.number)
 	}
 	t.Logf("the shortest found, %d steps of %d:\n%s%s", len(short), len(script), lines.String(), "  → "+strings.Join(told, "\n  → "))
-	t.Logf("play it again with: go test ./internal/convergetest -run TestRandomHistoriesConverge -history %d", seed)
+	t.Logf("play it again with: go test ./internal/convergetest -run TestRandomHistoriesConverge -story -history %d [-only %s]", seed, strings.Join(numbers, ","))
 }
 
 // shorten leaves steps out as long as the history still goes wrong.
@@ -295,6 +322,10 @@ func shorten(t *testing.T, seed uint64, script []step, problems []string) ([]ste
 		for at := 0; at < len(script) && left > 0; {
 			shorter := append(append([]step{}, script[:at]...), script[min(at+size, len(script)):]...)
 			left--
+			if len(shorter) == 0 {
+				at += size
+				continue
+			}
 			if told := play(t, seed, shorter); len(told) > 0 {
 				script, problems, found = shorter, told, true
 				continue

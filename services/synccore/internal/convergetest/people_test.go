@@ -48,8 +48,9 @@ type filed struct {
 
 // step is one thing that happens, with the seed of its details.
 type step struct {
-	what string
-	seed uint64
+	number int
+	what   string
+	seed   uint64
 	// after is how long it is quiet before it, and blind tells that nobody at Tandem
 	// looks until the next one.
 	after time.Duration
@@ -57,7 +58,7 @@ type step struct {
 }
 
 func (s step) String() string {
-	text := fmt.Sprintf("%s(%d) after %v", s.what, s.seed, s.after)
+	text := fmt.Sprintf("%d: %s after %v", s.number, s.what, s.after)
 	if s.blind {
 		text += ", unseen"
 	}

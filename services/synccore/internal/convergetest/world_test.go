@@ -51,8 +51,8 @@ type shape struct {
 	// workers is how many items are served at once. With several, what happens at one
 	// moment may happen in another order in another play.
 	workers int
-	tenant      standalvao.Tenant
-	late        bool // Azure DevOps renders revisions late
+	tenant  standalvao.Tenant
+	late    bool // Azure DevOps renders revisions late
 	// lose, double and delay are what happens to webhooks, in hundredths.
 	lose, double, delay uint64
 }

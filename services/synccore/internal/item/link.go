@@ -44,7 +44,7 @@ type Move struct {
 
 // Note is a sentence of Tandem's own to the people on one side.
 type Note struct {
-	// Number is the note's own among those of its link.
+	// Number is the note's own among those of its link, even of one that was forgotten.
 	Number int64 `json:"number"`
 	// To is the side that is told.
 	To   System `json:"to"`
@@ -84,8 +84,10 @@ type Link struct {
 	// that the StatusMap does not carry over.
 	TicketClosed   bool `json:"ticketClosed,omitempty"`
 	WorkItemClosed bool `json:"workItemClosed,omitempty"`
-	// Note is what one side is still to be told; nil: nothing.
-	Note *Note `json:"note,omitempty"`
+	// Note is what one side is still to be told; nil: nothing. Noted is the number of the
+	// last note there was.
+	Note  *Note `json:"note,omitempty"`
+	Noted int64 `json:"noted,omitempty"`
 	// Intended is when creating was first decided.
 	Intended time.Time `json:"intended,omitzero"`
 	Created  time.Time `json:"created,omitzero"`

@@ -66,7 +66,8 @@ func opposite(side item.System) item.System {
 
 // tell has one side told. What it was to be told before and was not counts no more.
 func tell(next item.Link, sides Sides, to item.System, text string) item.Link {
-	next.Note = &item.Note{Number: max(sides.Now.UnixMilli(), 1), To: to, Text: text}
+	next.Noted = max(next.Noted+1, sides.Now.UnixMilli())
+	next.Note = &item.Note{Number: next.Noted, To: to, Text: text}
 	return next
 }
 

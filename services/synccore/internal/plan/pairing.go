@@ -122,6 +122,12 @@ func marks(link item.Link, sides Sides) (Step, bool) {
 		}
 		return step, true
 	}
+	if p := link.Parked; p != nil && p.ExternalID != "" && p.ExternalID != number {
+		next := link
+		next.State, next.Reason, next.Parked = item.LinkActive, "", nil
+		text := fmt.Sprintf("The ticket carries the number %d again; both are kept in step again.", workItem.ID)
+		return remember(tell(next, sides, item.AzureDevOps, text), "mended", text), true
+	}
 	// Only before anything was agreed: a hyperlink that a person takes away later
 	// stays away.
 	if link.Agreed.Status == "" && ticket.URL != "" && !hasHyperlink(workItem, ticket.URL) {

@@ -416,18 +416,32 @@ func TestExternalIDThatIsNoNumberIsNotOurs(t *testing.T) {
 	}
 }
 
+// An external id that was edited by hand parks the link; the other side is told once,
+// however often it is edited, and once more when it is mended. One that was cleared is
+// written again.
 func TestExternalIDEditedByHand(t *testing.T) {
 	t.Parallel()
 	w := linked(t, basic(t))
-	w.ticket.ExternalID = "77"
-	w.converge(t)
-	if w.link.State != item.LinkParked || w.ticket.ExternalID != "77" {
-		t.Fatalf("link %+v, external id %q", w.link, w.ticket.ExternalID)
+	for _, value := range []string{"77", "INC-7", "78"} {
+		w.ticket.ExternalID = value
+		w.converge(t)
+		w.converge(t)
+		if w.link.State != item.LinkParked || w.ticket.ExternalID != value || !strings.Contains(w.link.Reason, value) {
+			t.Fatalf("link %+v, external id %q", w.link, w.ticket.ExternalID)
+		}
+	}
+	if len(w.notes) != 1 || !strings.HasPrefix(w.notes[0], `azureDevOps: The external id of the ticket was changed to "77"`) {
+		t.Errorf("notes %q", w.notes)
 	}
 	w.ticket.ExternalID = "45"
 	w.converge(t)
-	if w.link.State != item.LinkActive {
-		t.Errorf("after it was put right: %+v", w.link)
+	if w.link.State != item.LinkActive || w.link.Reason != "" || len(w.notes) != 2 || !strings.Contains(w.notes[1], "carries the number 45 again") {
+		t.Errorf("after it was put right: %+v, notes %q", w.link, w.notes)
+	}
+	w.ticket.ExternalID = ""
+	w.converge(t)
+	if w.link.State != item.LinkActive || w.ticket.ExternalID != "45" || len(w.notes) != 2 {
+		t.Errorf("after it was cleared: %+v, external id %q, notes %q", w.link, w.ticket.ExternalID, w.notes)
 	}
 }
 

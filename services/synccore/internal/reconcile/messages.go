@@ -139,6 +139,9 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 		text := r.commentSource(*comment)
 		normal := r.engine.texts.Normal(text)
 		of, hash := r.mirrored(item.AzureDevOps, text)
+		if isNote(of) {
+			continue
+		}
 		t.add(plan.Message{
 			Source: sourceOf(item.AzureDevOps, kindComment, comment.ID), Side: item.AzureDevOps, Shape: plan.Text,
 			Created: comment.Created, ID: comment.ID, Hash: contentHash(normal), Crosses: strings.TrimSpace(normal) != "",
@@ -176,6 +179,9 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 	bare := r.recordSource(*record)
 	of, hash := r.mirrored(item.Alvao, bare)
 	number := strconv.FormatInt(record.ID, 10)
+	if isNote(of) {
+		return
+	}
 	if of != "" {
 		// The files of a mirror came over with it.
 		t.add(plan.Message{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -13,6 +14,10 @@ import (
 
 // kindNote is the kind of source of what Tandem itself says of an item.
 const kindNote = "note"
+
+// isNote tells that what stands for a source is a word of Tandem's own: nobody's
+// message, and nobody's mirror.
+func isNote(source string) bool { return strings.Contains(source, "/"+kindNote+"/") }
 
 // takeNote applies one step on the link's note.
 func (r *round) takeNote(ctx context.Context, step plan.Step) error {
