@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ var (
 	oneSeed   = flag.Uint64("history", 0, "the seed of the one history to be played")
 	onlySteps = flag.String("only", "", "of its steps only these, by number")
 	verbose   = flag.Bool("story", false, "tell what happens")
+	noShorter = flag.Bool("as-is", false, "do not look for a shorter history that goes wrong")
 	retold    = flag.Int("retold", 3, "how many histories are told twice")
 	parallel  = flag.Int("worlds", 2, "how many histories are played at once")
 )
@@ -254,7 +256,14 @@ func TestRandomHistoriesConverge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		report(t, *oneSeed, script, play(t, *oneSeed, script))
+		// How long a call waits before it is repeated is up to chance, so that one play in
+		// some hundred goes another way.
+		for range 5 {
+			if problems := play(t, *oneSeed, script); len(problems) > 0 {
+				report(t, *oneSeed, script, problems)
+				return
+			}
+		}
 		return
 	}
 	base := uint64(time.Now().UnixNano())
@@ -275,8 +284,8 @@ func TestRandomHistoriesConverge(t *testing.T) {
 	}
 }
 
-// A seed tells the whole history: played again it goes the same way. What several
-// workers do at one moment comes in any order.
+// A seed tells the whole history: played again it goes the same way. Only what several
+// workers do at one moment, and how long calls that failed wait, is up to chance.
 func TestSeedTellsTheHistory(t *testing.T) {
 	t.Parallel()
 	told := 0
@@ -285,7 +294,7 @@ func TestSeedTellsTheHistory(t *testing.T) {
 			continue
 		}
 		told++
-		script := scriptOf(seed)
+		script := slices.DeleteFunc(scriptOf(seed), func(s step) bool { return s.what == "turn the weather" })
 		_, once := tale(t, seed, script)
 		_, again := tale(t, seed, script)
 		if diff := cmp.Diff(once, again); diff != "" {
@@ -301,6 +310,9 @@ func report(t *testing.T, seed uint64, script []step, problems []string) {
 		return
 	}
 	t.Errorf("history %d (%+v) did not converge:\n  %s", seed, shapeOf(seed), strings.Join(problems, "\n  "))
+	if *noShorter {
+		return
+	}
 	short, told := shorten(t, seed, script, problems)
 	var lines strings.Builder
 	numbers := make([]string, len(short))
