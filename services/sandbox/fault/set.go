@@ -9,9 +9,11 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -144,4 +146,16 @@ func wait(req *http.Request, d Duration, gone <-chan struct{}) bool {
 		return false
 	}
 	return true
+}
+
+// Act finds and counts the rule that decides about an act that is no HTTP request, such as a step of SMTP, passes its
+// Delay, and returns it. Which kinds have a meaning is the caller's to say. False: no rule takes the act, or the context
+// ended first.
+func (s *Set) Act(ctx context.Context, method, path string) (Rule, bool) {
+	req := (&http.Request{Method: method, URL: &url.URL{Path: path}}).WithContext(ctx)
+	rule, gone, hit := s.take(req)
+	if !hit || !wait(req, rule.Delay, gone) {
+		return Rule{}, false
+	}
+	return rule, true
 }

@@ -3,206 +3,175 @@
 package e2e_test
 
 import (
-	"context"
-	"encoding/hex"
-	"fmt"
-	"net"
+	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/grpc"
+	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 
-	"github.com/tandem-sync/tandem/services/sandbox/alvao"
 	"github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/sandbox/stack"
 )
 
-// sink is an OTLP collector that keeps what it is sent.
-type sink struct {
-	collector.UnimplementedTraceServiceServer
+const (
+	gateway = "tandem-gateway"
+	core    = "tandem-synccore"
+)
 
-	mu    sync.Mutex
-	spans []span
+// tree is one trace.
+type tree struct {
+	t     *testing.T
+	spans map[string]span
 }
 
-// span is a span with the service that made it.
-type span struct {
-	*tracepb.Span
-
-	service string
+// want finds the one span below another (empty: the root) that has a service, name and
+// kind, and attributes given as key=value.
+func (tr tree) want(below, service, name string, kind trace.Span_SpanKind, attributes ...string) span {
+	tr.t.Helper()
+	found := tr.all(below, service, name, kind, attributes...)
+	if len(found) != 1 {
+		tr.t.Fatalf("%d spans %q of %s with %v below %q, want one; the trace:\n%s", len(found), name, service, attributes, tr.spans[below].GetName(), tr)
+	}
+	return found[0]
 }
 
-func (s span) id() string     { return hex.EncodeToString(s.GetSpanId()) }
-func (s span) parent() string { return hex.EncodeToString(s.GetParentSpanId()) }
-func (s span) trace() string  { return hex.EncodeToString(s.GetTraceId()) }
-
-func (s span) attribute(key string) string {
-	for _, a := range s.GetAttributes() {
-		if a.GetKey() == key {
-			return strings.Trim(fmt.Sprint(a.GetValue().GetValue()), "{}&")
+func (tr tree) all(below, service, name string, kind trace.Span_SpanKind, attributes ...string) []span {
+	return slices.DeleteFunc(slices.Collect(maps.Values(tr.spans)), func(s span) bool {
+		if s.parent() != below || s.service != service || s.GetName() != name || s.GetKind() != kind {
+			return true
 		}
-	}
-	return ""
-}
-
-// Export implements the collector's service.
-func (s *sink) Export(_ context.Context, req *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, resource := range req.GetResourceSpans() {
-		service := ""
-		for _, a := range resource.GetResource().GetAttributes() {
-			if a.GetKey() == "service.name" {
-				service = a.GetValue().GetStringValue()
-			}
-		}
-		for _, scope := range resource.GetScopeSpans() {
-			for _, one := range scope.GetSpans() {
-				s.spans = append(s.spans, span{one, service})
-			}
-		}
-	}
-	return &collector.ExportTraceServiceResponse{}, nil
-}
-
-// all are the spans so far that match.
-func (s *sink) all(match func(span) bool) []span {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var found []span
-	for _, one := range s.spans {
-		if match(one) {
-			found = append(found, one)
-		}
-	}
-	return found
-}
-
-func startSink(t *testing.T) (*sink, string) {
-	t.Helper()
-	var listen net.ListenConfig
-	listener, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, server := &sink{}, grpc.NewServer()
-	collector.RegisterTraceServiceServer(server, s)
-	go func() { _ = server.Serve(listener) }() // it ends with Stop
-	t.Cleanup(server.Stop)
-	return s, "http://" + listener.Addr().String()
-}
-
-// One trace leads from the webhook through both programs and the inbox to the vendor
-// calls, without an orphan.
-func TestTraceOfOneWebhook(t *testing.T) {
-	t.Parallel()
-	spans, endpoint := startSink(t)
-	s := start(t, func(o *stack.Options) { o.Collector = endpoint })
-	ticket := newTicket(t, s, "Development")
-	workItem := workItemOf(t, s, ticket)
-	settle(t, s)
-	if _, err := s.Box.AzureDevOps.As(alvao.Solver).SetState(workItem, "Doing"); err != nil {
-		t.Fatal(err)
-	}
-	awaitStatus(t, s, ticket, "Development pending", 20*time.Second)
-	settle(t, s)
-
-	var line stack.Line
-	for _, l := range handled(s, 0, func(l stack.Line) bool {
-		steps, _ := l["steps"].([]any)
-		return l.Text("system") == "alvao" && slices.Contains(steps, any("set-status"))
-	}) {
-		line = l
-	}
-	id := line.Text("trace_id")
-	if len(id) != 32 {
-		t.Fatalf("the log line names no trace: %v", line)
-	}
-	var tree []span
-	await(t, 20*time.Second, "the whole trace is there", func() (bool, string) {
-		tree = spans.all(func(one span) bool { return one.trace() == id })
-		roots := slices.DeleteFunc(slices.Clone(tree), func(one span) bool { return one.parent() != "" })
-		puts := slices.DeleteFunc(slices.Clone(tree), func(one span) bool { return one.GetName() != "PUT Alvao" })
-		return len(roots) == 1 && len(puts) == 1 && len(orphans(tree)) == 0, fmt.Sprintf("%d spans, roots %d, writes %d, orphans %v", len(tree), len(roots), len(puts), orphans(tree))
-	})
-	// From the write at the vendor back to the webhook.
-	byID := map[string]span{}
-	for _, one := range tree {
-		byID[one.id()] = one
-	}
-	var way []string
-	for _, one := range tree {
-		if one.GetName() != "PUT Alvao" {
-			continue
-		}
-		for at, ok := one, true; ok; at, ok = byID[at.parent()] {
-			way = append(way, at.service+": "+at.GetName())
-		}
-	}
-	slices.Reverse(way)
-	want := []string{
-		"tandem-gateway: POST /hooks/azure-devops/{connector}",
-		"tandem-gateway: tandem.v1.EventService/IngestEvent",
-		"tandem-synccore: tandem.v1.EventService/IngestEvent",
-		"tandem-synccore: append inbox",
-		"tandem-synccore: process inbox",
-		"tandem-synccore: reconcile",
-		"tandem-synccore: PUT Alvao",
-	}
-	if !slices.Equal(way, want) {
-		t.Errorf("the way is\n%s\nwant\n%s", strings.Join(way, "\n"), strings.Join(want, "\n"))
-	}
-	redis := slices.ContainsFunc(tree, func(one span) bool { return one.attribute("db.system") != "" || one.attribute("db.system.name") != "" })
-	if !redis {
-		t.Error("no Redis command is in the trace")
-	}
-}
-
-// orphans are spans whose parent is missing.
-func orphans(tree []span) []string {
-	var found []string
-	for _, one := range tree {
-		if one.parent() != "" && !slices.ContainsFunc(tree, func(other span) bool { return other.id() == one.parent() }) {
-			found = append(found, one.GetName())
-		}
-	}
-	return found
-}
-
-// A retry has a trace of its own, linked to the webhook's.
-func TestTraceOfARetry(t *testing.T) {
-	t.Parallel()
-	spans, endpoint := startSink(t)
-	s := start(t, func(o *stack.Options) { o.Collector = endpoint })
-	ticket := newTicket(t, s, "Development")
-	workItem := workItemOf(t, s, ticket)
-	settle(t, s)
-	if _, err := s.Box.Faults.Add(fault.Rule{Method: "PUT", Path: "/AlvaoRestApi/**", Kind: fault.KindUnavailable, Count: 1}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Box.AzureDevOps.As(alvao.Solver).SetState(workItem, "Doing"); err != nil {
-		t.Fatal(err)
-	}
-	awaitStatus(t, s, ticket, "Development pending", 30*time.Second)
-	await(t, 20*time.Second, "a linked trace of the retry", func() (bool, string) {
-		retries := spans.all(func(one span) bool {
-			return one.GetName() == "process inbox" && one.parent() == "" && len(one.GetLinks()) > 0
+		return slices.ContainsFunc(attributes, func(a string) bool {
+			key, value, _ := strings.Cut(a, "=")
+			return s.text(key) != value
 		})
-		for _, retry := range retries {
-			for _, link := range retry.GetLinks() {
-				origin := hex.EncodeToString(link.GetTraceId())
-				if origin != retry.trace() && len(spans.all(func(one span) bool {
-					return one.trace() == origin && strings.HasPrefix(one.GetName(), "POST /hooks/")
-				})) > 0 {
-					return true, ""
-				}
+	})
+}
+
+// String draws the trace.
+func (tr tree) String() string {
+	var b strings.Builder
+	var draw func(parent string, depth int)
+	draw = func(parent string, depth int) {
+		below := slices.DeleteFunc(slices.Collect(maps.Values(tr.spans)), func(s span) bool { return s.parent() != parent })
+		slices.SortFunc(below, func(a, b span) int { return int(a.GetStartTimeUnixNano()) - int(b.GetStartTimeUnixNano()) })
+		for _, s := range below {
+			b.WriteString(strings.Repeat("  ", depth) + s.service + " " + s.GetKind().String()[len("SPAN_KIND_"):] + " " + s.GetName() + "\n")
+			draw(s.id(), depth+1)
+		}
+	}
+	draw("", 0)
+	return b.String()
+}
+
+// whole fails unless all spans hang together below one root.
+func (tr tree) whole() {
+	tr.t.Helper()
+	roots := 0
+	for _, s := range tr.spans {
+		if s.parent() == "" {
+			roots++
+		} else if _, ok := tr.spans[s.parent()]; !ok {
+			tr.t.Errorf("the span %q of %s is an orphan: its parent %s is not in the trace", s.GetName(), s.service, s.parent())
+		}
+	}
+	if roots != 1 {
+		tr.t.Errorf("the trace has %d roots, want one:\n%s", roots, tr)
+	}
+}
+
+// TestTrace follows one webhook of Azure DevOps from the gateway to Alvao, and then one
+// whose first try fails.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	sink := collect(t)
+	s := start(t, stack.Options{Collector: sink.url})
+	ticket, workItem := develop(t, s, "Follow me")
+	rest(t, s)
+
+	from := len(s.Core.Lines())
+	setState(t, s, workItem, "Doing")
+	awaitStatus(t, s, ticket, "Development pending", patience)
+	first := awaitLine(t, s.Core, from, "the served ticket", func(l stack.Line) bool {
+		return l.Text("msg") == "sync.handled" && l.Text("system") == "alvao" && l.Number("writes") == 1
+	}).Text("trace_id")
+	rest(t, s)
+
+	from = len(s.Core.Lines())
+	if _, err := s.Box.Faults.Add(fault.Rule{ID: "away", Method: "PUT", Path: "/AlvaoRestApi/v1/tickets/*/state", Kind: fault.KindUnavailable}); err != nil {
+		t.Fatal(err)
+	}
+	setState(t, s, workItem, "Done")
+	failed := awaitLine(t, s.Core, from, "a failed try", func(l stack.Line) bool {
+		return l.Text("msg") == "sync.handled" && l.Text("outcome") == "retry"
+	}).Text("trace_id")
+	s.Box.Faults.Remove("away")
+	awaitStatus(t, s, ticket, "Testing", patience)
+	retried := awaitLine(t, s.Core, from, "the try that helped", func(l stack.Line) bool {
+		return l.Text("msg") == "sync.handled" && l.Text("system") == "alvao" && l.Number("writes") == 1
+	}).Text("trace_id")
+
+	// Stopping sends what is left.
+	if err := s.Gateway.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Core.Stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	tr := tree{t, sink.of(first)}
+	t.Logf("one webhook:\n%s", tr)
+	tr.whole()
+	root := tr.want("", gateway, "POST /hooks/azure-devops/{connector}", trace.Span_SPAN_KIND_SERVER)
+	client := tr.want(root.id(), gateway, "tandem.v1.EventService/IngestEvent", trace.Span_SPAN_KIND_CLIENT)
+	server := tr.want(client.id(), core, "tandem.v1.EventService/IngestEvent", trace.Span_SPAN_KIND_SERVER)
+	stored := tr.want(server.id(), core, "append inbox", trace.Span_SPAN_KIND_PRODUCER, "tandem.system=azureDevOps")
+	item := tr.want(stored.id(), core, "process inbox", trace.Span_SPAN_KIND_CONSUMER, "tandem.system=azureDevOps", "tandem.outcome=forwarded")
+	if item.number("tandem.item.id") != int64(workItem) {
+		t.Errorf("the work item served is %d, want %d", item.number("tandem.item.id"), workItem)
+	}
+	served := tr.want(stored.id(), core, "process inbox", trace.Span_SPAN_KIND_CONSUMER, "tandem.system=alvao", "tandem.outcome=done")
+	reconcile := tr.want(served.id(), core, "reconcile", trace.Span_SPAN_KIND_INTERNAL)
+	tr.want(reconcile.id(), core, "PUT Alvao", trace.Span_SPAN_KIND_CLIENT, "tandem.system=alvao")
+	if n := len(tr.all(reconcile.id(), core, "GET Azure DevOps", trace.Span_SPAN_KIND_CLIENT)); n != 2 {
+		t.Errorf("%d reads of Azure DevOps, want those of the work item and of its comments", n)
+	}
+	if n := len(tr.all(reconcile.id(), core, "GET Alvao", trace.Span_SPAN_KIND_CLIENT)); n < 2 || n > 3 {
+		t.Errorf("%d reads of Alvao, want those of the ticket and of its log, and perhaps of the status once written", n)
+	}
+	// Redis is seen where something is stored, looked up and remembered.
+	for _, below := range []span{stored, item, served, reconcile} {
+		if !slices.ContainsFunc(slices.Collect(maps.Values(tr.spans)), func(s span) bool {
+			return s.parent() == below.id() && (s.text("db.system") == "redis" || s.text("db.system.name") == "redis")
+		}) {
+			t.Errorf("no Redis command below %q:\n%s", below.GetName(), tr)
+		}
+	}
+
+	before := tree{t, sink.of(failed)}
+	before.whole()
+	before.want("", gateway, "POST /hooks/azure-devops/{connector}", trace.Span_SPAN_KIND_SERVER)
+	after := tree{t, sink.of(retried)}
+	t.Logf("the retry:\n%s", after)
+	after.whole()
+	if failed == retried {
+		t.Fatal("the retry goes on in the trace of the first try")
+	}
+	again := after.want("", core, "process inbox", trace.Span_SPAN_KIND_CONSUMER, "tandem.outcome=done")
+	if again.number("tandem.attempt") == 0 {
+		t.Error("the retry's span tells of no attempt before")
+	}
+	links := 0
+	for _, link := range again.GetLinks() {
+		if (span{Span: &trace.Span{TraceId: link.GetTraceId()}}).trace() == failed {
+			links++
+			if _, ok := before.spans[(span{Span: &trace.Span{SpanId: link.GetSpanId()}}).id()]; !ok {
+				t.Error("the link leads to no span of the first trace")
 			}
 		}
-		return false, fmt.Sprintf("%d roots with links", len(retries))
-	})
+	}
+	if links == 0 {
+		t.Errorf("the retry's trace does not link to the first one: %v", again.GetLinks())
+	}
+	after.want(after.want(again.id(), core, "reconcile", trace.Span_SPAN_KIND_INTERNAL).id(), core, "PUT Alvao", trace.Span_SPAN_KIND_CLIENT)
 }

@@ -7,189 +7,246 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/tandem-sync/tandem/services/sandbox"
+	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	"github.com/tandem-sync/tandem/services/sandbox/stack"
 )
 
-// fixtures is the folder of recorded webhook bodies beside the repository.
+// fixtures is the folder of recorded deliveries, which lies beside the repository.
 func fixtures(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs("../../../../shared/fixtures/azure-devops/webhooks")
-	if err == nil {
-		_, err = os.Stat(dir)
-	}
+	dir, err := os.Getwd()
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("the recorded webhooks are missing: %v", err)
-		}
-		t.Skipf("the recorded webhooks are not there: %v", err)
+		t.Fatal(err)
 	}
-	return dir
+	for {
+		path := filepath.Join(dir, "shared", "fixtures", "azure-devops", "webhooks")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			break
+		}
+		dir = parent
+	}
+	const text = "shared/fixtures is not beside the repository"
+	if os.Getenv("CI") == "true" {
+		t.Fatal(text)
+	}
+	t.Skip(text)
+	return ""
 }
 
-// Every recorded body gets the answer that keeps Azure DevOps from disabling the hook,
-// and does what its kind means.
+// delivery is what must come of a recorded body.
+type delivery struct {
+	status        int
+	first, again  string
+	takenOverFrom string // the event id that sync-core must be told
+}
+
+// deliveries says it for every file.
+func deliveries() map[string]delivery {
+	test := delivery{202, `{"result":"test"}`, `{"result":"test"}`, ""}
+	ignored := delivery{202, `{"result":"ignored"}`, `{"result":"ignored"}`, ""}
+	malformed := delivery{400, `"error"`, `"error"`, ""}
+	stored := func(id string) delivery {
+		return delivery{202, `{"result":"stored"}`, `{"result":"duplicate"}`, "azure-devops/" + id}
+	}
+	return map[string]delivery{
+		"ResourceVersion-1.0.json":           stored("98bd70de-8422-4fb4-a4fb-d2f8d9e50ee9/4"),
+		"ResourceVersion-3.1-preview.3.json": stored("b3038ecc-97eb-423f-ba25-1fcc5dc7b3c9/161"),
+		"ResourceVersion-5.1-preview.3.json": stored("98bd70de-8422-4fb4-a4fb-d2f8d9e50ee9/3"),
+		"TestEvent.json":                     test,
+		"workitem.created.json":              test,
+		"workitem.updated.json":              test,
+		"workitem.commented.json":            test,
+		"workitem.deleted.json":              test,
+		"workitem.restored.json":             test,
+		"build.complete.json":                ignored,
+		"git.push.json":                      ignored,
+		"git.pullrequest.created.json":       ignored,
+		"git.pullrequest.merged.json":        ignored,
+		"git.pullrequest.updated.json":       ignored,
+		"message.posted.json":                ignored,
+		"tfvc.checkin.json":                  ignored,
+		"bad.notMappedEventType.json":        ignored,
+		"bad.noEventType.json":               malformed,
+
+		"not-strict/ResourceVersion-1.0.json.txt":           malformed,
+		"not-strict/ResourceVersion-3.1-preview.3.json.txt": malformed,
+		"not-strict/ResourceVersion-5.1-preview.3.json.txt": malformed,
+	}
+}
+
+// TestRecordedWebhooks posts every recorded body to the running gateway. The ticket's
+// work item has the number 30, of which the recorded updates speak; 18 is the update's.
 func TestRecordedWebhooks(t *testing.T) {
 	t.Parallel()
 	dir := fixtures(t)
-	s := start(t, func(o *stack.Options) { o.NoHooks = true })
-	var files []string
-	for _, pattern := range []string{"*.json", "not-strict/*.txt", "resources/*.json"} {
-		found, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil || len(found) == 0 {
-			t.Fatalf("%s: %v", pattern, err)
-		}
-		files = append(files, found...)
+	s := start(t, stack.Options{Sandbox: sandbox.Options{AzureDevOps: azuredevops.Options{FirstID: 30}}})
+	ticket, workItem := develop(t, s, "The thirtieth")
+	if workItem != 30 {
+		t.Fatalf("the work item is %d, want 30", workItem)
 	}
-	ignoredBefore := metric(scrape(t, s.GatewayAdmin), "tandem_webhooks_ignored_total{")
-	ignored := 0
-	for _, file := range files {
-		body, err := os.ReadFile(file)
+	rest(t, s)
+	writes := writesOf(s)
+	all := deliveries()
+	var names []string
+	for _, pattern := range []string{"*.json", "not-strict/*"} {
+		files, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files match %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			name, err := filepath.Rel(dir, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := all[filepath.ToSlash(name)]; !ok {
+				t.Errorf("%s has no line in this test", name)
+				continue
+			}
+			names = append(names, filepath.ToSlash(name))
+		}
+	}
+	if len(names) != len(all) {
+		t.Errorf("there are %d files for %d lines", len(names), len(all))
+	}
+	for _, name := range names {
+		content, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		name := strings.TrimPrefix(file, dir+"/")
-		want := http.StatusAccepted
-		switch {
-		case strings.HasPrefix(name, "not-strict/"), strings.HasPrefix(name, "resources/"), name == "bad.noEventType.json":
-			want = http.StatusBadRequest
-		case !strings.HasPrefix(name, "ResourceVersion"):
-			ignored++ // a Test event, or a kind that Tandem has no use for
-		}
-		for range 2 {
-			if got, text := post(t, s, "/hooks/azure-devops/"+stack.Connector, body, nil); got != want {
-				t.Errorf("%s: answered %d %s, want %d", name, got, text, want)
+		want, body := all[name], string(content)
+		from := len(s.Core.Lines())
+		for i, result := range []string{want.first, want.again, want.again} {
+			status, answer, _ := send(t, http.MethodPost, hookURL(s), body, genuine(t, s))
+			if status != want.status || !strings.Contains(answer, result) {
+				t.Errorf("%s, delivery %d: %d %s, want %d %s", name, i+1, status, answer, want.status, result)
 			}
 		}
-	}
-	if got := metric(scrape(t, s.GatewayAdmin), "tandem_webhooks_ignored_total{") - ignoredBefore; int(got) != 2*ignored {
-		t.Errorf("%v bodies were counted as ignored, want %d", got, 2*ignored)
-	}
-	// The recorded updates speak of work item 30 by update 18.
-	await(t, 10*time.Second, "work item 30 is looked at", func() (bool, string) {
-		return len(handled(s, 0, func(l stack.Line) bool { return l.Number("item_id") == 30 })) > 0, "nothing"
-	})
-	for _, line := range handled(s, 0, func(stack.Line) bool { return true }) {
-		if line.Number("item_id") != 30 {
-			t.Errorf("item %v was looked at", line["item_id"])
+		if want.takenOverFrom == "" {
+			continue
+		}
+		line := awaitLine(t, s.Core, from, name+" served", func(l stack.Line) bool {
+			return l.Text("msg") == "sync.handled" && l.Text("system") == "azureDevOps"
+		})
+		if line.Number("item_id") != 30 || line.Text("outcome") != "forwarded" || line.Number("ticket_id") != float64(ticket) {
+			t.Errorf("%s touched %v", name, line)
+		}
+		rest(t, s)
+		if n := len(handled(s, from)); n != 2 {
+			t.Errorf("%s was served in %d steps, want the work item's and the ticket's", name, n)
+		}
+		if !gatewaySaw(s, want.takenOverFrom) {
+			t.Errorf("%s: the gateway tells of no event %s", name, want.takenOverFrom)
 		}
 	}
-}
-
-func TestWhoMaySendWebhooks(t *testing.T) {
-	t.Parallel()
-	s := start(t, func(o *stack.Options) { o.NoHooks = true })
-	body := update("3e7d6a4c-0f0b-4c61-9d7b-6a1f0f5c2b11", 1, 5, 2)
-	for _, c := range []struct {
-		path   string
-		header map[string]string
-		want   int
-	}{
-		{"/hooks/azure-devops/" + stack.Connector, nil, http.StatusAccepted},
-		{"/hooks/azure-devops/" + stack.Connector, map[string]string{"Authorization": ""}, http.StatusUnauthorized},
-		{"/hooks/azure-devops/" + stack.Connector, map[string]string{"Authorization": "Basic dGFuZGVtOndyb25n"}, http.StatusUnauthorized},
-		{"/hooks/azure-devops/nobody", nil, http.StatusNotFound},
-		{"/hooks/alvao/" + stack.Connector + "/" + strings.Repeat("0", 64), nil, http.StatusUnauthorized},
-		{"/hooks/alvao/" + stack.Connector, map[string]string{"Authorization": ""}, http.StatusUnauthorized},
-		{"/hooks/azure-devops/" + stack.Connector, map[string]string{"Content-Type": "text/plain"}, http.StatusUnsupportedMediaType},
-	} {
-		if got, text := post(t, s, c.path, body, c.header); got != c.want {
-			t.Errorf("%s %v: answered %d %s, want %d", c.path, c.header, got, text, c.want)
+	for _, line := range handled(s, 0) {
+		if id := line.Number("item_id"); id != 30 && id != float64(ticket) {
+			t.Errorf("item %v was touched: %v", id, line)
 		}
 	}
-	large := []byte(`{"eventType":"workitem.updated","x":"` + strings.Repeat("x", 5<<20) + `"}`)
-	if got, _ := post(t, s, "/hooks/azure-devops/"+stack.Connector, large, nil); got != http.StatusRequestEntityTooLarge {
-		t.Errorf("5 MiB: answered %d", got)
+	if n := writesOf(s); n != writes {
+		t.Errorf("%d writes came of it, want none", n-writes)
 	}
-}
-
-// A burst on one item costs the round that runs and one more.
-func TestBurstOnOneItem(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	workItem := workItemOf(t, s, newTicket(t, s, "Development"))
-	settle(t, s)
-	from := len(s.Core.Lines())
-	sendAll(t, s, 200, func(n int) []byte { return update("3e7d6a4c-0f0b-4c61-9d7b-6a1f0f5c2b11", 1000+n, workItem, 50+n) })
-	settle(t, s)
-	rounds := handled(s, from, func(l stack.Line) bool { return l.Text("system") == "alvao" })
-	var hints float64
-	for _, line := range rounds {
-		hints += line.Number("hints")
-	}
-	if len(rounds) > 2 || hints != 200 {
-		t.Errorf("%d rounds served %v hints", len(rounds), hints)
-	}
-}
-
-// The same delivery, however often it is repeated, is served once.
-func TestDuplicateDeliveries(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	workItem := workItemOf(t, s, newTicket(t, s, "Development"))
-	settle(t, s)
-	from := len(s.Core.Lines())
-	body := update("3e7d6a4c-0f0b-4c61-9d7b-6a1f0f5c2b11", 77, workItem, 50)
-	sendAll(t, s, 200, func(int) []byte { return body })
-	settle(t, s)
-	rounds := handled(s, from, func(l stack.Line) bool { return l.Text("system") == "alvao" })
-	if len(rounds) != 1 || rounds[0].Number("hints") != 1 {
-		t.Errorf("200 duplicates were served by %d rounds", len(rounds))
-	}
-	if got := metric(scrape(t, s.GatewayAdmin), `tandem_webhooks_total{`); got < 200 {
-		t.Errorf("%v webhooks were counted", got)
-	}
-}
-
-// sendAll posts n bodies from 16 connections.
-func sendAll(t *testing.T, s *stack.Stack, n int, body func(n int) []byte) {
-	t.Helper()
-	work := make(chan int)
-	failed := make(chan string, n)
-	done := make(chan struct{})
-	for range 16 {
-		go func() {
-			defer func() { done <- struct{}{} }()
-			for i := range work {
-				if status, text := post(t, s, "/hooks/azure-devops/"+stack.Connector, body(i), nil); status != http.StatusAccepted {
-					failed <- fmt.Sprintf("%d %s", status, text)
-				}
-			}
-		}()
-	}
-	for i := range n {
-		work <- i
-	}
-	close(work)
-	for range 16 {
-		<-done
-	}
-	close(failed)
-	if all := slices.Collect(func(yield func(string) bool) {
-		for text := range failed {
-			if !yield(text) {
-				return
-			}
+	counts := metrics(t, s.GatewayAdmin)
+	for labels, want := range map[string]float64{`reason="test"`: 18, `reason="event_type"`: 24} {
+		if got := sample(counts, "tandem_webhooks_ignored_total", `source="azure-devops"`, labels); got != want {
+			t.Errorf("%v counted as ignored with %s, want %v", got, labels, want)
 		}
-	}); len(all) > 0 {
-		t.Fatalf("%d of %d were not accepted, such as %s", len(all), n, all[0])
 	}
-}
-
-// settle waits until nothing is left to serve.
-func settle(t *testing.T, s *stack.Stack) {
-	t.Helper()
-	if err := s.Box.Alvao.Quiet(t.Context()); err != nil {
+	// The mark in front of the stored ones is what a real one has; all kinds of encoding
+	// marks are taken off.
+	body, err := os.ReadFile(filepath.Join(dir, "ResourceVersion-1.0.json"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, time.Minute, "the inbox is empty", func() (bool, string) {
-		pending := s.Box.AzureDevOps.PendingDeliveries()
-		text := scrape(t, s.CoreAdmin)
-		waiting := metric(text, "tandem_inbox_items{") - metric(text, `tandem_inbox_items{otel_scope_name="github.com/tandem-sync/tandem/services/synccore/app",otel_scope_schema_url="",otel_scope_version="",state="dead"`)
-		return pending == 0 && waiting == 0, fmt.Sprintf("%d deliveries and %v items wait", pending, waiting)
-	})
+	bare := strings.TrimPrefix(string(body), "\ufeff")
+	for _, text := range []string{bare, "\ufeff" + bare} {
+		if status, answer, _ := send(t, http.MethodPost, hookURL(s), text, genuine(t, s)); status != 202 || answer != `{"result":"duplicate"}` {
+			t.Errorf("with or without a byte order mark: %d %s", status, answer)
+		}
+	}
+}
+
+func gatewaySaw(s *stack.Stack, eventID string) bool {
+	for _, line := range s.Gateway.Lines() {
+		if line.Text("msg") == "webhook.handled" && line.Text("event_id") == eventID {
+			return true
+		}
+	}
+	return false
+}
+
+// TestHookDoor tries every door with wrong keys and to wrong rooms.
+func TestHookDoor(t *testing.T) {
+	t.Parallel()
+	s := start(t, stack.Options{})
+	key := func(purpose string) string {
+		k, err := sandbox.HookKey(s.Secret, purpose)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	password, token := key("tandem/v1/hook/azure-devops"), key("tandem/v1/hook/alvao/"+stack.Connector)
+	basic := func(user, password string) func(*http.Request) {
+		return func(r *http.Request) { r.SetBasicAuth(user, password) }
+	}
+	event, origin := updated("0b6a2b59-1e3f-4c11-8f5a-000000000001", 1, 5), s.Box.ProjectURL()
+	account := origin[:strings.LastIndex(origin, "/")+1]
+	known := strings.Replace(event, `"resource":`, fmt.Sprintf(`"resourceContainers":{"account":{"baseUrl":%q},"project":{"id":%q}},"resource":`,
+		account, projectID(t, s)), 1)
+	foreign := strings.Replace(known, account, "https://dev.azure.com/fabrikam/", 1)
+	for name, c := range map[string]struct {
+		path, body string
+		change     func(*http.Request)
+		want       int
+	}{
+		"no credentials":                    {"/hooks/azure-devops/development", event, nil, 401},
+		"wrong password":                    {"/hooks/azure-devops/development", event, basic("tandem", password[1:]), 401},
+		"wrong user":                        {"/hooks/azure-devops/development", event, basic("admin", password), 401},
+		"Alvao's token as password":         {"/hooks/azure-devops/development", event, basic("tandem", token), 401},
+		"unknown connector":                 {"/hooks/azure-devops/nobody", event, basic("tandem", password), 404},
+		"unknown origin":                    {"/hooks/azure-devops", foreign, basic("tandem", password), 404},
+		"no origin":                         {"/hooks/azure-devops", event, basic("tandem", password), 400},
+		"known origin":                      {"/hooks/azure-devops", known, basic("tandem", password), 202},
+		"the old path, known origin":        {"/AlvaoRestApi/Connectors/DevOpsCallback", known, nil, 202},
+		"the old path in any case":          {"/connectors/devopscallback", known, nil, 202},
+		"the old path, unknown origin":      {"/Connectors/DevOpsCallback", foreign, nil, 404},
+		"the old path, wrong password":      {"/Connectors/DevOpsCallback", known, basic("tandem", "x"), 401},
+		"a token for Alvao":                 {"/hooks/alvao/development/" + token, `{"requestId":5,"personId":2}`, nil, 202},
+		"a wrong token for Alvao":           {"/hooks/alvao/development/" + token[1:], `{"requestId":5,"personId":2}`, nil, 401},
+		"another connector's token":         {"/hooks/alvao/nobody/" + token, `{"requestId":5,"personId":2}`, nil, 401},
+		"an application without a seal":     {"/hooks/alvao/development", `{"ticketId":5}`, nil, 401},
+		"no JSON":                           {"/hooks/azure-devops/development", `<event/>`, basic("tandem", password), 400},
+		"JSON after JSON":                   {"/hooks/azure-devops/development", event + "{}", basic("tandem", password), 400},
+		"too large":                         {"/hooks/azure-devops/development", event + strings.Repeat(" ", 5<<20), basic("tandem", password), 413},
+		"not JSON by its type":              {"/hooks/azure-devops/development", event, func(r *http.Request) { basic("tandem", password)(r); r.Header.Set("Content-Type", "text/xml") }, 415},
+		"an event of nothing in particular": {"/hooks/azure-devops/development", `{"eventType":"workitem.updated","resource":null}`, basic("tandem", password), 202},
+	} {
+		if status, answer, _ := send(t, http.MethodPost, s.GatewayURL+c.path, c.body, c.change); status != c.want {
+			t.Errorf("%s: %d %s, want %d", name, status, answer, c.want)
+		}
+	}
+	if status, _ := get(t, hookURL(s)); status != http.StatusMethodNotAllowed {
+		t.Errorf("GET answers %d", status)
+	}
+}
+
+// projectID is the GUID that the stand-in gave its project.
+func projectID(t *testing.T, s *stack.Stack) string {
+	t.Helper()
+	for _, sub := range s.Box.AzureDevOps.Subscriptions() {
+		if id := sub.PublisherInputs["projectId"]; id != "" {
+			return id
+		}
+	}
+	t.Fatal("no subscription names the project")
+	return ""
 }

@@ -62,6 +62,9 @@ func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChan
 	if after.WorkItem != nil && next.WorkItem == after.WorkItem.ID && next.Type == "" {
 		next.Type = after.WorkItem.Type
 	}
+	if step.Map != "" {
+		next.Map = step.Map
+	}
 	// A revision counts as seen only once nothing is left to do about it, since a hint
 	// that speaks of a seen revision is not looked into again.
 	if after.WorkItem != nil && next.WorkItem == after.WorkItem.ID && next.Move == nil && next.Agreed == present(after) {

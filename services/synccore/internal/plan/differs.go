@@ -130,7 +130,7 @@ func WorkItemDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
 	case link.Parked != nil:
 		return when(!mapping.Same(link.Parked.State, workItem.State))
 	default:
-		return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State))
+		return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State) || remapped(link, rules))
 	}
 }
 

@@ -118,6 +118,9 @@ func Untold(link item.Link, reason string) Step {
 
 // turns finds changes in what the items are that no state or status shows.
 func turns(link item.Link, sides Sides, rules Rules) (Step, bool) {
+	if sides.Listed {
+		return Step{}, false
+	}
 	ticket, workItem := sides.Ticket, sides.WorkItem
 	next := link
 	if link.Type != "" && workItem.Type != "" && !mapping.Same(link.Type, workItem.Type) {
