@@ -33,6 +33,8 @@ type Config struct {
 	HookSecrets []secret.Ref
 	// AllowVolatileRedis accepts a Redis whose settings may lose data.
 	AllowVolatileRedis bool
+	// Mail is the server that mails are sent by; the zero value: none.
+	Mail Mail
 	// Connectors are the pairings, in the order written. May be empty.
 	Connectors []Connector
 	// Warnings are remarks that do not keep the configuration from working.
@@ -68,6 +70,8 @@ type Connector struct {
 	// Messages says how messages and files cross where the settings have them
 	// synchronised (SyncCommunication).
 	Messages Messages
+	// Notice says how a ticket's solver is told of comments.
+	Notice Notice
 	// Redact says what is taken out of texts that cross.
 	Redact Redact
 	// Brake says when a mass change waits for a person.

@@ -89,7 +89,7 @@ func parse(file, dir string, content []byte) (*Config, error) {
 
 func (r *reader) config(root value) Config {
 	config, connector := defaults()
-	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "connectors", "brake")
+	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "mail", "connectors", "brake")
 	if !ok {
 		return config
 	}
@@ -123,6 +123,8 @@ func (r *reader) config(root value) Config {
 		}
 	}
 	r.collisions(config.Connectors, places)
+	config.Mail = r.mail(o.get("mail"))
+	r.useMail(o, config.Mail, config.Connectors, places)
 	config.AccessTokens = map[string]secret.Ref{}
 	for _, t := range tokens {
 		config.AccessTokens[t.index] = t.ref
@@ -195,7 +197,7 @@ var connectorName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
 func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes brake.Settings) (Connector, bool) {
 	_, c := defaults()
-	o, ok := r.object(v, "name", "alvao", "azureDevOps", "settings", "conflict", "pollInterval", "existingTickets", "messages", "redact", "brake")
+	o, ok := r.object(v, "name", "alvao", "azureDevOps", "settings", "conflict", "pollInterval", "existingTickets", "messages", "notice", "redact", "brake")
 	if !ok {
 		return c, false
 	}
@@ -232,6 +234,7 @@ func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes
 		}
 		r.report(at, "there is no access token "+index, fmt.Sprintf(`Add "%s": {file: /path/of/the/token} to accessTokens`, index))
 	})
+	c.Notice = r.notice(o, c.Settings.SyncCommunication)
 	return c, true
 }
 

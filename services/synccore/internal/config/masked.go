@@ -21,8 +21,11 @@ func (c *Config) Masked() string {
 		"accessTokens", tokens(c.AccessTokens),
 		"hookSecrets", sequence(c.HookSecrets, refNode),
 		"allowVolatileRedis", c.AllowVolatileRedis,
-		"connectors", sequence(c.Connectors, connectorNode),
 	)
+	if c.Mail.Host != "" {
+		add(root, "mail", mailNode(c.Mail))
+	}
+	add(root, "connectors", sequence(c.Connectors, connectorNode))
 	var b strings.Builder
 	encoder := yaml.NewEncoder(&b)
 	encoder.SetIndent(2)
@@ -40,7 +43,7 @@ func connectorNode(c Connector) *yaml.Node {
 	for _, p := range c.Settings.StatusMap {
 		add(statuses, p.State, p.Status)
 	}
-	return objectNode(
+	node := objectNode(
 		"name", c.Name,
 		"alvao", objectNode(
 			"url", c.Alvao.URL,
@@ -71,6 +74,10 @@ func connectorNode(c Connector) *yaml.Node {
 		"redact", redactNode(c.Redact),
 		"brake", objectNode("share", shareOf(c.Brake.Share), "atLeast", c.Brake.AtLeast),
 	)
+	if c.Notice.Wanted() {
+		add(node, "notice", noticeNode(c.Notice))
+	}
+	return node
 }
 
 func messagesNode(m Messages) *yaml.Node {

@@ -25,6 +25,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/poll"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
@@ -41,6 +42,8 @@ type Tickets interface {
 	All(ctx context.Context) iter.Seq2[item.Ticket, error]
 	// InStatus yields the service's tickets in any of the statuses.
 	InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error]
+	// Latest finds the youngest of the service's tickets; false: there is none.
+	Latest(ctx context.Context) (item.Ticket, bool, error)
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL(url string) (ticket int64, ok bool)
 	// Check asks whether the connector can work.
@@ -55,6 +58,10 @@ type WorkItems interface {
 	Prepare(ctx context.Context) error
 	// Covers tells whether an event of that origin belongs to the project.
 	Covers(accountURL, projectID, projectName string) (match, known bool)
+	// CheckHooks tells how the service hooks fare that lead to the connector.
+	CheckHooks(ctx context.Context) []item.Finding
+	// Validate asks whether a draft would be made, and writes nothing.
+	Validate(ctx context.Context, draft item.Draft) []item.Finding
 	// Check asks whether the connector can work.
 	Check(ctx context.Context) []item.Finding
 }
@@ -92,15 +99,21 @@ type Leases interface {
 type Clients struct {
 	Tickets   Tickets
 	WorkItems WorkItems
+	// Channels is how the solvers of tickets are told of comments.
+	Channels notice.Channels
 	// Close lets go of idle connections. It may be called while calls are under way.
 	Close func()
 }
 
-// Deps is what connectors are made with. All fields but ProbeEvery are required.
+// Deps is what connectors are made with. All fields but Notices, ProbeEvery and
+// HooksEvery are
+// required.
 type Deps struct {
 	// Open makes the clients of a connector. It must not call the systems.
-	Open    func(cfg config.Connector) (Clients, error)
-	Engine  *reconcile.Engine
+	Open   func(cfg config.Connector) (Clients, error)
+	Engine *reconcile.Engine
+	// Notices tells solvers; nil where no connector's clients have channels.
+	Notices *notice.Notifier
 	Links   Links
 	Leases  Leases
 	Origins Origins
@@ -110,6 +123,9 @@ type Deps struct {
 	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
 	// 15 s.
 	ProbeEvery time.Duration
+	// HooksEvery is how often it is looked whether Azure DevOps has switched service
+	// hooks off; 0 means 5 minutes.
+	HooksEvery time.Duration
 }
 
 // running is one connector at work.
@@ -145,6 +161,9 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	}
 	if deps.ProbeEvery <= 0 {
 		deps.ProbeEvery = 15 * time.Second
+	}
+	if deps.HooksEvery <= 0 {
+		deps.HooksEvery = 5 * time.Minute
 	}
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
@@ -196,6 +215,7 @@ func (r *running) tend(ctx context.Context) {
 	// while the process was down is made up for at start.
 	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
+	all.Go(func() { every(ctx, r.deps.HooksEvery, nil, r.watchHooks) })
 	all.Wait()
 }
 
@@ -399,7 +419,7 @@ func (r *running) ignoresExisting() bool {
 // can't be read is reported by those.
 func authoritiesOf(cfg config.Connector) string {
 	var all strings.Builder
-	for _, path := range []string{cfg.Alvao.CAFile, cfg.AzureDevOps.CAFile} {
+	for _, path := range []string{cfg.Alvao.CAFile, cfg.AzureDevOps.CAFile, cfg.Notice.Mail.CAFile} {
 		if path == "" {
 			continue
 		}

@@ -138,13 +138,13 @@ func adopted(sides Sides) (Step, bool) {
 		}
 		known, remembered := sides.Mirrors[m.MirrorOf]
 		now, there := says[m.MirrorOf]
-		learned := item.Mirror{Target: m.Target, Hash: m.MirrorHash}
+		learned := item.Mirror{Target: m.Target, Hash: m.MirrorHash, Notify: known.Notify}
 		switch {
 		case m.MirrorHash == GoneHash:
 			if known.Gone || there {
 				continue
 			}
-			learned.Gone = true
+			learned.Gone, learned.Notify = true, time.Time{}
 		case !remembered:
 		case !known.Posting.IsZero() && known.Hash == m.MirrorHash:
 		case known.Posting.IsZero() && !known.Gone && known.Hash != m.MirrorHash && there && now == m.MirrorHash:
@@ -162,11 +162,14 @@ func adopted(sides Sides) (Step, bool) {
 
 func carry(m Message, link item.Link, sides Sides, rules Rules) (Step, bool) {
 	known, remembered := sides.Mirrors[m.Source]
+	if !remembered && worthNotice(m, link, sides, rules) {
+		known.Notify = sides.Now
+	}
 	switch {
 	case !remembered && rules.SinceLinked && m.Created.Before(link.Created):
 		return Step{}, false
 	case !remembered:
-		return begin(m, sides, item.Mirror{}), true
+		return begin(m, sides, known), true
 	case !known.Posting.IsZero() && sides.Posting == m.Source:
 		return Step{Kind: Post, Source: m.Source, Mirror: known, Reason: m.Source + " has not crossed yet"}, true
 	case !known.Posting.IsZero():
@@ -180,6 +183,18 @@ func carry(m Message, link item.Link, sides Sides, rules Rules) (Step, bool) {
 	default:
 		return Step{}, false
 	}
+}
+
+// NoticeSpan is how old a comment may be for the solver to be told of it when it
+// crosses. What crosses later does so because somebody switched something on.
+const NoticeSpan = 72 * time.Hour
+
+// worthNotice tells whether the ticket's solver is to be told of a message that has not
+// crossed yet: of comments of people that came after the link was made. All that stood
+// there before crosses at once and would flood a mailbox.
+func worthNotice(m Message, link item.Link, sides Sides, rules Rules) bool {
+	return rules.Notices && m.Side == item.AzureDevOps && m.Shape == Text &&
+		m.Created.After(link.Created) && sides.Now.Sub(m.Created) < NoticeSpan
 }
 
 // begin stores first that a message is being posted.

@@ -114,6 +114,8 @@ type Rules struct {
 	Messages bool
 	// SinceLinked leaves out what is older than the link.
 	SinceLinked bool
+	// Notices tells that the ticket's solver is told of comments.
+	Notices bool
 	// OffToAzureDevOps and OffToAlvao tell that no message is written that way, not even
 	// that one was deleted.
 	OffToAzureDevOps, OffToAlvao bool
