@@ -48,6 +48,8 @@ func TestDemo(t *testing.T) {
 		"✓ both sides are in step, and Tandem wrote no more than needed",
 		"✓ her message stands as one comment, with her name",
 		"✓ the comment stands in the ticket's log once, not shown to the requester",
+		"✓ the ticket's solver was told by e-mail, once, with links to both",
+		"✓ and in Teams, once",
 		"All 8 steps held",
 	} {
 		if !strings.Contains(out, want) {
@@ -118,6 +120,18 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 		"records can't be written": {
 			[]string{"--fault", `7:{"method":"POST","path":"/AlvaoRestApi/v1/tickets/*/**",` + unstep},
 			`^demo: step 7, The developer comments, and attaches a file: expected that the comment stands`,
+		},
+		"the mail server is away": {
+			[]string{"--fault", `7:{"method":"SMTP","path":"/mail/**",` + unstep},
+			`^demo: step 7, The developer comments, and attaches a file: expected that the ticket's solver was told by e-mail, once, with links to both, but there are 0 mails`,
+		},
+		"the solver's address is refused": {
+			[]string{"--fault", `7:{"method":"SMTP","path":"/mail/recipient","kind":"status","status":550}`},
+			`^demo: step 7, The developer comments, and attaches a file: expected that the ticket's solver was told by e-mail`,
+		},
+		"Teams is away": {
+			[]string{"--fault", `7:{"path":"/teams/**",` + unstep},
+			`^demo: step 7, The developer comments, and attaches a file: expected that and in Teams, once, but there are 0 cards`,
 		},
 		"the last look fails": {
 			[]string{"--fault", `8:{"method":"GET",` + workers + unstep},

@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 func play(ctx context.Context, o options, dir string, out io.Writer) (err error) {
 	began := time.Now() //nolint:forbidigo // the story tells how long the start takes
 	settings := stack.Options{
-		Bin: o.Bin, Dir: dir, Redis: o.Redis, Collector: o.Collector, NoHooks: o.NoHooks,
+		Bin: o.Bin, Dir: dir, Redis: o.Redis, Collector: o.Collector, NoHooks: o.NoHooks, Notices: true,
 		// Alvao has no webhook for a new message, so polls find it.
 		Connector: "    pollInterval: 1s\n",
 	}

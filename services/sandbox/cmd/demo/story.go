@@ -15,11 +15,16 @@ import (
 	"github.com/tandem-sync/tandem/services/sandbox/alvao"
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	"github.com/tandem-sync/tandem/services/sandbox/fault"
+	"github.com/tandem-sync/tandem/services/sandbox/mail"
 	"github.com/tandem-sync/tandem/services/sandbox/stack"
+	"github.com/tandem-sync/tandem/services/sandbox/teams"
 )
 
 // developer is who works in Azure DevOps.
 const developer = alvao.Solver
+
+// solverAddress is the e-mail address of the solver in Alvao.
+const solverAddress = "petr.svoboda@contoso.com"
 
 // teller plays the story and prints it.
 type teller struct {
@@ -131,14 +136,14 @@ func (t *teller) story(ctx context.Context) error {
 		{"The developer moves the work item to Done", setState("Done"), []expectation{t.status("Testing")}},
 		{"Testing fails: the ticket goes back to Development", setStatus("Development"), []expectation{t.state("To Do")}},
 		{"Jana writes a message, with a file", t.write(ctx), t.heard()},
-		{"The developer comments, and attaches a file", t.comment(), t.answered()}, //nolint:contextcheck // as above
+		{"The developer comments, and attaches a file", t.comment(), append(t.answered(), t.told()...)}, //nolint:contextcheck // as above
 		{"A person asks Tandem to look at the ticket once more", t.syncLink(ctx), []expectation{t.quiet()}},
 	} {
 		if err := t.step(ctx, s.act, s.do, s.wants...); err != nil {
 			return err
 		}
 	}
-	t.say("\nAll %d steps held: one ticket, one work item, in step in both directions, every message and file once, and no write more than needed.", t.steps)
+	t.say("\nAll %d steps held: one ticket, one work item, in step in both directions, every message and file once, the solver told once, and no write more than needed.", t.steps)
 	return nil
 }
 
@@ -282,6 +287,36 @@ func (t *teller) answered() []expectation {
 			return slices.ContainsFunc(r.Attachments, func(a alvao.Attachment) bool { return a.Name == patch })
 		})},
 	}
+}
+
+// told holds when the ticket's solver was told of the comment, once on each way, with
+// links to both items.
+func (t *teller) told() []expectation {
+	// The numbers are known only when it is asked.
+	ticketURL := func() string { return t.stack.PageURL + "/Alvao/Ticket/" + strconv.Itoa(t.ticket) }
+	both := func(text string) bool {
+		return strings.Contains(text, ticketURL()) && strings.Contains(text, "/_workitems/edit/"+strconv.Itoa(t.workItem)) && strings.Contains(text, answerText)
+	}
+	return []expectation{
+		{"the ticket's solver was told by e-mail, once, with links to both", func() (bool, string) {
+			mails := t.stack.Box.Mail.Mails()
+			ok := len(mails) == 1 && mails[0].To == solverAddress && mails[0].TLS && both(mails[0].Text) && both(mails[0].HTML)
+			return ok, fmt.Sprintf("there are %d mails%s", len(mails), firstOf(mails, func(m mail.Mail) string { return m.To + ": " + m.Text }))
+		}},
+		{"and in Teams, once", func() (bool, string) {
+			cards := t.stack.Box.Teams.Cards()
+			ok := len(cards) == 1 && both(cards[0].Text()) && len(cards[0].Links) == 2 && cards[0].Links["Open the ticket"] == ticketURL()
+			return ok, fmt.Sprintf("there are %d cards%s", len(cards), firstOf(cards, teams.Card.Text))
+		}},
+	}
+}
+
+// firstOf shows the first of what is there.
+func firstOf[T any](all []T, show func(T) string) string {
+	if len(all) == 0 {
+		return ""
+	}
+	return ", the first says " + strconv.Quote(show(all[0]))
 }
 
 // syncLink asks for a look through the gateway's REST API, which asks sync-core, once

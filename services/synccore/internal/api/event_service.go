@@ -217,7 +217,7 @@ func eventProto(r inbox.Record) *tandemv1.Event {
 		Payload:         r.Last.Payload,
 	}
 	switch r.Key.System {
-	case item.Alvao:
+	case item.Alvao, item.Notices: // what a ticket's solver is to be told belongs to the ticket; the type says "notice"
 		event.System = tandemv1.System_SYSTEM_ALVAO
 	case item.AzureDevOps:
 		event.System = tandemv1.System_SYSTEM_AZURE_DEVOPS

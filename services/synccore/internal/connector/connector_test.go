@@ -15,11 +15,13 @@ import (
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	standfault "github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/crossing"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 )
 
 func linkOld(c *config.Connector, _ *mapping.Settings) {
@@ -151,7 +153,20 @@ func TestUnchangedConnectorsAreLeftRunning(t *testing.T) {
 	r := setup(t)
 	ca := filepath.Join(r.dir, "ca.pem")
 	write(t, r.dir, "ca.pem", "one")
-	private := func(c *config.Connector, _ *mapping.Settings) { c.Alvao.CAFile = ca }
+	private := func(c *config.Connector, _ *mapping.Settings) {
+		c.Alvao.CAFile = ca
+		// Patterns are compiled each time that the file is read.
+		text, err := crossing.NewPattern(`(?i)#internal|^(a|b)+$`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := redact.NewPattern("own", `\bKD-[0-9]{8}\b`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Messages.Crossing.List = []crossing.Rule{{Text: text}}
+		c.Redact = config.Redact{Shipped: true, Patterns: []redact.Pattern{own}}
+	}
 	r.apply(t, r.settings(t, name), r.settings(t, "support"), r.settings(t, "private", private))
 	for _, each := range []string{name, "support", "private"} {
 		r.ready(t, each)

@@ -125,7 +125,7 @@ func WorkItemDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
 	case link.Parked != nil:
 		return when(!mapping.Same(link.Parked.State, workItem.State) || itemStirred(link, *workItem))
 	default:
-		return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State))
+		return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State) || remapped(link, rules))
 	}
 }
 

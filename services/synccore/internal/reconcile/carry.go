@@ -50,7 +50,14 @@ func (r *round) mirror(ctx context.Context, source string, mirror item.Mirror) e
 		r.replaced = true
 		return fmt.Errorf("remembering where %s stands: %w", source, err)
 	}
+	due := !mirror.Notify.IsZero() && mirror.Stands()
+	if mirror.Posting.IsZero() {
+		mirror.Notify = time.Time{}
+	}
 	r.sides.Mirrors[source] = mirror
+	if due {
+		return r.announce(ctx)
+	}
 	return nil
 }
 
@@ -83,9 +90,11 @@ func (r *round) carried(ctx context.Context, step plan.Step, deed func(context.C
 	if err != nil {
 		return err
 	}
-	return r.mirror(ctx, step.Source, item.Mirror{
-		Target: target, Hash: hash, Gone: step.Kind == plan.Retract, Content: content,
-	})
+	next := item.Mirror{Target: target, Hash: hash, Gone: step.Kind == plan.Retract, Content: content}
+	if step.Kind == plan.Post {
+		next.Notify = step.Mirror.Notify
+	}
+	return r.mirror(ctx, step.Source, next)
 }
 
 // refused tells that this one message can't cross, now or later. A file that can't be

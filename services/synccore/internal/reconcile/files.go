@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -204,15 +205,24 @@ func (r *round) opener(side item.System) opener {
 	return r.connector.WorkItems.OpenFile
 }
 
-// open opens a file of a system that does not hold more than most. Both systems must
-// be told the size before the content: where it is not known, the file is read twice.
+// open opens a file of a system that is of a type that crosses and does not hold more
+// than most. Both systems must be told the size before the content: where it is not
+// known, the file is read twice.
 func (r *round) open(ctx context.Context, from opener, file item.Attachment, most int64) (opened, error) {
+	types := r.connector.Messages.Rules.Files
+	if types.Refuses(file.Name, "") {
+		return opened{}, otherType(file.Name)
+	}
 	if file.Size > most {
 		return opened{}, tooLarge(file.Name, file.Size, most)
 	}
 	content, size, kind, err := from(ctx, file)
 	if err != nil {
 		return opened{}, fmt.Errorf("reading the file %q: %w", file.Name, err)
+	}
+	if types.Refuses(file.Name, cmp.Or(kind, unknownType)) {
+		_ = content.Close()
+		return opened{}, otherType(file.Name)
 	}
 	if size < 0 {
 		size = file.Size
@@ -235,6 +245,13 @@ func (r *round) open(ctx context.Context, from opener, file item.Attachment, mos
 		Upload: item.Upload{Name: file.Name, ContentType: kind, Size: size, Content: io.TeeReader(content, hashed)},
 		close:  func() { _ = content.Close() }, hashed: hashed,
 	}, nil
+}
+
+// unknownType is what a file of no told content type counts as (RFC 9110 §8.3).
+const unknownType = "application/octet-stream"
+
+func otherType(name string) error {
+	return fault.New(fault.Refused, "Files of the type of %q don't cross.", name)
 }
 
 func tooLarge(name string, size, most int64) error {

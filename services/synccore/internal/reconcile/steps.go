@@ -165,6 +165,9 @@ func (r *round) draft(ctx context.Context) (item.Draft, []item.FieldValue, error
 func (r *round) data(ctx context.Context, needs template.Needs) (template.Data, error) {
 	ticket := r.sides.Ticket
 	data := template.Data{Ticket: ticket, Location: r.connector.Location}
+	if found := r.connector.RedactToAzureDevOps; found != nil {
+		data.Redact = fields{texts: r.engine.texts, found: found, base: r.connector.Messages.Desk}
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	person := func(needed bool, id int64, into **item.Person) {
 		if !needed || id == 0 {
@@ -196,7 +199,7 @@ func (r *round) data(ctx context.Context, needs template.Needs) (template.Data, 
 			if err != nil {
 				return fmt.Errorf("reading the log of ticket %d: %w", ticket.ID, err)
 			}
-			data.Records = records
+			data.Records = r.forFields(records)
 			return nil
 		})
 	}

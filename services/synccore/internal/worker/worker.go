@@ -301,13 +301,20 @@ func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
 	if err != nil {
 		span.SetStatus(codes.Error, fault.KindOf(err).String())
 	}
+	// Telling people brings no sides together; it has a metric of its own.
+	if d.Key.System != item.Notices {
+		w.measure(ctx, d, verdict)
+	}
+	w.log(ctx, d, line{served: served, verdict: verdict, outcome: outcome, err: err, settleErr: settleErr, took: w.cfg.Now().Sub(started)})
+}
+
+func (w *Worker) measure(ctx context.Context, d inbox.Delivery, verdict string) {
 	w.served.Add(ctx, 1, metric.WithAttributes(
 		attribute.String("connector", d.Key.Connector), attribute.String("outcome", verdict)))
 	if verdict == string(Finish) {
 		w.lag.Record(ctx, w.cfg.Now().Sub(d.First.Received).Seconds(),
 			metric.WithAttributes(attribute.String("connector", d.Key.Connector)))
 	}
-	w.log(ctx, d, line{served: served, verdict: verdict, outcome: outcome, err: err, settleErr: settleErr, took: w.cfg.Now().Sub(started)})
 }
 
 // putBack hands over what a shutdown cut off: without a word to the inbox it would only
