@@ -70,6 +70,16 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 			c.Check(ctx, azuredevops.Wants{Type: "Task", States: []string{"Doing"}, Fields: []string{"System.Title"}, Reporter: true})
 			return nil
 		},
+		"CheckHooks": func(ctx context.Context, c *azuredevops.Client) error {
+			c.CheckHooks(ctx, azuredevops.Wants{Connector: "development"})
+			return nil
+		},
+		"Validate": func(ctx context.Context, c *azuredevops.Client) error {
+			d := draft()
+			d.Fields = append(d.Fields, item.FieldValue{Reference: "System.AssignedTo", Value: "user@contoso.com", Person: true})
+			c.Validate(ctx, d)
+			return nil
+		},
 		// The links of what is read are followed as the engine follows them.
 		"WorkItem": func(ctx context.Context, c *azuredevops.Client) error {
 			w, err := c.WorkItem(ctx, 1)
