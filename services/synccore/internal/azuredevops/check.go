@@ -98,6 +98,7 @@ func (c *Client) forget() {
 	c.fields.ForgetAll()
 	c.catalog.ForgetAll()
 	c.people.ForgetAll()
+	c.others.ForgetAll()
 	c.noIdentities.clear()
 	c.noBypass.clear()
 }

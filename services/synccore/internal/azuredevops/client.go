@@ -65,6 +65,8 @@ type Client struct {
 	fields   *memo.Memo[map[string]item.Field]
 	catalog  *memo.Memo[map[string]item.Field]
 	people   *memo.Memo[*item.Identity]
+	// others holds what the project was called when another project's name was met.
+	others *memo.Memo[Project]
 
 	ttl               time.Duration
 	chunkAbove, chunk int64
@@ -124,6 +126,7 @@ func New(o Options) (*Client, error) {
 		fields:   memo.New[map[string]item.Field](64, o.DescriptionTTL, o.Now),
 		catalog:  memo.New[map[string]item.Field](1, o.DescriptionTTL, o.Now),
 		people:   memo.New[*item.Identity](4096, o.DescriptionTTL, o.Now),
+		others:   memo.New[Project](256, o.DescriptionTTL, o.Now),
 
 		ttl: o.DescriptionTTL, chunkAbove: orElse(o.ChunkAbove, simpleLimit), chunk: orElse(o.Chunk, defaultChunk),
 	}
