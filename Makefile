@@ -54,7 +54,8 @@ test: ## everything CI checks; installs redis-server and chromium if it can
 
 .PHONY: unit
 unit: $(tools) ## every module's tests with the race detector, shuffled
-	.ci/gotestsum.sh unit -race -shuffle=on -vet=off -timeout=10m work
+	rm -rf .bin/tape/unit
+	TANDEM_TAPE=$(CURDIR)/.bin/tape/unit .ci/gotestsum.sh unit -race -shuffle=on -vet=off -timeout=10m work
 
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
@@ -66,7 +67,22 @@ test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-
 
 .PHONY: e2e
 e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
-	.ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
+	rm -rf .bin/tape/e2e
+	TANDEM_TAPE=$(CURDIR)/.bin/tape/e2e .ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
+
+.PHONY: conformance
+conformance: $(tools) ## all requests and answers of Azure DevOps in all suites, against Microsoft's documents
+	rm -rf .bin/tape/conformance
+	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -vet=off -count=1 -timeout=10m \
+	  ./services/sandbox/... ./services/synccore/internal/{app,azuredevops,connector,poll,reconcile,resync}/...
+	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -tags=e2e -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
+	$(MAKE) conform TAPES=$(CURDIR)/.bin/tape/conformance
+
+# TAPES are the folders that the suites filled, after unit and e2e without running them again.
+TAPES ?= $(CURDIR)/.bin/tape/unit:$(CURDIR)/.bin/tape/e2e
+.PHONY: conform
+conform: ## the same for what unit and e2e have kept; make test does this
+	TANDEM_TAPES=$(TAPES) go test -vet=off -count=1 -v -run=TestTheWholeRunConforms ./services/sandbox/azuredevops/conformtest
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (1m); a crasher fails

@@ -26,6 +26,7 @@ stage verify "$make" verify
 stage lint "$make" lint
 stage unit "$make" unit
 stage e2e "$make" e2e
+stage conform "$make" conform
 stage helm "$make" helm-test
 stage rules "$make" rules-test
 stage fuzz "$make" fuzz FUZZTIME="${FUZZTIME:-10s}"

@@ -79,7 +79,7 @@ func law(testPackages []string) []row {
 	var rows []row
 	add := func(more []row) { rows = append(rows, more...) }
 
-	for _, pure := range []string{"item", "fault", "mapping", "template", "plan"} {
+	for _, pure := range []string{"item", "fault", "mapping", "template", "plan", "letter", "crossing", "redact", "brake"} {
 		add(imports("depguard/pure", synccore+pure,
 			"context", "net", "net/http", "os", "os/exec", "log", "log/slog", "database/sql", "math/rand/v2", "sync",
 			redis, otel, sdk, contract, core("link"), core("inbox"), core("azuredevops"), "go.yaml.in/yaml/v4"))
@@ -102,6 +102,15 @@ func law(testPackages []string) []row {
 			add(imports("depguard/adapter-"+adapter, synccore+adapter, core(engine)))
 		}
 		add(imports("", synccore+adapter, core("item"), core("fault"), "net/http", "context"))
+	}
+
+	for _, channel := range []string{"mail", "teams"} {
+		for _, engine := range []string{
+			"alvao", "azuredevops", "notice", "plan", "reconcile", "worker", "link", "inbox", "lease", "origin", "datastore", "connector", "poll", "resync", "api", "app",
+		} {
+			add(imports("depguard/channel", synccore+channel, core(engine)))
+		}
+		add(imports("", synccore+channel, core("item"), core("fault"), core("outbound"), "net/http", "context"))
 	}
 
 	for _, inside := range []string{"worker", "reconcile", "azuredevops", "inbox", "link"} {
@@ -129,7 +138,7 @@ func law(testPackages []string) []row {
 	for _, untraced := range []string{synccore + "azuredevops", synccore + "link", synccore + "config", gateway + "alvao", "services/sandbox/azuredevops"} {
 		add(imports("depguard/otel", untraced, otel))
 	}
-	for _, traced := range []string{synccore + "inbox", synccore + "worker", synccore + "reconcile", synccore + "poll", synccore + "resync", synccore + "api", synccore + "app", synccore + "datastore", gateway + "webhook", gateway + "app"} {
+	for _, traced := range []string{synccore + "inbox", synccore + "worker", synccore + "reconcile", synccore + "notice", synccore + "poll", synccore + "resync", synccore + "api", synccore + "app", synccore + "datastore", gateway + "webhook", gateway + "app"} {
 		add(imports("", traced, otel))
 		add(imports("depguard/otel-sdk", traced, sdk, exporter, "github.com/prometheus/client_golang/prometheus"))
 		add(in("planted_test.go", imports("", traced, sdk)))
@@ -144,7 +153,7 @@ func law(testPackages []string) []row {
 
 	add(imports("depguard/test-packages", synccore+"app", "testing", "net/http/httptest"))
 	for _, folder := range testPackages {
-		module, _, _ := strings.Cut(folder, "/internal/")
+		module := path.Join(strings.SplitN(folder, "/", 3)[:2]...) // services/synccore of services/synccore/internal/x/xtest
 		add(imports("depguard/test-packages", module+"/internal/app", prefix+folder))
 		add(in("planted_test.go", imports("", module+"/internal/app", prefix+folder)))
 	}

@@ -260,7 +260,9 @@ func (s *stack) develop(t *testing.T, title string) (int, int) {
 
 // TestStack plays the demonstration's story through the published ports, sees that every
 // container is confined, and restarts one after the other while people work.
-func TestStack(t *testing.T) { //nolint:paralleltest // one engine, one stack, one thing after the other
+//
+//nolint:paralleltest // one engine, one stack, one thing after the other
+func TestStack(t *testing.T) {
 	s := start(t)
 	t.Run("story", s.story)
 	t.Run("confined", s.confined)

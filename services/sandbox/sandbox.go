@@ -10,9 +10,13 @@
 //	/AlvaoRestApi/…          Alvao (package alvao)
 //	/Alvao/Ticket/{id}       a ticket's page: leads to the page
 //	/azuredevops/{org}/{project}/_workitems/edit/{id}   a work item's page: leads to the page
+//	/teams/workflows/sandbox Teams, as far as a webhook shows of it (package teams)
+//
+// On a listener of its own, if asked for: a mail server (package mail).
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,7 +27,9 @@ import (
 	"github.com/tandem-sync/tandem/services/sandbox/alvao"
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	"github.com/tandem-sync/tandem/services/sandbox/fault"
+	"github.com/tandem-sync/tandem/services/sandbox/mail"
 	"github.com/tandem-sync/tandem/services/sandbox/page"
+	"github.com/tandem-sync/tandem/services/sandbox/teams"
 )
 
 // The names of the example that the default options set up.
@@ -37,12 +43,18 @@ const (
 	Token    = "sandbox-pat"
 	Login    = alvao.ApplicationAccount
 	Password = "tandem"
+	// MailUser and MailPassword are what the mail server demands.
+	MailUser     = "tandem@contoso.com"
+	MailPassword = "sandbox-mail"
 )
 
 // Paths of the two APIs below the base URL.
 const (
 	azureDevOpsPath = "/azuredevops"
 	alvaoPath       = "/AlvaoRestApi"
+	teamsPath       = "/teams/workflows/sandbox"
+	// teamsSignature is the secret in the webhook's address.
+	teamsSignature = "sandbox-signature"
 )
 
 // Options configures a [Sandbox]. The zero value is the example of the seed: organisation contoso with Alvaoproject on
@@ -69,7 +81,10 @@ type Sandbox struct {
 	// Faults breaks calls to the stand-ins; the page and its API are spared. Paths in rules are whole paths, such as
 	// "/AlvaoRestApi/**".
 	Faults *fault.Set
-	Page   *page.Page
+	// Teams keeps the cards that are posted. Mail is nil until [Sandbox.StartMail].
+	Teams *teams.Server
+	Mail  *mail.Server
+	Page  *page.Page
 	// Handler answers everything.
 	Handler http.Handler
 
@@ -115,7 +130,7 @@ func New(o Options) (*Sandbox, error) {
 		}
 		names[strings.ToLower(p.Login)] = name
 	}
-	s := &Sandbox{AzureDevOps: devops, Alvao: desk, Faults: fault.NewSet(o.Seed), project: project}
+	s := &Sandbox{AzureDevOps: devops, Alvao: desk, Faults: fault.NewSet(o.Seed), Teams: teams.New(teamsSignature), project: project}
 	s.Page = page.NewPage(page.Options{
 		Tickets: page.NewTicketSystem(desk, o.ExternalID),
 		WorkItems: page.NewWorkItemSystem(devops, project.Name, o.Kinds, func(login string) string {
@@ -124,7 +139,8 @@ func New(o Options) (*Sandbox, error) {
 			}
 			return login
 		}),
-		Faults: s.Faults,
+		Faults:  s.Faults,
+		Notices: http.HandlerFunc(s.notices),
 	})
 	s.Handler = s.routes()
 	return s, nil
@@ -137,6 +153,7 @@ func (s *Sandbox) routes() http.Handler {
 	mux.Handle(alvaoPath+"/", s.Faults.Middleware(s.Alvao))
 	// A tenant's base URL may be written in any case, and Alvao's routes do not care.
 	mux.Handle(strings.ToLower(alvaoPath)+"/", s.Faults.Middleware(s.Alvao))
+	mux.Handle(teamsPath, s.Faults.Middleware(s.Teams))
 	mux.HandleFunc("GET /Alvao/Ticket/{id}", toCard("ticket"))
 	mux.HandleFunc("GET "+azureDevOpsPath+"/{org}/{project}/_workitems/edit/{id}", toCard("work-item"))
 	return mux
@@ -166,6 +183,22 @@ func (s *Sandbox) ProjectURL() string {
 	return s.AzureDevOps.URL() + "/" + url.PathEscape(s.project.Name)
 }
 
+// TeamsURL is the address of the Teams webhook below a base URL. It holds its secret, as the real one does.
+func TeamsURL(base string) string {
+	return strings.TrimRight(base, "/") + teamsPath + "?api-version=1&sig=" + teamsSignature
+}
+
+// StartMail starts the mail server at an address, such as "127.0.0.1:0". It demands [MailUser] and [MailPassword] over
+// STARTTLS. Call it before Handler is used; Close stops it.
+func (s *Sandbox) StartMail(ctx context.Context, address string) error {
+	server, err := mail.Start(ctx, address, mail.Options{User: MailUser, Password: MailPassword, Faults: s.Faults})
+	if err != nil {
+		return fmt.Errorf("starting the mail server: %w", err)
+	}
+	s.Mail = server
+	return nil
+}
+
 // AlvaoURL is the URL of AlvaoRestApi below a base URL.
 func AlvaoURL(base string) string { return strings.TrimRight(base, "/") + alvaoPath }
 
@@ -174,6 +207,11 @@ func (s *Sandbox) Close() error {
 	s.Page.Close()
 	s.Faults.Clear()
 	s.Alvao.Close()
+	if s.Mail != nil {
+		if err := s.Mail.Close(); err != nil {
+			return err //nolint:wrapcheck // it says what was done
+		}
+	}
 	if err := s.AzureDevOps.Close(); err != nil {
 		return fmt.Errorf("closing Azure DevOps: %w", err)
 	}

@@ -76,7 +76,7 @@ func (x Finding_Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Finding_Severity.Descriptor instead.
 func (Finding_Severity) EnumDescriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{2, 0}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5, 0}
 }
 
 // Connector is one configured pairing of an Alvao service and an Azure DevOps project.
@@ -98,7 +98,13 @@ type Connector struct {
 	// to do. Empty for a healthy one.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// reason_time is since when it is not healthy; absent for a healthy one.
-	ReasonTime    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reason_time,json=reasonTime,proto3" json:"reason_time,omitempty"`
+	ReasonTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reason_time,json=reasonTime,proto3" json:"reason_time,omitempty"`
+	// brake is the mass change that waits for ReleaseConnector or was let go and is
+	// under way; absent if there is none. While one waits, live changes go on.
+	Brake *Brake `protobuf:"bytes,9,opt,name=brake,proto3" json:"brake,omitempty"`
+	// degraded says in sentences what the connector can't do though it is healthy, such
+	// as hear of changes at once because a service hook was switched off. Empty: nothing.
+	Degraded      string `protobuf:"bytes,10,opt,name=degraded,proto3" json:"degraded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,6 +195,258 @@ func (x *Connector) GetReasonTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Connector) GetBrake() *Brake {
+	if x != nil {
+		return x.Brake
+	}
+	return nil
+}
+
+func (x *Connector) GetDegraded() string {
+	if x != nil {
+		return x.Degraded
+	}
+	return ""
+}
+
+// Brake is a mass change that a resync found: more writes at once than the
+// configuration's brake allows.
+type Brake struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id names exactly this change; ReleaseConnector asks for it.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// hold_time is since when it waits.
+	HoldTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=hold_time,json=holdTime,proto3" json:"hold_time,omitempty"`
+	// release_time is when a person let it go; absent while it waits.
+	ReleaseTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=release_time,json=releaseTime,proto3" json:"release_time,omitempty"`
+	// reason is one sentence for a person: what would be written and what to do.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// link_count is how many links the connector has.
+	LinkCount int32 `protobuf:"varint,5,opt,name=link_count,json=linkCount,proto3" json:"link_count,omitempty"`
+	// item_count is how many tickets and work items would be written to.
+	ItemCount int32 `protobuf:"varint,6,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
+	// planned_writes counts them by kind.
+	PlannedWrites []*PlannedWrites `protobuf:"bytes,7,rep,name=planned_writes,json=plannedWrites,proto3" json:"planned_writes,omitempty"`
+	// examples are some of the writes, at most five of each kind.
+	Examples      []*PlannedWrite `protobuf:"bytes,8,rep,name=examples,proto3" json:"examples,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Brake) Reset() {
+	*x = Brake{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Brake) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Brake) ProtoMessage() {}
+
+func (x *Brake) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Brake.ProtoReflect.Descriptor instead.
+func (*Brake) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Brake) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Brake) GetHoldTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HoldTime
+	}
+	return nil
+}
+
+func (x *Brake) GetReleaseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleaseTime
+	}
+	return nil
+}
+
+func (x *Brake) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Brake) GetLinkCount() int32 {
+	if x != nil {
+		return x.LinkCount
+	}
+	return 0
+}
+
+func (x *Brake) GetItemCount() int32 {
+	if x != nil {
+		return x.ItemCount
+	}
+	return 0
+}
+
+func (x *Brake) GetPlannedWrites() []*PlannedWrites {
+	if x != nil {
+		return x.PlannedWrites
+	}
+	return nil
+}
+
+func (x *Brake) GetExamples() []*PlannedWrite {
+	if x != nil {
+		return x.Examples
+	}
+	return nil
+}
+
+// PlannedWrites counts the planned writes of one kind.
+type PlannedWrites struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// kind is the kind of write, e.g. "set-status", "set-state", "create-work-item".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// count is how many there would be.
+	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedWrites) Reset() {
+	*x = PlannedWrites{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedWrites) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedWrites) ProtoMessage() {}
+
+func (x *PlannedWrites) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedWrites.ProtoReflect.Descriptor instead.
+func (*PlannedWrites) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PlannedWrites) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PlannedWrites) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// PlannedWrite is one write that would be made.
+type PlannedWrite struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// kind is the kind of write.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// ticket_id is the number of the ticket.
+	TicketId int64 `protobuf:"varint,2,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// work_item_id is the number of the work item; 0 if there is none yet.
+	WorkItemId int64 `protobuf:"varint,3,opt,name=work_item_id,json=workItemId,proto3" json:"work_item_id,omitempty"`
+	// detail says in short what would be written.
+	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedWrite) Reset() {
+	*x = PlannedWrite{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedWrite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedWrite) ProtoMessage() {}
+
+func (x *PlannedWrite) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedWrite.ProtoReflect.Descriptor instead.
+func (*PlannedWrite) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PlannedWrite) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PlannedWrite) GetTicketId() int64 {
+	if x != nil {
+		return x.TicketId
+	}
+	return 0
+}
+
+func (x *PlannedWrite) GetWorkItemId() int64 {
+	if x != nil {
+		return x.WorkItemId
+	}
+	return 0
+}
+
+func (x *PlannedWrite) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 // StatusPair is one entry of a StatusMap.
 type StatusPair struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -202,7 +460,7 @@ type StatusPair struct {
 
 func (x *StatusPair) Reset() {
 	*x = StatusPair{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -214,7 +472,7 @@ func (x *StatusPair) String() string {
 func (*StatusPair) ProtoMessage() {}
 
 func (x *StatusPair) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -227,7 +485,7 @@ func (x *StatusPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusPair.ProtoReflect.Descriptor instead.
 func (*StatusPair) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{1}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StatusPair) GetState() string {
@@ -261,7 +519,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -273,7 +531,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -286,7 +544,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{2}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Finding) GetCheck() string {
@@ -331,7 +589,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +601,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +614,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{3}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListConnectorsRequest) GetPageSize() int32 {
@@ -386,7 +644,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +656,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +669,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{4}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListConnectorsResponse) GetConnectors() []*Connector {
@@ -439,7 +697,7 @@ type GetConnectorRequest struct {
 
 func (x *GetConnectorRequest) Reset() {
 	*x = GetConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +709,7 @@ func (x *GetConnectorRequest) String() string {
 func (*GetConnectorRequest) ProtoMessage() {}
 
 func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +722,7 @@ func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorRequest.ProtoReflect.Descriptor instead.
 func (*GetConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetConnectorRequest) GetName() string {
@@ -485,7 +743,7 @@ type GetConnectorResponse struct {
 
 func (x *GetConnectorResponse) Reset() {
 	*x = GetConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +755,7 @@ func (x *GetConnectorResponse) String() string {
 func (*GetConnectorResponse) ProtoMessage() {}
 
 func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +768,7 @@ func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorResponse.ProtoReflect.Descriptor instead.
 func (*GetConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetConnectorResponse) GetConnector() *Connector {
@@ -531,7 +789,7 @@ type CheckConnectorRequest struct {
 
 func (x *CheckConnectorRequest) Reset() {
 	*x = CheckConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +801,7 @@ func (x *CheckConnectorRequest) String() string {
 func (*CheckConnectorRequest) ProtoMessage() {}
 
 func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +814,7 @@ func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorRequest.ProtoReflect.Descriptor instead.
 func (*CheckConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CheckConnectorRequest) GetName() string {
@@ -577,7 +835,7 @@ type CheckConnectorResponse struct {
 
 func (x *CheckConnectorResponse) Reset() {
 	*x = CheckConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +847,7 @@ func (x *CheckConnectorResponse) String() string {
 func (*CheckConnectorResponse) ProtoMessage() {}
 
 func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +860,7 @@ func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorResponse.ProtoReflect.Descriptor instead.
 func (*CheckConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CheckConnectorResponse) GetFindings() []*Finding {
@@ -612,11 +870,112 @@ func (x *CheckConnectorResponse) GetFindings() []*Finding {
 	return nil
 }
 
+// ReleaseConnectorRequest names a connector and the change to let go.
+type ReleaseConnectorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is connectors/{connector}. Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// brake_id is the id of the connector's brake, as it was looked at. Required.
+	BrakeId       string `protobuf:"bytes,2,opt,name=brake_id,json=brakeId,proto3" json:"brake_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseConnectorRequest) Reset() {
+	*x = ReleaseConnectorRequest{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseConnectorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseConnectorRequest) ProtoMessage() {}
+
+func (x *ReleaseConnectorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseConnectorRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseConnectorRequest) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReleaseConnectorRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReleaseConnectorRequest) GetBrakeId() string {
+	if x != nil {
+		return x.BrakeId
+	}
+	return ""
+}
+
+// ReleaseConnectorResponse holds the connector.
+type ReleaseConnectorResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// connector is the connector after the release.
+	Connector     *Connector `protobuf:"bytes,1,opt,name=connector,proto3" json:"connector,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseConnectorResponse) Reset() {
+	*x = ReleaseConnectorResponse{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseConnectorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseConnectorResponse) ProtoMessage() {}
+
+func (x *ReleaseConnectorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseConnectorResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseConnectorResponse) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReleaseConnectorResponse) GetConnector() *Connector {
+	if x != nil {
+		return x.Connector
+	}
+	return nil
+}
+
 var File_tandem_v1_connector_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\n" +
-	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x02\n" +
+	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x02\n" +
 	"\tConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\ralvao_service\x18\x02 \x01(\tR\falvaoService\x12\x1b\n" +
@@ -627,7 +986,30 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\ahealthy\x18\x06 \x01(\bR\ahealthy\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12;\n" +
 	"\vreason_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"reasonTime\":\n" +
+	"reasonTime\x12&\n" +
+	"\x05brake\x18\t \x01(\v2\x10.tandem.v1.BrakeR\x05brake\x12\x1a\n" +
+	"\bdegraded\x18\n" +
+	" \x01(\tR\bdegraded\"\xdb\x02\n" +
+	"\x05Brake\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
+	"\thold_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bholdTime\x12=\n" +
+	"\frelease_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseTime\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"link_count\x18\x05 \x01(\x05R\tlinkCount\x12\x1d\n" +
+	"\n" +
+	"item_count\x18\x06 \x01(\x05R\titemCount\x12?\n" +
+	"\x0eplanned_writes\x18\a \x03(\v2\x18.tandem.v1.PlannedWritesR\rplannedWrites\x123\n" +
+	"\bexamples\x18\b \x03(\v2\x17.tandem.v1.PlannedWriteR\bexamples\"9\n" +
+	"\rPlannedWrites\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"y\n" +
+	"\fPlannedWrite\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1b\n" +
+	"\tticket_id\x18\x02 \x01(\x03R\bticketId\x12 \n" +
+	"\fwork_item_id\x18\x03 \x01(\x03R\n" +
+	"workItemId\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\":\n" +
 	"\n" +
 	"StatusPair\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
@@ -658,11 +1040,17 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x15CheckConnectorRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"H\n" +
 	"\x16CheckConnectorResponse\x12.\n" +
-	"\bfindings\x18\x01 \x03(\v2\x12.tandem.v1.FindingR\bfindings2\x91\x02\n" +
+	"\bfindings\x18\x01 \x03(\v2\x12.tandem.v1.FindingR\bfindings\"H\n" +
+	"\x17ReleaseConnectorRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\bbrake_id\x18\x02 \x01(\tR\abrakeId\"N\n" +
+	"\x18ReleaseConnectorResponse\x122\n" +
+	"\tconnector\x18\x01 \x01(\v2\x14.tandem.v1.ConnectorR\tconnector2\xee\x02\n" +
 	"\x10ConnectorService\x12U\n" +
 	"\x0eListConnectors\x12 .tandem.v1.ListConnectorsRequest\x1a!.tandem.v1.ListConnectorsResponse\x12O\n" +
 	"\fGetConnector\x12\x1e.tandem.v1.GetConnectorRequest\x1a\x1f.tandem.v1.GetConnectorResponse\x12U\n" +
-	"\x0eCheckConnector\x12 .tandem.v1.CheckConnectorRequest\x1a!.tandem.v1.CheckConnectorResponseB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
+	"\x0eCheckConnector\x12 .tandem.v1.CheckConnectorRequest\x1a!.tandem.v1.CheckConnectorResponse\x12[\n" +
+	"\x10ReleaseConnector\x12\".tandem.v1.ReleaseConnectorRequest\x1a#.tandem.v1.ReleaseConnectorResponseB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
 
 var (
 	file_tandem_v1_connector_service_proto_rawDescOnce sync.Once
@@ -677,38 +1065,51 @@ func file_tandem_v1_connector_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tandem_v1_connector_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_tandem_v1_connector_service_proto_goTypes = []any{
-	(Finding_Severity)(0),          // 0: tandem.v1.Finding.Severity
-	(*Connector)(nil),              // 1: tandem.v1.Connector
-	(*StatusPair)(nil),             // 2: tandem.v1.StatusPair
-	(*Finding)(nil),                // 3: tandem.v1.Finding
-	(*ListConnectorsRequest)(nil),  // 4: tandem.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil), // 5: tandem.v1.ListConnectorsResponse
-	(*GetConnectorRequest)(nil),    // 6: tandem.v1.GetConnectorRequest
-	(*GetConnectorResponse)(nil),   // 7: tandem.v1.GetConnectorResponse
-	(*CheckConnectorRequest)(nil),  // 8: tandem.v1.CheckConnectorRequest
-	(*CheckConnectorResponse)(nil), // 9: tandem.v1.CheckConnectorResponse
-	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
+	(Finding_Severity)(0),            // 0: tandem.v1.Finding.Severity
+	(*Connector)(nil),                // 1: tandem.v1.Connector
+	(*Brake)(nil),                    // 2: tandem.v1.Brake
+	(*PlannedWrites)(nil),            // 3: tandem.v1.PlannedWrites
+	(*PlannedWrite)(nil),             // 4: tandem.v1.PlannedWrite
+	(*StatusPair)(nil),               // 5: tandem.v1.StatusPair
+	(*Finding)(nil),                  // 6: tandem.v1.Finding
+	(*ListConnectorsRequest)(nil),    // 7: tandem.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),   // 8: tandem.v1.ListConnectorsResponse
+	(*GetConnectorRequest)(nil),      // 9: tandem.v1.GetConnectorRequest
+	(*GetConnectorResponse)(nil),     // 10: tandem.v1.GetConnectorResponse
+	(*CheckConnectorRequest)(nil),    // 11: tandem.v1.CheckConnectorRequest
+	(*CheckConnectorResponse)(nil),   // 12: tandem.v1.CheckConnectorResponse
+	(*ReleaseConnectorRequest)(nil),  // 13: tandem.v1.ReleaseConnectorRequest
+	(*ReleaseConnectorResponse)(nil), // 14: tandem.v1.ReleaseConnectorResponse
+	(*timestamppb.Timestamp)(nil),    // 15: google.protobuf.Timestamp
 }
 var file_tandem_v1_connector_service_proto_depIdxs = []int32{
-	2,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
-	10, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
-	0,  // 2: tandem.v1.Finding.severity:type_name -> tandem.v1.Finding.Severity
-	1,  // 3: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
-	1,  // 4: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
-	3,  // 5: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
-	4,  // 6: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
-	6,  // 7: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
-	8,  // 8: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
-	5,  // 9: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
-	7,  // 10: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
-	9,  // 11: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	5,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
+	15, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
+	2,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
+	15, // 3: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
+	15, // 4: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
+	3,  // 5: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
+	4,  // 6: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
+	0,  // 7: tandem.v1.Finding.severity:type_name -> tandem.v1.Finding.Severity
+	1,  // 8: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
+	1,  // 9: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
+	6,  // 10: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
+	1,  // 11: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
+	7,  // 12: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
+	9,  // 13: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
+	11, // 14: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
+	13, // 15: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
+	8,  // 16: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
+	10, // 17: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
+	12, // 18: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
+	14, // 19: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_connector_service_proto_init() }
@@ -722,7 +1123,7 @@ func file_tandem_v1_connector_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_connector_service_proto_rawDesc), len(file_tandem_v1_connector_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ConnectorService_ListConnectors_FullMethodName = "/tandem.v1.ConnectorService/ListConnectors"
-	ConnectorService_GetConnector_FullMethodName   = "/tandem.v1.ConnectorService/GetConnector"
-	ConnectorService_CheckConnector_FullMethodName = "/tandem.v1.ConnectorService/CheckConnector"
+	ConnectorService_ListConnectors_FullMethodName   = "/tandem.v1.ConnectorService/ListConnectors"
+	ConnectorService_GetConnector_FullMethodName     = "/tandem.v1.ConnectorService/GetConnector"
+	ConnectorService_CheckConnector_FullMethodName   = "/tandem.v1.ConnectorService/CheckConnector"
+	ConnectorService_ReleaseConnector_FullMethodName = "/tandem.v1.ConnectorService/ReleaseConnector"
 )
 
 // ConnectorServiceClient is the client API for ConnectorService service.
@@ -35,8 +36,13 @@ type ConnectorServiceClient interface {
 	// GetConnector returns one connector.
 	GetConnector(ctx context.Context, in *GetConnectorRequest, opts ...grpc.CallOption) (*GetConnectorResponse, error)
 	// CheckConnector asks both systems now whether the connector can work: tokens,
-	// project, work item type, fields, states and service. It writes nothing.
+	// project, work item type, fields, states, service, service hooks, and whether Azure
+	// DevOps would take a work item of the youngest ticket. It writes nothing.
 	CheckConnector(ctx context.Context, in *CheckConnectorRequest, opts ...grpc.CallOption) (*CheckConnectorResponse, error)
+	// ReleaseConnector lets the mass change go that waits at a connector, and no other:
+	// one of other settings, or with more writes than were told, waits anew. What is
+	// left of it after a day waits again. Releasing twice is no error.
+	ReleaseConnector(ctx context.Context, in *ReleaseConnectorRequest, opts ...grpc.CallOption) (*ReleaseConnectorResponse, error)
 }
 
 type connectorServiceClient struct {
@@ -77,6 +83,16 @@ func (c *connectorServiceClient) CheckConnector(ctx context.Context, in *CheckCo
 	return out, nil
 }
 
+func (c *connectorServiceClient) ReleaseConnector(ctx context.Context, in *ReleaseConnectorRequest, opts ...grpc.CallOption) (*ReleaseConnectorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseConnectorResponse)
+	err := c.cc.Invoke(ctx, ConnectorService_ReleaseConnector_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConnectorServiceServer is the server API for ConnectorService service.
 // All implementations must embed UnimplementedConnectorServiceServer
 // for forward compatibility.
@@ -88,8 +104,13 @@ type ConnectorServiceServer interface {
 	// GetConnector returns one connector.
 	GetConnector(context.Context, *GetConnectorRequest) (*GetConnectorResponse, error)
 	// CheckConnector asks both systems now whether the connector can work: tokens,
-	// project, work item type, fields, states and service. It writes nothing.
+	// project, work item type, fields, states, service, service hooks, and whether Azure
+	// DevOps would take a work item of the youngest ticket. It writes nothing.
 	CheckConnector(context.Context, *CheckConnectorRequest) (*CheckConnectorResponse, error)
+	// ReleaseConnector lets the mass change go that waits at a connector, and no other:
+	// one of other settings, or with more writes than were told, waits anew. What is
+	// left of it after a day waits again. Releasing twice is no error.
+	ReleaseConnector(context.Context, *ReleaseConnectorRequest) (*ReleaseConnectorResponse, error)
 	mustEmbedUnimplementedConnectorServiceServer()
 }
 
@@ -108,6 +129,9 @@ func (UnimplementedConnectorServiceServer) GetConnector(context.Context, *GetCon
 }
 func (UnimplementedConnectorServiceServer) CheckConnector(context.Context, *CheckConnectorRequest) (*CheckConnectorResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckConnector not implemented")
+}
+func (UnimplementedConnectorServiceServer) ReleaseConnector(context.Context, *ReleaseConnectorRequest) (*ReleaseConnectorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseConnector not implemented")
 }
 func (UnimplementedConnectorServiceServer) mustEmbedUnimplementedConnectorServiceServer() {}
 func (UnimplementedConnectorServiceServer) testEmbeddedByValue()                          {}
@@ -184,6 +208,24 @@ func _ConnectorService_CheckConnector_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConnectorService_ReleaseConnector_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseConnectorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorServiceServer).ReleaseConnector(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorService_ReleaseConnector_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorServiceServer).ReleaseConnector(ctx, req.(*ReleaseConnectorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ConnectorService_ServiceDesc is the grpc.ServiceDesc for ConnectorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +244,10 @@ var ConnectorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CheckConnector",
 			Handler:    _ConnectorService_CheckConnector_Handler,
+		},
+		{
+			MethodName: "ReleaseConnector",
+			Handler:    _ConnectorService_ReleaseConnector_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

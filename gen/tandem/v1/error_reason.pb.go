@@ -55,21 +55,25 @@ const (
 	// ERROR_REASON_INTERNAL: a fault of Tandem's own. The log has the details
 	// under the same trace id.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 9
+	// ERROR_REASON_NOT_BRAKED: no mass change waits at the connector, or another one
+	// than the request names. Get the connector and look again.
+	ErrorReason_ERROR_REASON_NOT_BRAKED ErrorReason = 10
 )
 
 // Enum value maps for ErrorReason.
 var (
 	ErrorReason_name = map[int32]string{
-		0: "ERROR_REASON_UNSPECIFIED",
-		1: "ERROR_REASON_INVALID_REQUEST",
-		2: "ERROR_REASON_UNKNOWN_CONNECTOR",
-		3: "ERROR_REASON_UNKNOWN_LINK",
-		4: "ERROR_REASON_UNKNOWN_EVENT",
-		5: "ERROR_REASON_STORE_UNAVAILABLE",
-		6: "ERROR_REASON_INBOX_FULL",
-		7: "ERROR_REASON_NOT_READY",
-		8: "ERROR_REASON_VENDOR_UNAVAILABLE",
-		9: "ERROR_REASON_INTERNAL",
+		0:  "ERROR_REASON_UNSPECIFIED",
+		1:  "ERROR_REASON_INVALID_REQUEST",
+		2:  "ERROR_REASON_UNKNOWN_CONNECTOR",
+		3:  "ERROR_REASON_UNKNOWN_LINK",
+		4:  "ERROR_REASON_UNKNOWN_EVENT",
+		5:  "ERROR_REASON_STORE_UNAVAILABLE",
+		6:  "ERROR_REASON_INBOX_FULL",
+		7:  "ERROR_REASON_NOT_READY",
+		8:  "ERROR_REASON_VENDOR_UNAVAILABLE",
+		9:  "ERROR_REASON_INTERNAL",
+		10: "ERROR_REASON_NOT_BRAKED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -82,6 +86,7 @@ var (
 		"ERROR_REASON_NOT_READY":          7,
 		"ERROR_REASON_VENDOR_UNAVAILABLE": 8,
 		"ERROR_REASON_INTERNAL":           9,
+		"ERROR_REASON_NOT_BRAKED":         10,
 	}
 )
 
@@ -116,7 +121,7 @@ var File_tandem_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xcd\x02\n" +
+	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xea\x02\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -127,7 +132,9 @@ const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\x17ERROR_REASON_INBOX_FULL\x10\x06\x12\x1a\n" +
 	"\x16ERROR_REASON_NOT_READY\x10\a\x12#\n" +
 	"\x1fERROR_REASON_VENDOR_UNAVAILABLE\x10\b\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\tB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
+	"\x15ERROR_REASON_INTERNAL\x10\t\x12\x1b\n" +
+	"\x17ERROR_REASON_NOT_BRAKED\x10\n" +
+	"B6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
 
 var (
 	file_tandem_v1_error_reason_proto_rawDescOnce sync.Once

@@ -328,7 +328,8 @@ type ListEventsRequest struct {
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// page_token is the next_page_token of the page before; empty for the first.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// state returns only events of that state. STATE_UNSPECIFIED means STATE_DEAD.
+	// state returns only events of that state. STATE_UNSPECIFIED means those of all
+	// states, and first those that need a person: dead, waiting, running, queued.
 	State         Event_State `protobuf:"varint,4,opt,name=state,proto3,enum=tandem.v1.Event_State" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

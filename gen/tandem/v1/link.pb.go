@@ -112,7 +112,10 @@ type Link struct {
 	// update_time is when the link last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// etag changes with every change of the link.
-	Etag          string `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
+	// withheld counts the messages and files that a setting keeps from crossing, by the
+	// setting.
+	Withheld      []*Withheld `protobuf:"bytes,13,rep,name=withheld,proto3" json:"withheld,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -231,6 +234,69 @@ func (x *Link) GetEtag() string {
 	return ""
 }
 
+func (x *Link) GetWithheld() []*Withheld {
+	if x != nil {
+		return x.Withheld
+	}
+	return nil
+}
+
+// Withheld counts messages and files that one setting keeps from crossing.
+type Withheld struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// setting is the setting of messages that keeps them, e.g. "kinds", "rules[2]",
+	// "only: visibleToRequester".
+	Setting string `protobuf:"bytes,1,opt,name=setting,proto3" json:"setting,omitempty"`
+	// count is how many it keeps.
+	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Withheld) Reset() {
+	*x = Withheld{}
+	mi := &file_tandem_v1_link_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Withheld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Withheld) ProtoMessage() {}
+
+func (x *Withheld) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Withheld.ProtoReflect.Descriptor instead.
+func (*Withheld) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Withheld) GetSetting() string {
+	if x != nil {
+		return x.Setting
+	}
+	return ""
+}
+
+func (x *Withheld) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // LinkChange is one entry of a link's history.
 type LinkChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -248,7 +314,7 @@ type LinkChange struct {
 
 func (x *LinkChange) Reset() {
 	*x = LinkChange{}
-	mi := &file_tandem_v1_link_proto_msgTypes[1]
+	mi := &file_tandem_v1_link_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +326,7 @@ func (x *LinkChange) String() string {
 func (*LinkChange) ProtoMessage() {}
 
 func (x *LinkChange) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_link_proto_msgTypes[1]
+	mi := &file_tandem_v1_link_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +339,7 @@ func (x *LinkChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkChange.ProtoReflect.Descriptor instead.
 func (*LinkChange) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_link_proto_rawDescGZIP(), []int{1}
+	return file_tandem_v1_link_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *LinkChange) GetChangeTime() *timestamppb.Timestamp {
@@ -308,7 +374,7 @@ var File_tandem_v1_link_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_link_proto_rawDesc = "" +
 	"\n" +
-	"\x14tandem/v1/link.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x04\n" +
+	"\x14tandem/v1/link.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x04\n" +
 	"\x04Link\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tticket_id\x18\x02 \x01(\x03R\bticketId\x12\x1d\n" +
@@ -326,14 +392,18 @@ const file_tandem_v1_link_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x12\n" +
-	"\x04etag\x18\f \x01(\tR\x04etag\"f\n" +
+	"\x04etag\x18\f \x01(\tR\x04etag\x12/\n" +
+	"\bwithheld\x18\r \x03(\v2\x13.tandem.v1.WithheldR\bwithheld\"f\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_CREATING\x10\x01\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x02\x12\x10\n" +
 	"\fSTATE_PARKED\x10\x03\x12\x0e\n" +
 	"\n" +
-	"STATE_GONE\x10\x04\"\x94\x01\n" +
+	"STATE_GONE\x10\x04\":\n" +
+	"\bWithheld\x12\x18\n" +
+	"\asetting\x18\x01 \x01(\tR\asetting\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"\x94\x01\n" +
 	"\n" +
 	"LinkChange\x12;\n" +
 	"\vchange_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -355,23 +425,25 @@ func file_tandem_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_tandem_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tandem_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_tandem_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_tandem_v1_link_proto_goTypes = []any{
 	(Link_State)(0),               // 0: tandem.v1.Link.State
 	(*Link)(nil),                  // 1: tandem.v1.Link
-	(*LinkChange)(nil),            // 2: tandem.v1.LinkChange
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*Withheld)(nil),              // 2: tandem.v1.Withheld
+	(*LinkChange)(nil),            // 3: tandem.v1.LinkChange
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_tandem_v1_link_proto_depIdxs = []int32{
 	0, // 0: tandem.v1.Link.state:type_name -> tandem.v1.Link.State
-	3, // 1: tandem.v1.Link.create_time:type_name -> google.protobuf.Timestamp
-	3, // 2: tandem.v1.Link.update_time:type_name -> google.protobuf.Timestamp
-	3, // 3: tandem.v1.LinkChange.change_time:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	4, // 1: tandem.v1.Link.create_time:type_name -> google.protobuf.Timestamp
+	4, // 2: tandem.v1.Link.update_time:type_name -> google.protobuf.Timestamp
+	2, // 3: tandem.v1.Link.withheld:type_name -> tandem.v1.Withheld
+	4, // 4: tandem.v1.LinkChange.change_time:type_name -> google.protobuf.Timestamp
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_link_proto_init() }
@@ -385,7 +457,7 @@ func file_tandem_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_link_proto_rawDesc), len(file_tandem_v1_link_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

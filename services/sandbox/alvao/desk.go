@@ -172,6 +172,19 @@ func (s *Server) EditMessage(ctx context.Context, login string, ticketID, record
 	})
 }
 
+// ShowMessage lets the requester see a record, or hides it.
+func (s *Server) ShowMessage(ctx context.Context, login string, ticketID, recordID int, show bool) error {
+	return s.update(ctx, login, ticketID, func(d *draft) error {
+		r, err := d.replaceRecord(recordID, func(r *record) { r.showToRequester = show })
+		if err != nil {
+			return err
+		}
+		d.records = append(d.records, recordEvent{"act.changed", r})
+		d.wrote(OpRecordChange, func(w *Write) { w.RecordID, w.Kind, w.Detail = r.id, r.kind, r.subject })
+		return nil
+	})
+}
+
 // DeleteMessage removes a record with its attachments.
 func (s *Server) DeleteMessage(ctx context.Context, login string, ticketID, recordID int) error {
 	return s.update(ctx, login, ticketID, func(d *draft) error {

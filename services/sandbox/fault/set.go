@@ -9,12 +9,16 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
 
 // maxRules bounds a set, so that a runaway caller of the JSON API can't fill the memory.
@@ -30,6 +34,8 @@ type Set struct {
 	rules  []*active
 	lastID int
 	random *rand.Rand
+
+	tape *tape.Tape
 }
 
 // active is a rule in force.
@@ -41,7 +47,7 @@ type active struct {
 
 // NewSet makes an empty set. The seed fixes the outcome of Probability, so that a run can be repeated.
 func NewSet(seed uint64) *Set {
-	return &Set{random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // repeatable chance is the point, nothing secret hangs on it
+	return &Set{tape: tape.Open(), random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // repeatable chance is the point, nothing secret hangs on it
 }
 
 // Add puts a rule in force and returns its id. A rule with the id of one in force replaces it and starts counting anew.
@@ -144,4 +150,16 @@ func wait(req *http.Request, d Duration, gone <-chan struct{}) bool {
 		return false
 	}
 	return true
+}
+
+// Act finds and counts the rule that decides about an act that is no HTTP request, such as a step of SMTP, passes its
+// Delay, and returns it. Which kinds have a meaning is the caller's to say. False: no rule takes the act, or the context
+// ended first.
+func (s *Set) Act(ctx context.Context, method, path string) (Rule, bool) {
+	req := (&http.Request{Method: method, URL: &url.URL{Path: path}}).WithContext(ctx)
+	rule, gone, hit := s.take(req)
+	if !hit || !wait(req, rule.Delay, gone) {
+		return Rule{}, false
+	}
+	return rule, true
 }

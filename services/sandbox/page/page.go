@@ -15,6 +15,7 @@
 //	GET    /sandbox/api/{side}/attachments/{id}      the file
 //	GET    /sandbox/api/events                       Server-Sent Events: `hello`, `changes` with {"events":[Event],"items":{side:[Item]}}, `reset`
 //	…      /sandbox/api/faults…                      see package fault
+//	GET    /sandbox/api/notices                      {"mails":[…],"cards":[…]}: what people were told; DELETE forgets it
 //
 // side is `tickets` or `work-items`. Refusals answer 4xx with {"error":"…"}.
 package page
@@ -185,6 +186,8 @@ type Options struct {
 	Tickets, WorkItems System
 	// Faults answers under /sandbox/api/faults/, if not nil, with that prefix stripped.
 	Faults http.Handler
+	// Notices answers under /sandbox/api/notices, if not nil.
+	Notices http.Handler
 	// MaxBody bounds a request in bytes; default 32 MiB.
 	MaxBody int64
 	// Pace is the shortest time between two batches of events for one browser; default 50 ms.
@@ -225,7 +228,7 @@ func NewPage(o Options) *Page {
 		}))
 	}
 	p.assemble()
-	p.handler = p.routes(o.Faults)
+	p.handler = p.routes(o.Faults, o.Notices)
 	return p
 }
 
@@ -254,7 +257,7 @@ func hashOf(s string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func (p *Page) routes(faults http.Handler) http.Handler {
+func (p *Page) routes(faults, notices http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.index)
 	mux.HandleFunc("GET /sandbox/api/board", p.board)
@@ -275,6 +278,9 @@ func (p *Page) routes(faults http.Handler) http.Handler {
 	}
 	if faults != nil {
 		mux.Handle("/sandbox/api/faults/", http.StripPrefix("/sandbox/api/faults", faults))
+	}
+	if notices != nil {
+		mux.Handle("/sandbox/api/notices", notices)
 	}
 	return http.NewCrossOriginProtection().Handler(mux)
 }

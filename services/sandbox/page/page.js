@@ -358,5 +358,24 @@ $('#faults').addEventListener('submit', (e) => {
   if (kind === 'pass') rule.delay = '2s';
   call('POST', 'faults/', rule).then(faults, complain);
 });
+// notices shows what people were told, the newest first.
+let noticesTimer;
+async function notices() {
+  clearTimeout(noticesTimer);
+  const {mails, cards} = await call('GET', 'notices');
+  const all = [
+    ...mails.map((m) => ({at: m.at, via: 'mail', who: m.to, what: m.subject, text: m.text})),
+    ...cards.map((c) => ({at: c.at, via: 'teams', who: (c.mentions || []).join(', ') || 'channel', what: c.lines[0], text: c.lines.slice(1).join('\n')})),
+  ].sort((a, b) => (a.at < b.at ? 1 : -1)).slice(0, maxStory);
+  $('#notices-panel').hidden = false;
+  $('#count-notices').textContent = mails.length + cards.length;
+  $('#notices').replaceChildren(...all.map((n) => {
+    const li = el('li', {title: n.text}, el('b', {textContent: `${n.via === 'mail' ? '✉' : 'Teams'} ${n.who} `}), el('span', {textContent: n.what}));
+    li.dataset.notice = n.via;
+    return li;
+  }));
+  noticesTimer = setTimeout(() => notices().catch(() => {}), 2000);
+}
+notices().catch(() => {}); // without it the panel stays hidden
 faults().catch(() => {}); // without the fault API the panel stays hidden
 live();

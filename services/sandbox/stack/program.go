@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -68,16 +70,24 @@ func (p *Program) start(ctx context.Context, args ...string) (Line, error) {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", p.path, err), log.Close())
 	}
 	cmd.Stderr = log
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting %s: %w", p.path, err), log.Close())
-	}
-	ended := make(chan struct{})
+	bindToParent(cmd)
+	started, ended := make(chan error, 1), make(chan struct{})
 	p.mu.Lock()
 	from := len(p.lines)
-	p.cmd, p.ended, p.err, p.killed = cmd, ended, nil, false
 	p.mu.Unlock()
 	go func() {
 		defer close(ended)
+		// What binds a process to its parent binds it to the thread that started it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := cmd.Start(); err != nil {
+			started <- errors.Join(fmt.Errorf("starting %s: %w", p.path, err), log.Close())
+			return
+		}
+		p.mu.Lock()
+		p.cmd, p.ended, p.err, p.killed = cmd, ended, nil, false
+		p.mu.Unlock()
+		started <- nil
 		p.read(out, log)
 		err := cmd.Wait()
 		p.mu.Lock()
@@ -85,12 +95,25 @@ func (p *Program) start(ctx context.Context, args ...string) (Line, error) {
 		p.mu.Unlock()
 		_ = log.Close()
 	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
 	line, err := p.await(ctx, ended, from, func(l Line) bool { return l.Text("msg") == p.ready })
 	if err != nil {
 		p.Kill()
-		return nil, fmt.Errorf("%s did not start, see %s: %w", filepath.Base(p.path), p.file, err)
+		return nil, fmt.Errorf("%s did not start, see %s: %w%s", filepath.Base(p.path), p.file, err, lastLine(p.file))
 	}
 	return line, nil
+}
+
+// lastLine is the end of a log, to be shown after what went wrong.
+func lastLine(file string) string {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return "; its last line: " + lines[len(lines)-1]
 }
 
 func (p *Program) read(out io.Reader, log io.Writer) {

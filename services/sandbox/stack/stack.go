@@ -73,6 +73,10 @@ type Options struct {
 	CoreArgs, GatewayArgs []string
 	// NoHooks leaves the webhooks out.
 	NoHooks bool
+	// Notices has solvers told by mail and in Teams; NoticeYAML is further YAML of the
+	// connector's notice object, indented by six blanks.
+	Notices    bool
+	NoticeYAML string
 }
 
 // Stack is both programs and both stand-in systems, running.
@@ -161,6 +165,11 @@ func (s *Stack) startSandbox(ctx context.Context) error {
 	}
 	s.PageURL = "http://" + listener.Addr().String()
 	box.SetBaseURL(s.PageURL)
+	if s.options.Notices {
+		if err := box.StartMail(ctx, "127.0.0.1:0"); err != nil {
+			return errors.Join(fmt.Errorf("starting the stand-in systems: %w", err), listener.Close())
+		}
+	}
 	s.server = &http.Server{Handler: box.Handler, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.server.Serve(listener) }() // it ends with Close
 	return nil
@@ -170,6 +179,17 @@ func (s *Stack) writeFiles() error {
 	path := func(name string) string { return filepath.Join(s.options.Dir, name) }
 	s.ConfigFile = path("tandem.yaml")
 	settings := fmt.Sprintf(s.options.Settings, s.Box.ProjectURL())
+	files := map[string]string{
+		"access-token": s.options.Token, "alvao-password": s.options.Password, "hook-secret": s.Secret,
+	}
+	whole, connector := s.options.File, s.options.Connector
+	if s.options.Notices {
+		files["mail-password"], files["mail-ca.pem"] = sandbox.MailPassword, string(s.Box.Mail.Certificate())
+		files["teams-webhook"] = sandbox.TeamsURL(s.PageURL)
+		whole += fmt.Sprintf("mail: {server: %q, from: Tandem <%s>, user: %s, password: {file: %s}, caFile: %s}\n",
+			s.Box.Mail.Addr(), sandbox.MailUser, sandbox.MailUser, path("mail-password"), path("mail-ca.pem"))
+		connector += fmt.Sprintf("    notice:\n      email: true\n      teams: {file: %s}\n%s", path("teams-webhook"), s.options.NoticeYAML)
+	}
 	config := fmt.Sprintf(`publicUrl: %s
 accessTokens:
   "0": {file: %s}
@@ -182,12 +202,11 @@ hookSecrets: [{file: %s}]
       credentials: {username: %s, password: {file: %s}}
 %s%s    settings:
       %s
-`, "http://tandem.invalid", path("access-token"), path("hook-secret"), s.options.File, Connector,
-		sandbox.AlvaoURL(s.PageURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Alvao, s.options.Connector,
+`, "http://tandem.invalid", path("access-token"), path("hook-secret"), whole, Connector,
+		sandbox.AlvaoURL(s.PageURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Alvao, connector,
 		strings.ReplaceAll(settings, "\n", "\n      "))
-	for name, content := range map[string]string{
-		"access-token": s.options.Token, "alvao-password": s.options.Password, "hook-secret": s.Secret, "tandem.yaml": config,
-	} {
+	files["tandem.yaml"] = config
+	for name, content := range files {
 		if err := os.WriteFile(path(name), []byte(content), 0o600); err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)
 		}

@@ -104,6 +104,9 @@ func TestREST(t *testing.T) {
 	check("its second pair", at(one, "connector", "statusMap", 1, "status"), "Development pending")
 	problem := a.ask("ConnectorService_GetConnector", http.MethodGet, "/v1/connectors/nobody", "", 404)
 	check("the reason", at(problem, "reason"), "UNKNOWN_CONNECTOR")
+	check("its brake", at(one, "connector", "brake"), nil)
+	problem = a.ask("ConnectorService_ReleaseConnector", http.MethodPost, parent+":release", `{"brakeId": "nothing"}`, 400)
+	check("the reason", at(problem, "reason"), "NOT_BRAKED")
 	findings := a.ask("ConnectorService_CheckConnector", http.MethodPost, parent+":check", "{}", 200)
 	for _, f := range list(findings, "findings") {
 		if at(f, "severity") == "SEVERITY_ERROR" {
@@ -283,6 +286,7 @@ func TestMetrics(t *testing.T) {
 		{inner, "tandem_inbox_items", []string{`state="queued_live"`}, 0},
 		{inner, "tandem_inbox_age_seconds", nil, 0},
 		{inner, "tandem_connectors_unhealthy", []string{`connector="development"`}, 0},
+		{inner, "tandem_connectors_braked", []string{`connector="development"`}, 0},
 		{inner, "http_client_request_duration_seconds_count", []string{`tandem_system="alvao"`, `http_request_method="PUT"`, `http_response_status_code="20`}, 1},
 		{inner, "http_client_request_duration_seconds_count", []string{`tandem_system="azureDevOps"`, `http_request_method="POST"`, `http_response_status_code="200"`}, 1},
 		{inner, "tandem_limiter_wait_seconds_count", []string{`tandem_system="alvao"`, `connector="development"`}, 3},

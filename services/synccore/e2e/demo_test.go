@@ -48,6 +48,8 @@ func TestDemo(t *testing.T) {
 		"✓ both sides are in step, and Tandem wrote no more than needed",
 		"✓ her message stands as one comment, with her name",
 		"✓ the comment stands in the ticket's log once, not shown to the requester",
+		"✓ the ticket's solver was told by e-mail, once, with links to both",
+		"✓ and in Teams, once",
 		"All 8 steps held",
 	} {
 		if !strings.Contains(out, want) {
@@ -75,6 +77,10 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 		args []string
 		want string
 	}{
+		"nothing can be read": {
+			[]string{"--fault", `{"method":"GET","path":"/AlvaoRestApi/v1/tickets/*",` + unstep},
+			`^demo: step 1, Jana opens a ticket in Alvao: .*: expected that Tandem looks at it`,
+		},
 		"work items can't be created": {
 			[]string{"--fault", `{"method":"POST","path":"/azuredevops/**/workitems/$*",` + unstep},
 			enters + `one work item of type Task exists`,
@@ -84,7 +90,7 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 			enters + `one work item of type Task exists`,
 		},
 		"the token is refused": {
-			[]string{"--fault", `{"path":"/azuredevops/**","kind":"sign-in"}`},
+			[]string{"--fault", `2:{"path":"/azuredevops/**","kind":"sign-in"}`},
 			enters + `one work item of type Task exists`,
 		},
 		"the log can't be read": {
@@ -119,6 +125,18 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 			[]string{"--fault", `7:{"method":"POST","path":"/AlvaoRestApi/v1/tickets/*/**",` + unstep},
 			`^demo: step 7, The developer comments, and attaches a file: expected that the comment stands`,
 		},
+		"the mail server is away": {
+			[]string{"--fault", `7:{"method":"SMTP","path":"/mail/**",` + unstep},
+			`^demo: step 7, The developer comments, and attaches a file: expected that the ticket's solver was told by e-mail, once, with links to both, but there are 0 mails`,
+		},
+		"the solver's address is refused": {
+			[]string{"--fault", `7:{"method":"SMTP","path":"/mail/recipient","kind":"status","status":550}`},
+			`^demo: step 7, The developer comments, and attaches a file: expected that the ticket's solver was told by e-mail`,
+		},
+		"Teams is away": {
+			[]string{"--fault", `7:{"path":"/teams/**",` + unstep},
+			`^demo: step 7, The developer comments, and attaches a file: expected that and in Teams, once, but there are 0 cards`,
+		},
 		"the last look fails": {
 			[]string{"--fault", `8:{"method":"GET",` + workers + unstep},
 			`^demo: step 8, A person asks Tandem to look at the ticket once more: expected that both sides are in step`,
@@ -130,7 +148,7 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 		},
 		"no such fault": {
 			[]string{"--fault", `{"kind":"magic"}`},
-			`^demo: planting a fault before step 1: unknown kind "magic"`,
+			`^demo: reading the fault .*: unknown kind "magic"`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	)
 	sink := collect(t)
 	s := start(t, stack.Options{
-		Collector: sink.url, Token: token, Password: password,
+		Collector: sink.url, Token: token, Password: password, Notices: true,
 		CoreArgs: []string{"--log-level", "debug"}, GatewayArgs: []string{"--log-level", "debug"},
 		Sandbox: sandbox.Options{
 			AzureDevOps: azuredevops.Options{Tokens: []azuredevops.Token{{Secret: token, Owner: "tandem@contoso.com", Rights: azuredevops.AllRights}}},
@@ -42,6 +42,9 @@ func TestSecretsStaySecret(t *testing.T) {
 	})
 	needles := plantedSecrets(t, s, token, password)
 	needles["the message"] = message
+	needles["the mail server's password"] = sandbox.MailPassword
+	needles["the webhook's signature"] = "sandbox-signature"
+	needles["the solver's address"] = alvao.Solver
 	var seen bytes.Buffer // what was answered
 	hit := func(method, url, body string, change func(*http.Request)) {
 		_, answer, header := send(t, method, url, body, change)
@@ -59,7 +62,33 @@ func TestSecretsStaySecret(t *testing.T) {
 	if item, _ := s.Box.AzureDevOps.WorkItem(workItem); !strings.Contains(fmt.Sprint(item.Fields["System.Description"]), message) {
 		t.Fatal("the message did not arrive, so that this test would prove nothing")
 	}
-	rest(t, s)
+	// The solver is told of a comment, and then neither mail server nor Teams is any use.
+	comment := func() {
+		if _, err := s.Box.AzureDevOps.As(developer).Comment(workItem, "<p>"+message+"</p>", "html"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	comment()
+	await(t, recovery, "the solver is told", func() (bool, string) {
+		return len(s.Box.Mail.Mails()) == 1 && len(s.Box.Teams.Cards()) == 1, "nobody is"
+	})
+	for _, rule := range []fault.Rule{
+		{ID: "mail", Path: "/mail/recipient", Kind: fault.KindStatus, Status: 450},
+		{ID: "mail", Path: "/mail/recipient", Kind: fault.KindStatus, Status: 550},
+		{ID: "mail", Path: "/mail/auth", Kind: fault.KindStatus, Status: 535},
+		{ID: "teams", Path: "/teams/**", Kind: fault.KindLostReply},
+		{ID: "teams", Path: "/teams/**", Kind: fault.KindStatus, Status: 404},
+	} {
+		if _, err := s.Box.Faults.Add(rule); err != nil {
+			t.Fatal(err)
+		}
+		from := len(s.Core.Lines())
+		comment()
+		awaitLine(t, s.Core, from, "a notice under "+string(rule.Kind), func(l stack.Line) bool {
+			return l.Text("msg") == "sync.handled" && l.Text("system") == "notice"
+		})
+	}
+	s.Box.Faults.Clear()
 
 	// All doors, with right and wrong keys.
 	for _, key := range []string{"", needles["the Azure DevOps hook password"], needles["the Azure DevOps hook password"] + "x"} {

@@ -200,10 +200,11 @@ func (a *App) routes(ctx context.Context, hooks *hooksecret.Ring, token *secretf
 
 	mux := http.NewServeMux()
 	for pattern, handler := range map[string]http.Handler{
-		"/hooks/azure-devops":             hook,
-		"/hooks/azure-devops/{$}":         hook,
-		"/hooks/azure-devops/{connector}": hook,
-		"/hooks/alvao/{connector}":        application,
+		"/hooks/azure-devops":                 hook,
+		"/hooks/azure-devops/{$}":             hook,
+		"/hooks/azure-devops/{connector}":     hook,
+		"/hooks/azure-devops/{connector}/{$}": hook,
+		"/hooks/alvao/{connector}":            application,
 	} {
 		mux.Handle(pattern, a.traced("POST "+pattern, handler))
 	}
@@ -217,7 +218,7 @@ func (a *App) routes(ctx context.Context, hooks *hooksecret.Ring, token *secretf
 		seedPaths = append(seedPaths, foldedPath{path, a.traced("POST "+path, callback)})
 	}
 	mux.Handle("/", seedPaths.or(rest.NotFound()))
-	return mux, nil
+	return singleSlashes(mux), nil
 }
 
 // Addr is where webhooks and the API are served.

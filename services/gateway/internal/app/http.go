@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -44,6 +45,23 @@ func withoutToken(next http.Handler) http.Handler {
 		next.ServeHTTP(w, hidden)
 	})
 }
+
+// singleSlashes serves a path with doubled slashes as if they were single. They come
+// from a public address that was entered with a slash at its end, and a sender of
+// webhooks does not follow redirects.
+func singleSlashes(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawPath == "" && strings.Contains(r.URL.Path, "//") {
+			r = r.WithContext(r.Context())
+			u := *r.URL
+			u.Path = doubled.ReplaceAllLiteralString(u.Path, "/")
+			r.URL = &u
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+var doubled = regexp.MustCompile("/{2,}")
 
 // foldedPath is a path that is matched whatever the case, as Windows' web server
 // does for the URL that the seed's users were told to enter.

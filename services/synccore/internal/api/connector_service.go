@@ -4,11 +4,15 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"math"
 	"slices"
 	"sort"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
@@ -24,6 +28,8 @@ type Description struct {
 	// Unhealthy is the sentence that says why it can't work; empty: it is healthy.
 	Unhealthy      string
 	UnhealthySince time.Time
+	// Degraded says in sentences what it can't do though it is healthy; empty: nothing.
+	Degraded string
 }
 
 // Connectors is what the API needs of the running connectors.
@@ -37,6 +43,10 @@ type Connectors interface {
 	Find(accountURL, projectID, projectName string) ([]string, error)
 	// Check asks both systems whether the connector can work.
 	Check(ctx context.Context, name string) ([]item.Finding, error)
+	// Brake tells about the mass change of a connector; the zero value: there is none.
+	Brake(ctx context.Context, name string) (brake.State, error)
+	// Release lets the mass change of that id go; fault.Refused if it does not wait.
+	Release(ctx context.Context, name, id string) error
 }
 
 // ConnectorService implements tandem.v1.ConnectorService.
@@ -48,7 +58,7 @@ type ConnectorService struct {
 }
 
 // ListConnectors implements tandem.v1.ConnectorService.
-func (s *ConnectorService) ListConnectors(_ context.Context, req *tandemv1.ListConnectorsRequest) (*tandemv1.ListConnectorsResponse, error) {
+func (s *ConnectorService) ListConnectors(ctx context.Context, req *tandemv1.ListConnectorsRequest) (*tandemv1.ListConnectorsResponse, error) {
 	var v violations
 	size := pageSize(&v, req.GetPageSize(), largestPage)
 	after, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
@@ -68,13 +78,17 @@ func (s *ConnectorService) ListConnectors(_ context.Context, req *tandemv1.ListC
 		resp.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(all[size-1].Name))
 	}
 	for _, one := range all {
-		resp.Connectors = append(resp.Connectors, connectorProto(one))
+		shown, err := s.shown(ctx, one)
+		if err != nil {
+			return nil, err
+		}
+		resp.Connectors = append(resp.Connectors, shown)
 	}
 	return resp, nil
 }
 
 // GetConnector implements tandem.v1.ConnectorService.
-func (s *ConnectorService) GetConnector(_ context.Context, req *tandemv1.GetConnectorRequest) (*tandemv1.GetConnectorResponse, error) {
+func (s *ConnectorService) GetConnector(ctx context.Context, req *tandemv1.GetConnectorRequest) (*tandemv1.GetConnectorResponse, error) {
 	var v violations
 	name := connectorOf(&v, "name", req.GetName())
 	if err := v.err(); err != nil {
@@ -84,8 +98,77 @@ func (s *ConnectorService) GetConnector(_ context.Context, req *tandemv1.GetConn
 	if !ok {
 		return nil, noConnector(name)
 	}
-	return &tandemv1.GetConnectorResponse{Connector: connectorProto(one)}, nil
+	shown, err := s.shown(ctx, one)
+	if err != nil {
+		return nil, err
+	}
+	return &tandemv1.GetConnectorResponse{Connector: shown}, nil
 }
+
+// ReleaseConnector implements tandem.v1.ConnectorService.
+func (s *ConnectorService) ReleaseConnector(ctx context.Context, req *tandemv1.ReleaseConnectorRequest) (*tandemv1.ReleaseConnectorResponse, error) {
+	const longest = 64
+	var v violations
+	name := connectorOf(&v, "name", req.GetName())
+	v.check(req.GetBrakeId() != "" && len(req.GetBrakeId()) <= longest, "brake_id", "must be the id of the connector's brake")
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	one, ok := s.Connectors.Describe(name)
+	if !ok {
+		return nil, noConnector(name)
+	}
+	err := s.Connectors.Release(ctx, name, req.GetBrakeId())
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, noConnector(name)
+	case fault.Is(err, fault.Refused):
+		return nil, refuse(codes.FailedPrecondition, tandemv1.ErrorReason_ERROR_REASON_NOT_BRAKED, fault.Sentence(err))
+	case err != nil:
+		return nil, Status(err)
+	}
+	shown, err := s.shown(ctx, one)
+	if err != nil {
+		return nil, err
+	}
+	return &tandemv1.ReleaseConnectorResponse{Connector: shown}, nil
+}
+
+// shown is a connector with its brake.
+func (s *ConnectorService) shown(ctx context.Context, d Description) (*tandemv1.Connector, error) {
+	c := connectorProto(d)
+	state, err := s.Connectors.Brake(ctx, d.Name)
+	if fault.Is(err, fault.NotFound) {
+		// It was removed from the configuration a moment ago.
+		return c, nil
+	}
+	if err != nil {
+		return nil, Status(err)
+	}
+	c.Brake = brakeProto(state)
+	return c, nil
+}
+
+// brakeProto is nil if there is no mass change.
+func brakeProto(state brake.State) *tandemv1.Brake {
+	if !state.Exists() {
+		return nil
+	}
+	b := &tandemv1.Brake{
+		Id: state.ID(), HoldTime: timestamp(state.Since), ReleaseTime: timestamp(state.Released), Reason: state.Sentence(),
+		LinkCount: count32(state.Foresight.Links), ItemCount: count32(state.Foresight.Total()),
+	}
+	for _, kind := range state.Foresight.Kinds() {
+		b.PlannedWrites = append(b.PlannedWrites, &tandemv1.PlannedWrites{Kind: kind, Count: count32(state.Foresight.Writes[kind])})
+	}
+	for _, e := range state.Foresight.Examples {
+		b.Examples = append(b.Examples, &tandemv1.PlannedWrite{Kind: e.Kind, TicketId: e.Ticket, WorkItemId: e.WorkItem, Detail: e.Detail})
+	}
+	return b
+}
+
+// count32 is a count as the contract holds it.
+func count32(n int) int32 { return int32(min(max(n, 0), math.MaxInt32)) }
 
 // CheckConnector implements tandem.v1.ConnectorService.
 func (s *ConnectorService) CheckConnector(ctx context.Context, req *tandemv1.CheckConnectorRequest) (*tandemv1.CheckConnectorResponse, error) {
@@ -126,6 +209,7 @@ func connectorProto(d Description) *tandemv1.Connector {
 		Healthy:        d.Unhealthy == "",
 		Reason:         d.Unhealthy,
 		ReasonTime:     timestamp(d.UnhealthySince),
+		Degraded:       d.Degraded,
 	}
 	for _, pair := range d.StatusMap {
 		c.StatusMap = append(c.StatusMap, &tandemv1.StatusPair{State: pair.State, Status: pair.Status})

@@ -188,7 +188,9 @@ func (s *EventService) ReplayEvent(ctx context.Context, req *tandemv1.ReplayEven
 
 func stateOf(state tandemv1.Event_State) (inbox.State, bool) {
 	switch state {
-	case tandemv1.Event_STATE_UNSPECIFIED, tandemv1.Event_STATE_DEAD:
+	case tandemv1.Event_STATE_UNSPECIFIED:
+		return "", true
+	case tandemv1.Event_STATE_DEAD:
 		return inbox.Dead, true
 	case tandemv1.Event_STATE_QUEUED:
 		return inbox.Queued, true
@@ -215,7 +217,7 @@ func eventProto(r inbox.Record) *tandemv1.Event {
 		Payload:         r.Last.Payload,
 	}
 	switch r.Key.System {
-	case item.Alvao:
+	case item.Alvao, item.Notices: // what a ticket's solver is to be told belongs to the ticket; the type says "notice"
 		event.System = tandemv1.System_SYSTEM_ALVAO
 	case item.AzureDevOps:
 		event.System = tandemv1.System_SYSTEM_AZURE_DEVOPS

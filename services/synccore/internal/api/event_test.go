@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -333,6 +334,48 @@ func TestListEventsByState(t *testing.T) {
 		if err != nil || len(none.GetEvents()) != 0 {
 			t.Errorf("%s of another connector: %v, %v", state, none, err)
 		}
+	}
+}
+
+// Without a state, events of all states are listed, over as many pages as it takes.
+func TestListEventsOfAnyState(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for id := int64(1); id <= 3; id++ {
+		w.dead(t, id, "Given up.")
+	}
+	for id := int64(4); id <= 6; id++ {
+		if _, err := w.events.IngestEvent(t.Context(), alvaoEvent(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting := w.receive(t, 1)[0]
+	if err := w.inbox.Retry(t.Context(), waiting, inbox.RetryOptions{After: time.Hour, Reason: "Alvao is away."}); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int32{1, 2, 3, 4, 6, 100} {
+		var got []string
+		token := ""
+		for range 20 {
+			page, err := w.events.ListEvents(t.Context(), &tandemv1.ListEventsRequest{Parent: "connectors/-", PageSize: size, PageToken: token})
+			if err != nil || len(page.GetEvents()) > int(size) {
+				t.Fatalf("%v, %v", page, err)
+			}
+			for _, e := range page.GetEvents() {
+				got = append(got, fmt.Sprintf("%d %s", e.GetItemId(), strings.TrimPrefix(e.GetState().String(), "STATE_")))
+			}
+			if token = page.GetNextPageToken(); token == "" {
+				break
+			}
+		}
+		want := []string{"1 DEAD", "2 DEAD", "3 DEAD", "4 WAITING", "5 QUEUED", "6 QUEUED"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("by pages of %d (-want +got):\n%s", size, diff)
+		}
+	}
+	for _, token := range []string{"x", "dead", "parked;", ";", "waiting;x"} {
+		_, err := w.events.ListEvents(t.Context(), &tandemv1.ListEventsRequest{Parent: "connectors/-", PageToken: token})
+		wantRefusal(t, err, codes.InvalidArgument, "INVALID_REQUEST", "page_token")
 	}
 }
 

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -136,6 +138,10 @@ func noConnector(name string) error {
 }
 
 func linkProto(link item.Link) *tandemv1.Link {
+	var withheld []*tandemv1.Withheld
+	for _, setting := range slices.Sorted(maps.Keys(link.Withheld)) {
+		withheld = append(withheld, &tandemv1.Withheld{Setting: setting, Count: count32(link.Withheld[setting])})
+	}
 	return &tandemv1.Link{
 		Name:         "connectors/" + link.Connector + "/links/" + strconv.FormatInt(link.Ticket, 10),
 		TicketId:     link.Ticket,
@@ -149,6 +155,7 @@ func linkProto(link item.Link) *tandemv1.Link {
 		CreateTime:   timestamp(link.Created),
 		UpdateTime:   timestamp(link.Updated),
 		Etag:         strconv.FormatInt(link.Version, 10),
+		Withheld:     withheld,
 	}
 }
 

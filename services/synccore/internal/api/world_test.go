@@ -19,6 +19,7 @@ import (
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
 	"github.com/tandem-sync/tandem/services/synccore/internal/api"
+	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
@@ -39,6 +40,26 @@ type connectors struct {
 	findings []item.Finding
 	checkErr error
 	broken   api.Description
+	brake    brake.State
+}
+
+func (c *connectors) Brake(_ context.Context, name string) (brake.State, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if name != "development" {
+		return brake.State{}, nil
+	}
+	return c.brake, nil
+}
+
+func (c *connectors) Release(_ context.Context, _, id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.brake.Exists() || c.brake.ID() != id {
+		return fault.New(fault.Refused, "Nothing of the kind waits.")
+	}
+	c.brake.Released = c.brake.Since.Add(time.Hour)
+	return nil
 }
 
 func (c *connectors) Describe(name string) (api.Description, bool) {

@@ -33,6 +33,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
@@ -216,17 +217,29 @@ func (a *App) build(replica string) error {
 	}
 	a.closers = append(a.closers, a.inbox.Close)
 	links, leases, origins := link.New(a.store), lease.New(a.store), origin.New(a.store)
-	engine := reconcile.New(reconcile.Config{Links: links, Leases: leases, Origins: origins, Tracers: a.tel.Tracers, Now: now})
+	engine := reconcile.New(reconcile.Config{
+		Links: links, Leases: leases, Origins: origins, Inbox: a.inbox, Tracers: a.tel.Tracers, Now: now,
+	})
+	// Most workers are for the sync, whatever a mail server does.
+	const share, few = 4, 4
+	notices, err := notice.New(notice.Config{
+		Links: links, Leases: leases, Tracers: a.tel.Tracers, Meters: a.tel.Meters, Now: now,
+		Concurrent: min(few, max(1, a.cfg.Workers/share)),
+	})
+	if err != nil {
+		return err
+	}
 	opener, err := newOpener(a.tel, a.cfg.Version, now)
 	if err != nil {
 		return err
 	}
 	a.connectors = connector.NewSet(connector.Deps{
-		Open: opener.open, Engine: engine, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox, Logger: logger, Now: now,
+		Open: opener.open, Engine: engine, Notices: notices, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox, Logger: logger, Now: now,
 	})
+	// What the worker has to cut is put back, and telemetry flushed, within the rest.
 	a.worker, err = worker.New(worker.Config{
 		Inbox: a.inbox, Handler: a.connectors.Handle, Logger: logger, Tracers: a.tel.Tracers, Meters: a.tel.Meters, Now: now,
-		Concurrency: a.cfg.Workers, Grace: a.cfg.Grace, Heartbeat: a.inbox.Visibility() / 4,
+		Concurrency: a.cfg.Workers, Grace: a.cfg.Grace * 4 / 5, Heartbeat: a.inbox.Visibility() / 4,
 	})
 	if err != nil {
 		return fmt.Errorf("making the worker: %w", err)

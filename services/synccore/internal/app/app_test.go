@@ -200,7 +200,7 @@ func TestServes(t *testing.T) {
 	}
 
 	code, metrics := p.get(t, "/metrics")
-	for _, want := range []string{"tandem_inbox_items", "tandem_connectors_unhealthy", `system="azureDevOps"`, "tandem_reconciles_total", "http_client_request_duration", "rpc_server"} {
+	for _, want := range []string{"tandem_inbox_items", "tandem_connectors_unhealthy", "tandem_connectors_braked", `system="azureDevOps"`, "tandem_reconciles_total", "http_client_request_duration", "rpc_server"} {
 		if code != 200 || !strings.Contains(metrics, want) {
 			t.Errorf("metrics (%d) lack %s", code, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math"
 	"net/http"
+	"net/url"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -21,8 +22,13 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/letter"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mail"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
+	"github.com/tandem-sync/tandem/services/synccore/internal/teams"
 )
 
 // opener makes the two clients of a connector.
@@ -78,17 +84,74 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	if err != nil {
 		return connector.Clients{}, err
 	}
-	wants := azuredevops.Wants{Type: cfg.Rules.Type.String()}
+	wants := azuredevops.Wants{
+		Type: cfg.Rules.Type.String(), TypeVaries: !cfg.Rules.Type.Constant(), Reporter: cfg.Rules.Reporter.Mode != mapping.ReporterDefault,
+		Connector: cfg.Name, DeskHost: hostOf(cfg.Alvao.URL),
+	}
 	for _, pair := range cfg.Rules.Statuses.Pairs() {
 		wants.States = append(wants.States, pair.State)
 	}
 	for _, attribute := range cfg.Rules.Attributes {
 		wants.Fields = append(wants.Fields, attribute.Field)
 	}
+	channels, closeChannels, err := o.channels(cfg.Notice, agent)
+	if err != nil {
+		return connector.Clients{}, err
+	}
 	return connector.Clients{
-		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants},
-		Close: func() { closeDesk(); closeBoards() },
+		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants}, Channels: channels,
+		Close: func() { closeDesk(); closeBoards(); closeChannels() },
 	}, nil
+}
+
+// channels makes the ways in which solvers are told.
+func (o *opener) channels(cfg config.Notice, agent string) (notice.Channels, func(), error) {
+	closing := func() {}
+	if !cfg.Wanted() {
+		return notice.Channels{}, closing, nil
+	}
+	template, problems := letter.Parse(cfg.Subject, cfg.Body)
+	if len(problems) > 0 {
+		return notice.Channels{}, closing, fmt.Errorf("reading the template of notices: %w", problems[0])
+	}
+	channels := notice.Channels{Letter: template}
+	if cfg.Email {
+		options := mail.Options{
+			Host: cfg.Mail.Host, Port: cfg.Mail.Port, TLS: mail.TLS(cfg.Mail.TLS), From: cfg.Mail.From, User: cfg.Mail.User,
+			CAFile: cfg.Mail.CAFile, Now: o.now,
+		}
+		if cfg.Mail.User != "" {
+			options.Password = o.read(cfg.Mail.Password)
+		}
+		sender, err := mail.New(options)
+		if err != nil {
+			return notice.Channels{}, closing, fmt.Errorf("preparing e-mail: %w", err)
+		}
+		channels.Mail = sender
+	}
+	if !cfg.Teams.IsZero() {
+		// Not instrumented: spans tell addresses, and this one is the secret. The notice has
+		// a span of its own.
+		base, err := outbound.Transport("")
+		if err != nil {
+			return notice.Channels{}, closing, fmt.Errorf("preparing connections to Teams: %w", err)
+		}
+		closing = base.CloseIdleConnections
+		// A webhook takes four calls a second at most (Microsoft: incoming webhooks).
+		channels.Teams = teams.New(teams.Options{
+			Address: o.read(cfg.Teams), Base: base, Now: o.now, UserAgent: agent,
+			Gate: outbound.NewPace(outbound.PaceOptions{PerSecond: 3, Burst: 3, Concurrent: 2, Now: o.now}),
+		})
+	}
+	return channels, closing, nil
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // gate bounds the calls of a client and measures their waits.
@@ -187,3 +250,8 @@ func (w workItems) Prepare(ctx context.Context) error {
 
 // Check implements connector.WorkItems.
 func (w workItems) Check(ctx context.Context) []item.Finding { return w.Client.Check(ctx, w.wants) }
+
+// CheckHooks implements connector.WorkItems.
+func (w workItems) CheckHooks(ctx context.Context) []item.Finding {
+	return w.Client.CheckHooks(ctx, w.wants)
+}

@@ -24,7 +24,9 @@ import (
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
 	"github.com/tandem-sync/tandem/services/synccore/internal/api"
+	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
 	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 )
@@ -153,6 +155,11 @@ func (a *App) observe() error {
 	if err != nil {
 		return fmt.Errorf("making a gauge: %w", err)
 	}
+	braked, err := meter.Int64ObservableGauge("tandem.connectors.braked",
+		metric.WithDescription("1 for a connector with a mass change that waits for a person, else 0."))
+	if err != nil {
+		return fmt.Errorf("making a gauge: %w", err)
+	}
 	_, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		for _, one := range a.connectors.List() {
 			for _, system := range []item.System{item.Alvao, item.AzureDevOps} {
@@ -163,6 +170,9 @@ func (a *App) observe() error {
 				o.ObserveInt64(unhealthy, value, metric.WithAttributes(
 					attribute.String("connector", one.Config.Name), attribute.String("system", string(system))))
 			}
+		}
+		if err := a.observeBrakes(ctx, o, braked); err != nil {
+			return err
 		}
 		stats, err := a.inbox.Stats(ctx)
 		if err != nil {
@@ -176,9 +186,27 @@ func (a *App) observe() error {
 		}
 		o.ObserveFloat64(age, stats.OldestAge.Seconds())
 		return nil
-	}, items, age, unhealthy)
+	}, items, age, unhealthy, braked)
 	if err != nil {
 		return fmt.Errorf("registering the gauges: %w", err)
+	}
+	return nil
+}
+
+func (a *App) observeBrakes(ctx context.Context, o metric.Observer, gauge metric.Int64Observable) error {
+	for _, one := range a.connectors.List() {
+		state, err := a.connectors.Brake(ctx, one.Config.Name)
+		if fault.Is(err, fault.NotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		value := int64(0)
+		if state.Held() {
+			value = 1
+		}
+		o.ObserveInt64(gauge, value, metric.WithAttributes(attribute.String("connector", one.Config.Name)))
 	}
 	return nil
 }
@@ -214,11 +242,21 @@ func (d describer) Check(ctx context.Context, name string) ([]item.Finding, erro
 	return d.set.Check(ctx, name)
 }
 
+// Brake implements api.Connectors.
+func (d describer) Brake(ctx context.Context, name string) (brake.State, error) {
+	return d.set.Brake(ctx, name)
+}
+
+// Release implements api.Connectors.
+func (d describer) Release(ctx context.Context, name, id string) error {
+	return d.set.Release(ctx, name, id)
+}
+
 func describe(s connector.Summary) api.Description {
 	reason, since := s.Unhealthy()
 	return api.Description{
 		Name: s.Config.Name, AlvaoService: s.Config.Alvao.Service, AlvaoURL: s.Config.Alvao.URL,
 		AzureDevOpsURL: s.Config.Rules.Project.URL(), StatusMap: s.Config.Rules.Statuses.Pairs(),
-		Unhealthy: reason, UnhealthySince: since,
+		Unhealthy: reason, UnhealthySince: since, Degraded: s.Degraded,
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -82,9 +84,20 @@ func (c *Config) reachable(file string) Problems {
 			}
 		}
 	}
+	if !c.Mail.Password.IsZero() {
+		read("mail.password", c.Mail.Password)
+	}
+	if err := checkCA(c.Mail.CAFile); err != nil {
+		warn("mail.caFile", err, "Give a readable PEM file of certificates")
+	}
 	for i, connector := range c.Connectors {
 		path := fmt.Sprintf("connectors[%d]", i)
 		read(path+".alvao.credentials.password", connector.Alvao.Credentials.Password)
+		if !connector.Notice.Teams.IsZero() {
+			if value, ok := read(path+".notice.teams", connector.Notice.Teams); ok && !isWebhook(value.Reveal()) {
+				warn(path+".notice.teams", errNoWebhook, "Put the URL that the Teams flow shows into it")
+			}
+		}
 		for _, ca := range []struct{ name, file string }{
 			{".alvao.caFile", connector.Alvao.CAFile},
 			{".azureDevOps.caFile", connector.AzureDevOps.CAFile},
@@ -95,6 +108,15 @@ func (c *Config) reachable(file string) Problems {
 		}
 	}
 	return warnings
+}
+
+var errNoWebhook = errors.New("the secret is not an address that begins with https://")
+
+// isWebhook tells whether a secret is an address that a card can be posted to.
+func isWebhook(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && u.User == nil &&
+		(u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()))
 }
 
 func checkCA(path string) error {

@@ -9,8 +9,11 @@ package config
 import (
 	"time"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
+	"github.com/tandem-sync/tandem/services/synccore/internal/crossing"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
 
@@ -30,6 +33,8 @@ type Config struct {
 	HookSecrets []secret.Ref
 	// AllowVolatileRedis accepts a Redis whose settings may lose data.
 	AllowVolatileRedis bool
+	// Mail is the server that mails are sent by; the zero value: none.
+	Mail Mail
 	// Connectors are the pairings, in the order written. May be empty.
 	Connectors []Connector
 	// Warnings are remarks that do not keep the configuration from working.
@@ -65,6 +70,23 @@ type Connector struct {
 	// Messages says how messages and files cross where the settings have them
 	// synchronised (SyncCommunication).
 	Messages Messages
+	// Notice says how a ticket's solver is told of comments.
+	Notice Notice
+	// Redact says what is taken out of texts that cross.
+	Redact Redact
+	// Brake says when a mass change waits for a person.
+	Brake brake.Settings
+}
+
+// Redact says what is taken out of texts that cross.
+type Redact struct {
+	// Shipped takes out what package redact knows by itself, but for Except.
+	Shipped bool
+	Except  []string
+	// Patterns are taken out too.
+	Patterns []redact.Pattern
+	// OffToAzureDevOps and OffToAlvao let texts pass as they are that way.
+	OffToAzureDevOps, OffToAlvao bool
 }
 
 // Messages says how messages and files cross.
@@ -77,9 +99,8 @@ type Messages struct {
 	Format item.TextFormat
 	// MaxFile is the largest file that crosses, in bytes.
 	MaxFile int64
-	// Kinds are the kinds of records that cross, as Alvao spells them; empty: all but
-	// Process and Notification.
-	Kinds []string
+	// Crossing says which of them cross.
+	Crossing crossing.Rules
 }
 
 // Alvao is the Alvao side of a connector.
@@ -159,6 +180,8 @@ func defaults() (Config, Connector) {
 		Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
 		PollInterval: 30 * time.Second,
 		Messages:     Messages{Format: item.HTML, MaxFile: 60 << 20},
+		Redact:       Redact{Shipped: true},
+		Brake:        brake.Settings{Share: 0.2, AtLeast: 25},
 	}
 	return config, connector
 }

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
@@ -87,8 +88,8 @@ func parse(file, dir string, content []byte) (*Config, error) {
 }
 
 func (r *reader) config(root value) Config {
-	config, _ := defaults()
-	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "connectors")
+	config, connector := defaults()
+	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "mail", "connectors", "brake")
 	if !ok {
 		return config
 	}
@@ -113,14 +114,17 @@ func (r *reader) config(root value) Config {
 	if connectors.absent() {
 		r.missing(o, "connectors", "Add at least one connector, or an empty list")
 	}
+	brakes := r.brake(o.get("brake"), connector.Brake)
 	var places []value
 	for _, v := range r.list(connectors) {
-		if connector, ok := r.connector(v, tokens, used); ok {
+		if connector, ok := r.connector(v, tokens, used, brakes); ok {
 			config.Connectors = append(config.Connectors, connector)
 			places = append(places, v)
 		}
 	}
 	r.collisions(config.Connectors, places)
+	config.Mail = r.mail(o.get("mail"))
+	r.useMail(o, config.Mail, config.Connectors, places)
 	config.AccessTokens = map[string]secret.Ref{}
 	for _, t := range tokens {
 		config.AccessTokens[t.index] = t.ref
@@ -191,9 +195,9 @@ func (r *reader) accessTokens(v value) []token {
 
 var connectorName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
-func (r *reader) connector(v value, tokens []token, used map[string]bool) (Connector, bool) {
+func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes brake.Settings) (Connector, bool) {
 	_, c := defaults()
-	o, ok := r.object(v, "name", "alvao", "azureDevOps", "settings", "conflict", "pollInterval", "existingTickets", "messages")
+	o, ok := r.object(v, "name", "alvao", "azureDevOps", "settings", "conflict", "pollInterval", "existingTickets", "messages", "notice", "redact", "brake")
 	if !ok {
 		return c, false
 	}
@@ -206,6 +210,8 @@ func (r *reader) connector(v value, tokens []token, used map[string]bool) (Conne
 	c.AzureDevOps = r.azureDevOps(o.get("azureDevOps"))
 	c.PollInterval = r.duration(o.get("pollInterval"), c.PollInterval)
 	c.Messages = r.messages(o.get("messages"), c.Messages)
+	c.Redact = r.redact(o.get("redact"), c.Redact)
+	c.Brake = r.brake(o.get("brake"), brakes)
 	policy := mapping.Policy{
 		Conflict: mapping.Conflict(r.choice(o.get("conflict"), []string{
 			string(mapping.ConflictNewest), string(mapping.ConflictAlvao), string(mapping.ConflictAzureDevOps),
@@ -228,6 +234,7 @@ func (r *reader) connector(v value, tokens []token, used map[string]bool) (Conne
 		}
 		r.report(at, "there is no access token "+index, fmt.Sprintf(`Add "%s": {file: /path/of/the/token} to accessTokens`, index))
 	})
+	c.Notice = r.notice(o, c.Settings.SyncCommunication)
 	return c, true
 }
 

@@ -21,8 +21,11 @@ func (c *Config) Masked() string {
 		"accessTokens", tokens(c.AccessTokens),
 		"hookSecrets", sequence(c.HookSecrets, refNode),
 		"allowVolatileRedis", c.AllowVolatileRedis,
-		"connectors", sequence(c.Connectors, connectorNode),
 	)
+	if c.Mail.Host != "" {
+		add(root, "mail", mailNode(c.Mail))
+	}
+	add(root, "connectors", sequence(c.Connectors, connectorNode))
 	var b strings.Builder
 	encoder := yaml.NewEncoder(&b)
 	encoder.SetIndent(2)
@@ -40,7 +43,7 @@ func connectorNode(c Connector) *yaml.Node {
 	for _, p := range c.Settings.StatusMap {
 		add(statuses, p.State, p.Status)
 	}
-	return objectNode(
+	node := objectNode(
 		"name", c.Name,
 		"alvao", objectNode(
 			"url", c.Alvao.URL,
@@ -68,7 +71,13 @@ func connectorNode(c Connector) *yaml.Node {
 		"pollInterval", c.PollInterval.String(),
 		"existingTickets", string(c.Rules.ExistingTickets),
 		"messages", messagesNode(c.Messages),
+		"redact", redactNode(c.Redact),
+		"brake", objectNode("share", shareOf(c.Brake.Share), "atLeast", c.Brake.AtLeast),
 	)
+	if c.Notice.Wanted() {
+		add(node, "notice", noticeNode(c.Notice))
+	}
+	return node
 }
 
 func messagesNode(m Messages) *yaml.Node {
@@ -77,9 +86,7 @@ func messagesNode(m Messages) *yaml.Node {
 		history = historySinceLinked
 	}
 	node := objectNode("history", history, "showToRequester", m.ShowToRequester, "format", string(m.Format), "maxFile", sizeOf(m.MaxFile))
-	if len(m.Kinds) > 0 {
-		add(node, "kinds", sequence(m.Kinds, func(kind string) *yaml.Node { return scalar("!!str", kind) }))
-	}
+	addCrossing(node, m.Crossing)
 	return node
 }
 

@@ -28,7 +28,7 @@ func (r *reader) messages(v value, m Messages) Messages {
 	if v.absent() {
 		return m
 	}
-	o, ok := r.object(v, "history", "showToRequester", "format", "maxFile", "kinds")
+	o, ok := r.object(v, "history", "showToRequester", "format", "maxFile", "kinds", "only", "toAzureDevOps", "toAlvao", "rules", "files")
 	if !ok {
 		return m
 	}
@@ -36,9 +36,7 @@ func (r *reader) messages(v value, m Messages) Messages {
 	m.ShowToRequester = r.flag(o.get("showToRequester"), m.ShowToRequester)
 	m.Format = item.TextFormat(r.choice(o.get("format"), []string{string(item.HTML), string(item.Markdown)}, string(m.Format)))
 	m.MaxFile = r.size(o.get("maxFile"), m.MaxFile)
-	if at := o.get("kinds"); !at.absent() {
-		m.Kinds = r.kinds(at)
-	}
+	m.Crossing = r.crossing(o)
 	return m
 }
 
@@ -56,7 +54,7 @@ func (r *reader) kinds(v value) []string {
 	}
 	if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
 		r.report(v, "it names no kind, so that no message would ever cross",
-			"Name at least one kind, or remove the key for all but Process and Notification")
+			"Name at least one kind, or remove the key")
 	}
 	return kinds
 }

@@ -193,9 +193,10 @@ func referenced(absolute string, c *Config) []string {
 		return paths
 	}
 	refs := append(slices.Collect(maps.Values(c.AccessTokens)), c.HookSecrets...)
+	refs = append(refs, c.Mail.Password, secret.Ref{File: c.Mail.CAFile})
 	for _, connector := range c.Connectors {
-		refs = append(refs, connector.Alvao.Credentials.Password)
-		for _, file := range []string{connector.Alvao.CAFile, connector.AzureDevOps.CAFile} {
+		refs = append(refs, connector.Alvao.Credentials.Password, connector.Notice.Teams)
+		for _, file := range []string{connector.Alvao.CAFile, connector.AzureDevOps.CAFile, connector.Notice.BodyFile} {
 			refs = append(refs, secret.Ref{File: file})
 		}
 	}

@@ -25,9 +25,11 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/poll"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/resync"
 )
 
@@ -40,6 +42,8 @@ type Tickets interface {
 	All(ctx context.Context) iter.Seq2[item.Ticket, error]
 	// InStatus yields the service's tickets in any of the statuses.
 	InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error]
+	// Latest finds the youngest of the service's tickets; false: there is none.
+	Latest(ctx context.Context) (item.Ticket, bool, error)
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL(url string) (ticket int64, ok bool)
 	// Check asks whether the connector can work.
@@ -54,6 +58,10 @@ type WorkItems interface {
 	Prepare(ctx context.Context) error
 	// Covers tells whether an event of that origin belongs to the project.
 	Covers(accountURL, projectID, projectName string) (match, known bool)
+	// CheckHooks tells how the service hooks fare that lead to the connector.
+	CheckHooks(ctx context.Context) []item.Finding
+	// Validate asks whether a draft would be made, and writes nothing.
+	Validate(ctx context.Context, draft item.Draft) []item.Finding
 	// Check asks whether the connector can work.
 	Check(ctx context.Context) []item.Finding
 }
@@ -66,6 +74,8 @@ type Origins interface {
 	AddExisting(ctx context.Context, connector string, tickets ...int64) error
 	MarkComplete(ctx context.Context, connector string) error
 	IsComplete(ctx context.Context, connector string) (bool, error)
+	Note(ctx context.Context, connector, name string) (string, error)
+	SetNote(ctx context.Context, connector, name, text string) error
 }
 
 // Links is where links are remembered.
@@ -89,15 +99,21 @@ type Leases interface {
 type Clients struct {
 	Tickets   Tickets
 	WorkItems WorkItems
+	// Channels is how the solvers of tickets are told of comments.
+	Channels notice.Channels
 	// Close lets go of idle connections. It may be called while calls are under way.
 	Close func()
 }
 
-// Deps is what connectors are made with. All fields but ProbeEvery are required.
+// Deps is what connectors are made with. All fields but Notices, ProbeEvery and
+// HooksEvery are
+// required.
 type Deps struct {
 	// Open makes the clients of a connector. It must not call the systems.
-	Open    func(cfg config.Connector) (Clients, error)
-	Engine  *reconcile.Engine
+	Open   func(cfg config.Connector) (Clients, error)
+	Engine *reconcile.Engine
+	// Notices tells solvers; nil where no connector's clients have channels.
+	Notices *notice.Notifier
 	Links   Links
 	Leases  Leases
 	Origins Origins
@@ -107,6 +123,9 @@ type Deps struct {
 	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
 	// 15 s.
 	ProbeEvery time.Duration
+	// HooksEvery is how often it is looked whether Azure DevOps has switched service
+	// hooks off; 0 means 5 minutes.
+	HooksEvery time.Duration
 }
 
 // running is one connector at work.
@@ -121,12 +140,16 @@ type running struct {
 	workItems   guardedWorkItems
 	health      health
 	started     time.Time
+	// redactToAzureDevOps and redactToAlvao are compiled once.
+	redactToAzureDevOps, redactToAlvao *redact.Redactor
+	// settings is the fingerprint of cfg.
+	settings string
 
 	ready atomic.Bool
-	// again asks for a probe now.
-	again chan struct{}
-	stop  context.CancelFunc
-	done  sync.WaitGroup
+	// again asks for a probe now, resyncNow for a look whether a resync is due.
+	again, resyncNow chan struct{}
+	stop             context.CancelFunc
+	done             sync.WaitGroup
 }
 
 func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration, deps Deps) (*running, error) {
@@ -139,9 +162,20 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	if deps.ProbeEvery <= 0 {
 		deps.ProbeEvery = 15 * time.Second
 	}
+	if deps.HooksEvery <= 0 {
+		deps.HooksEvery = 5 * time.Minute
+	}
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
-		started: deps.Now(), again: make(chan struct{}, 1),
+		settings: fingerprint(cfg), started: deps.Now(), again: make(chan struct{}, 1), resyncNow: make(chan struct{}, 1),
+	}
+	if found := redact.New(cfg.Redact.Shipped, cfg.Redact.Except, cfg.Redact.Patterns); found != nil {
+		if !cfg.Redact.OffToAzureDevOps {
+			r.redactToAzureDevOps = found
+		}
+		if !cfg.Redact.OffToAlvao {
+			r.redactToAlvao = found
+		}
 	}
 	r.tickets, r.workItems = guardedTickets{clients.Tickets, r}, guardedWorkItems{clients.WorkItems, r}
 	ctx, r.stop = context.WithCancel(ctx)
@@ -179,8 +213,9 @@ func (r *running) tend(ctx context.Context) {
 	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed
 	// while the process was down is made up for at start.
-	all.Go(func() { every(ctx, min(r.resync, time.Minute), nil, r.runResync) })
+	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
+	all.Go(func() { every(ctx, r.deps.HooksEvery, nil, r.watchHooks) })
 	all.Wait()
 }
 
@@ -305,7 +340,7 @@ func (r *running) listExisting(ctx context.Context) error {
 }
 
 func (r *running) runPoll(ctx context.Context) {
-	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, func(ctx context.Context) error {
+	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, nil, func(ctx context.Context) error {
 		poller := poll.Poller{
 			Connector: r.cfg.Name, Rules: r.planRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, Links: r.deps.Links,
 			Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
@@ -315,22 +350,6 @@ func (r *running) runPoll(ctx context.Context) {
 			r.deps.Logger.InfoContext(ctx, "poll.done", slog.String("connector", r.cfg.Name), slog.Int("found", found))
 		}
 		return err
-	})
-}
-
-func (r *running) runResync(ctx context.Context) {
-	r.turn(ctx, turnResync, r.resync, []item.System{item.Alvao, item.AzureDevOps}, func(ctx context.Context) error {
-		run := resync.Resync{
-			Connector: r.cfg.Name, Rules: r.planRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
-			Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
-		}
-		result, err := run.Run(ctx)
-		if err != nil {
-			return err
-		}
-		r.deps.Logger.InfoContext(ctx, "resync.done", slog.String("connector", r.cfg.Name),
-			slog.Int("links", result.Links), slog.Int("tickets", result.Tickets), slog.Int("differing", result.Differing))
-		return nil
 	})
 }
 
@@ -350,9 +369,12 @@ func (r *running) turnKey(name string) item.Key {
 }
 
 // turn does work that one replica at a time does, and not again before every has
-// passed. While a system that it needs refuses the token, there is no turn. An error
-// is told; the next turn makes up for it.
-func (r *running) turn(ctx context.Context, name string, every time.Duration, needs []item.System, work func(context.Context) error) {
+// passed, unless it is urgent. While a system that it needs refuses the token, there is
+// no turn. An error is told; the next turn makes up for it.
+func (r *running) turn(
+	ctx context.Context, name string, every time.Duration, needs []item.System,
+	urgent func(ctx context.Context, last time.Time) bool, work func(context.Context) error,
+) {
 	if r.health.allow(needs...) != nil {
 		return
 	}
@@ -369,7 +391,8 @@ func (r *running) turn(ctx context.Context, name string, every time.Duration, ne
 	}
 	now := r.deps.Now()
 	// A tick that comes a little early must not lose its turn.
-	if at, err := time.Parse(time.RFC3339Nano, last); err == nil && now.Sub(at) < every-every/10 && !at.After(now) {
+	if at, err := time.Parse(time.RFC3339Nano, last); err == nil && now.Sub(at) < every-every/10 && !at.After(now) &&
+		(urgent == nil || !urgent(ctx, at)) {
 		return
 	}
 	err = work(ctx)
@@ -396,7 +419,7 @@ func (r *running) ignoresExisting() bool {
 // can't be read is reported by those.
 func authoritiesOf(cfg config.Connector) string {
 	var all strings.Builder
-	for _, path := range []string{cfg.Alvao.CAFile, cfg.AzureDevOps.CAFile} {
+	for _, path := range []string{cfg.Alvao.CAFile, cfg.AzureDevOps.CAFile, cfg.Notice.Mail.CAFile} {
 		if path == "" {
 			continue
 		}

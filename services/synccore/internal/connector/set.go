@@ -16,6 +16,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
@@ -124,6 +125,10 @@ func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, erro
 		wait := min(max(s.deps.Now().Sub(r.started), startingWait), longestStartingWait)
 		return worker.Served{}, fault.New(fault.Throttled, "Connector %q has not reached its systems since it started; its work waits.", d.Key.Connector).After(wait)
 	}
+	if d.Key.System == item.Notices {
+		attrs, err := s.deps.Notices.Handle(ctx, r.forNotices(), d.Key)
+		return worker.Served{Attrs: attrs}, err
+	}
 	report, err := s.deps.Engine.Handle(ctx, r.forRound(), hints(d))
 	return worker.Served{Forward: report.Forward, Attrs: attrs(report)}, err
 }
@@ -131,12 +136,20 @@ func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, erro
 func (r *running) forRound() reconcile.Connector {
 	return reconcile.Connector{
 		Name: r.cfg.Name, Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process, Rules: r.cfg.Rules,
-		Location: r.cfg.Alvao.Location,
-		Tickets:  r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
+		Location: r.cfg.Alvao.Location, RedactToAzureDevOps: r.redactToAzureDevOps, RedactToAlvao: r.redactToAlvao,
+		Tickets: r.tickets, WorkItems: r.workItems, TicketOfURL: r.tickets.TicketOfURL,
+		Notices: r.clients.Channels.Wanted(),
 		Messages: reconcile.Messages{
 			SinceLinked: r.cfg.Messages.SinceLinked, ShowToRequester: r.cfg.Messages.ShowToRequester, Format: r.cfg.Messages.Format,
-			MaxFile: r.cfg.Messages.MaxFile, Kinds: r.cfg.Messages.Kinds, Desk: r.cfg.Alvao.URL + "/", Boards: r.cfg.Rules.Project.URL(),
+			MaxFile: r.cfg.Messages.MaxFile, Rules: r.cfg.Messages.Crossing, Desk: r.cfg.Alvao.URL + "/", Boards: r.cfg.Rules.Project.URL(),
 		},
+	}
+}
+
+func (r *running) forNotices() notice.Connector {
+	return notice.Connector{
+		Name: r.cfg.Name, Tickets: r.tickets, WorkItems: r.workItems, Channels: r.clients.Channels, Location: r.cfg.Alvao.Location,
+		Boards: r.cfg.Rules.Project.URL(),
 	}
 }
 
@@ -196,6 +209,9 @@ type Summary struct {
 	// Refusals says which systems refuse its token, the longest first; empty: it is
 	// healthy.
 	Refusals []Refusal
+	// Degraded says in sentences what it can't do though it is healthy, such as hear of
+	// changes at once; empty: nothing.
+	Degraded string
 }
 
 // Unhealthy says in sentences why the connector can't work, and since when; empty: it
@@ -233,16 +249,22 @@ func (s *Set) List() []Summary {
 }
 
 func (r *running) summary() Summary {
-	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals()}
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Degraded: r.health.limited()}
 }
 
-// Check asks both systems whether a connector can work.
+// Check asks both systems, and the mail server if there is one, whether a connector can
+// work. Nobody is told anything.
 func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 	r := s.get(name)
 	if r == nil {
 		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
 	}
-	return append(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx)...), nil
+	r.watchHooks(ctx)
+	found := slices.Concat(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx), r.clients.Channels.Check(ctx))
+	if slices.ContainsFunc(found, func(f item.Finding) bool { return f.Severity == item.Error }) {
+		return found, nil // what follows would only say the same in other words
+	}
+	return append(found, r.checkDraft(ctx)...), nil
 }
 
 // statusesOf lists the statuses of a map, each once, in order.

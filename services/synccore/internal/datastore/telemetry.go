@@ -65,8 +65,9 @@ func (c childTracer) Start(ctx context.Context, name string, options ...trace.Sp
 	return c.Tracer.Start(ctx, name, options...) //nolint:spancheck // the caller ends it
 }
 
-// LogTo sends what the Redis client has to say, mostly that it can't dial, to logger
-// instead of the standard error stream. The client has one log for the whole process:
+// LogTo sends what the Redis client has to say to logger instead of the standard error
+// stream, for debugging: mostly that it can't dial, twice a second and more, which
+// whoever uses the store tells once. The client has one log for the whole process:
 // call it once, before the first Open.
 func LogTo(logger *slog.Logger) { redis.SetLogger(clientLog{logger}) }
 
@@ -74,5 +75,5 @@ type clientLog struct{ logger *slog.Logger }
 
 // Printf is what the client's log asks for.
 func (c clientLog) Printf(ctx context.Context, format string, v ...any) {
-	c.logger.WarnContext(ctx, "redis.client", slog.String("detail", fmt.Sprintf(format, v...)))
+	c.logger.DebugContext(ctx, "redis.client", slog.String("detail", fmt.Sprintf(format, v...)))
 }

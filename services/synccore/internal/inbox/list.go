@@ -29,13 +29,47 @@ type place struct {
 	due  float64
 }
 
-// List returns records of a connector (empty: of all) in one state, and the token of
-// the next page, which is empty on the last. The order is that of serving: queued ones
-// by when they became ready, live before background; waiting ones by when they are
-// due; running ones by key; dead letters by when they died, the oldest first. Records
-// that come or go meanwhile do not shift pages. A page may be shorter than asked for.
+// List returns records of a connector (empty: of all) in one state (empty: in any), and
+// the token of the next page, which is empty on the last. The order is that of serving:
+// queued ones by when they became ready, live before background; waiting ones by when
+// they are due; running ones by key; dead letters by when they died, the oldest first.
+// Records that come or go meanwhile do not shift pages. A page may be shorter than asked
+// for. Over all states what needs a person comes first: dead, waiting, running, queued;
+// a record whose state changes between two pages may be on both or on neither.
 func (b *Inbox) List(ctx context.Context, connector string, state State, pageSize int, pageToken string) ([]Record, string, error) {
 	pageSize = min(max(pageSize, 1), MaxPageSize)
+	if state != "" {
+		return b.listState(ctx, connector, state, pageSize, pageToken)
+	}
+	states := []State{Dead, Waiting, Running, Queued}
+	at := 0
+	if pageToken != "" {
+		name, rest, ok := strings.Cut(pageToken, ";")
+		at = slices.Index(states, State(name))
+		if !ok || at < 0 {
+			return nil, "", badToken(pageToken)
+		}
+		pageToken = rest
+	}
+	var records []Record
+	for ; at < len(states); at++ {
+		found, next, err := b.listState(ctx, connector, states[at], pageSize-len(records), pageToken)
+		if err != nil {
+			return nil, "", err
+		}
+		records = append(records, found...)
+		if next != "" {
+			return records, string(states[at]) + ";" + next, nil
+		}
+		pageToken = ""
+		if len(records) == pageSize && at+1 < len(states) {
+			return records, string(states[at+1]) + ";", nil
+		}
+	}
+	return records, "", nil
+}
+
+func (b *Inbox) listState(ctx context.Context, connector string, state State, pageSize int, pageToken string) ([]Record, string, error) {
 	var records []Record
 	for scanned := 0; scanned < maxScan; {
 		places, err := b.places(ctx, connector, state, pageSize, pageToken)

@@ -127,8 +127,12 @@ func decodeBatch(v []string) (batch, error) {
 // is found by its id without an index; callers take it as opaque.
 func newID(k item.Key) string {
 	kind := "t"
-	if k.System == item.AzureDevOps {
+	switch k.System {
+	case item.AzureDevOps:
 		kind = "w"
+	case item.Notices:
+		kind = "n"
+	default:
 	}
 	const unguessable = 13 // base-32 characters, 65 bits
 	return kind + strconv.FormatInt(k.ID, 10) + "-" + strings.ToLower(rand.Text()[:unguessable])
@@ -146,6 +150,8 @@ func keyOfID(connector, id string) (item.Key, bool) {
 		k.System = item.Alvao
 	case 'w':
 		k.System = item.AzureDevOps
+	case 'n':
+		k.System = item.Notices
 	default:
 		return item.Key{}, false
 	}

@@ -32,7 +32,7 @@ func FuzzPageToken(f *testing.F) {
 	}
 	links := link.New(store)
 	f.Fuzz(func(t *testing.T, token string) {
-		for _, state := range []inbox.State{inbox.Queued, inbox.Running, inbox.Waiting, inbox.Dead} {
+		for _, state := range []inbox.State{"", inbox.Queued, inbox.Running, inbox.Waiting, inbox.Dead} {
 			if _, _, err := box.List(t.Context(), "development", state, 2, token); err != nil && !fault.Is(err, fault.Invalid) {
 				t.Errorf("listing %s from %q: %v", state, token, err)
 			}

@@ -21,6 +21,11 @@ const (
 	AzureDevOps System = "azureDevOps"
 )
 
+// Notices stands in a Key for what a ticket's solver is still to be told; ID is the
+// ticket. It is no system: such keys only name work in the inbox, beside the sync of the
+// ticket, so that neither waits for the other.
+const Notices System = "notice"
+
 // Title is the system's name as people write it.
 func (s System) Title() string {
 	switch s {
@@ -33,7 +38,7 @@ func (s System) Title() string {
 	}
 }
 
-// Key names one ticket or one work item of a connector. It is the unit of work:
+// Key names one ticket or one work item of a connector, or a ticket's Notices. It is the unit of work:
 // events of one key are served together and never by two workers at once.
 type Key struct {
 	Connector string
@@ -53,7 +58,7 @@ func ParseKey(s string) (Key, error) {
 		return Key{}, fmt.Errorf("item key %q is not connector/system/id", s)
 	}
 	system := System(parts[1])
-	if system != Alvao && system != AzureDevOps {
+	if system != Alvao && system != AzureDevOps && system != Notices {
 		return Key{}, fmt.Errorf("item key %q names no known system", s)
 	}
 	id, err := strconv.ParseInt(parts[2], 10, 64)
@@ -222,6 +227,9 @@ type Field struct {
 type FieldValue struct {
 	Reference string
 	Value     string
+	// Person tells that the value names somebody of whom it is not known whether Azure
+	// DevOps knows them; the field is left out if it does not.
+	Person bool
 }
 
 // Draft is a work item to be created.
@@ -237,4 +245,7 @@ type Draft struct {
 	// Reporter becomes System.CreatedBy, which needs the right to bypass rules; nil:
 	// the token's owner.
 	Reporter *Identity
+	// OtherNames are further names under which Azure DevOps may know a Reporter of whom
+	// only names are known, the best first.
+	OtherNames []string
 }

@@ -16,6 +16,7 @@ func TestParseKey(t *testing.T) {
 	for text, want := range map[string]item.Key{
 		"development/alvao/7":                         {Connector: "development", System: item.Alvao, ID: 7},
 		"development/azureDevOps/9223372036854775807": {Connector: "development", System: item.AzureDevOps, ID: 1<<63 - 1},
+		"development/notice/7":                        {Connector: "development", System: item.Notices, ID: 7},
 	} {
 		if got, err := item.ParseKey(text); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", text, got, err)
@@ -55,7 +56,7 @@ func TestKeyRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := item.Key{
 			Connector: rapid.StringMatching(`[a-z][a-z0-9-]{0,62}`).Draw(t, "connector"),
-			System:    rapid.SampledFrom([]item.System{item.Alvao, item.AzureDevOps}).Draw(t, "system"),
+			System:    rapid.SampledFrom([]item.System{item.Alvao, item.AzureDevOps, item.Notices}).Draw(t, "system"),
 			ID:        rapid.Int64Range(1, 1<<63-1).Draw(t, "id"),
 		}
 		if got, err := item.ParseKey(want.String()); err != nil || got != want {
@@ -71,7 +72,7 @@ func TestLinkKeepsEverythingInJSON(t *testing.T) {
 	want := item.Link{
 		Connector: "development", Ticket: 7, TicketURL: "t", WorkItem: 9, WorkItemURL: "w", State: item.LinkParked, Reason: "why",
 		Agreed: item.Pair{Status: "Testing", State: "Done"}, Parked: &item.Standstill{Status: "New", State: "To Do", ExternalID: "9"},
-		Move: &item.Move{Status: "Testing", Path: []string{"Doing", "Done"}}, SeenRev: 4, Intended: at, Created: at, Updated: at, Version: 12,
+		Move: &item.Move{Status: "Testing", Path: []string{"Doing", "Done"}}, SeenRev: 4, Map: "0badcafe", Withheld: map[string]int{"kinds": 2}, Intended: at, Created: at, Updated: at, Version: 12,
 	}
 	text, err := json.Marshal(want)
 	if err != nil {

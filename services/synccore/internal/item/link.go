@@ -30,6 +30,10 @@ type Standstill struct {
 	Status     string `json:"status"`
 	State      string `json:"state,omitempty"`
 	ExternalID string `json:"externalId,omitempty"`
+	// Rev is the work item's revision and Activity the ticket's last activity at that
+	// time: what was refused for want of a field may go once somebody fills it in.
+	Rev      int64     `json:"rev,omitempty"`
+	Activity time.Time `json:"activity,omitzero"`
 }
 
 // Move is the intention to bring a work item to a state over several legal steps,
@@ -55,6 +59,8 @@ type Link struct {
 	Reason string `json:"reason,omitempty"`
 	// Agreed is what both sides showed when they last agreed; the zero value: never.
 	Agreed Pair `json:"agreed"`
+	// Map tells the StatusMap under which they agreed; empty: unknown.
+	Map string `json:"map,omitempty"`
 	// Parked is what both sides showed when a change was refused.
 	Parked *Standstill `json:"parked,omitempty"`
 	// Move is a move under way; nil: none.
@@ -65,6 +71,9 @@ type Link struct {
 	// which messages and files have crossed.
 	TalkRev  int64     `json:"talkRev,omitempty"`
 	TalkSeen time.Time `json:"talkSeen,omitzero"`
+	// Withheld counts the messages and files that a setting keeps from crossing, by the
+	// setting; nil: none.
+	Withheld map[string]int `json:"withheld,omitempty"`
 	// Intended is when creating was first decided.
 	Intended time.Time `json:"intended,omitzero"`
 	Created  time.Time `json:"created,omitzero"`

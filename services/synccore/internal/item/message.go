@@ -81,4 +81,44 @@ type Mirror struct {
 	Posting time.Time `json:"p,omitzero"`
 	// Gone tells that the source was deleted and the mirror says so.
 	Gone bool `json:"g,omitempty"`
+	// Notify is when a Notice was asked for, to be due once the mirror stands; zero: none.
+	// The store of links makes it due in the step that stores such a mirror, and keeps the
+	// wish no longer.
+	Notify time.Time `json:"n,omitzero"`
+	// Content is the hash of a file's content; empty for what is no file, and where
+	// nobody has read it.
+	Content string `json:"c,omitempty"`
 }
+
+// Stands tells that posting the mirror has come to its end and something stands there.
+func (m Mirror) Stands() bool { return m.Posting.IsZero() && m.Target != "" }
+
+// Notice is what is owed to a ticket's solver about one message, by channel. It is kept
+// for as long as the mirror, so that nobody is told twice.
+type Notice struct {
+	// Due is when the message began to cross.
+	Due time.Time `json:"d,omitzero"`
+	// Email and Teams say how far each channel is.
+	Email NoticeState `json:"e,omitempty"`
+	Teams NoticeState `json:"t,omitempty"`
+	// Done tells that nothing more is owed, whatever channels are wanted later.
+	Done bool `json:"x,omitempty"`
+}
+
+// NoticeState is how far one channel of a notice is.
+type NoticeState string
+
+// The states of a channel.
+const (
+	// NoticeOwed: nothing was sent.
+	NoticeOwed NoticeState = ""
+	// NoticeSending: it is being sent; after a crash nobody knows whether it was.
+	NoticeSending NoticeState = "sending"
+	// NoticeTold: it was sent.
+	NoticeTold NoticeState = "told"
+	// NoticeDropped: it can't be sent, which the link's history tells.
+	NoticeDropped NoticeState = "dropped"
+)
+
+// Settled tells that nothing more is to be done on the channel.
+func (s NoticeState) Settled() bool { return s == NoticeTold || s == NoticeDropped }

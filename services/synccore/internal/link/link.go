@@ -59,6 +59,7 @@ const (
 type Links struct {
 	store                      *datastore.Store
 	put, delete, claim, mirror *redis.Script
+	notice                     *redis.Script
 }
 
 // New returns the links kept in store.
@@ -66,7 +67,7 @@ func New(store *datastore.Store) *Links {
 	return &Links{
 		store: store,
 		put:   redis.NewScript(putLua), delete: redis.NewScript(deleteLua), claim: redis.NewScript(claimLua),
-		mirror: redis.NewScript(mirrorLua),
+		mirror: redis.NewScript(mirrorLua), notice: redis.NewScript(noticeLua),
 	}
 }
 
@@ -179,7 +180,7 @@ func (l *Links) Delete(ctx context.Context, held lease.Lease, gone item.Link, ch
 	}
 	args := append([]any{held.Token, gone.Version, historyAfterDelete.Milliseconds()}, entries...)
 	answer, err := l.delete.Run(ctx, l.store.Client(),
-		[]string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k), l.mirrorsKey(k)}, args...).StringSlice()
+		[]string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k), l.mirrorsKey(k), l.noticesKey(k)}, args...).StringSlice()
 	if err != nil {
 		return datastore.Fault(err, "deleting link")
 	}

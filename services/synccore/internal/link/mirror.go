@@ -5,6 +5,7 @@ import (
 	_ "embed" // the script
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -34,15 +35,24 @@ func (l *Links) Mirrors(ctx context.Context, connector string, ticket int64) (ma
 	return mirrors, nil
 }
 
-// PutMirror remembers the mirror of one source. It fails with fault.Conflict, and
-// stores nothing, when held has ended. Repeating it is harmless.
+// PutMirror remembers the mirror of one source, and in the same step makes its notice
+// due if the mirror asks for that and stands; the wish is not kept then. It fails with
+// fault.Conflict, and stores nothing, when held has ended. Repeating it is harmless.
 func (l *Links) PutMirror(ctx context.Context, held lease.Lease, source string, mirror item.Mirror) error {
+	var notice []byte
+	if !mirror.Notify.IsZero() && mirror.Stands() {
+		var err error
+		if notice, err = encodeNotice(item.Notice{Due: mirror.Notify}); err != nil {
+			return err
+		}
+		mirror.Notify = time.Time{}
+	}
 	text, err := json.Marshal(mirror)
 	if err != nil {
 		return fmt.Errorf("encoding mirror: %w", err)
 	}
 	stored, err := l.mirror.Run(ctx, l.store.Client(),
-		[]string{l.mirrorsKey(held.Key), lease.KeyOf(l.store, held.Key)}, held.Token, source, text).Int()
+		[]string{l.mirrorsKey(held.Key), lease.KeyOf(l.store, held.Key), l.noticesKey(held.Key)}, held.Token, source, text, notice).Int()
 	if err != nil {
 		return datastore.Fault(err, "writing mirror")
 	}

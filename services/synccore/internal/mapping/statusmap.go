@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -21,6 +23,7 @@ type StatusMap struct {
 	pairs    []item.Pair
 	byState  map[string]int
 	byStatus map[string][]int
+	print    string
 }
 
 // NewStatusMap compiles pairs in their declared order. A problem's Path is the
@@ -56,8 +59,16 @@ func NewStatusMap(pairs []item.Pair) (StatusMap, []Problem) {
 			m.pairs = append(m.pairs, p)
 		}
 	}
+	sum := sha256.New()
+	for _, p := range m.pairs {
+		fmt.Fprintf(sum, "%q %q\n", fold(p.State), fold(p.Status))
+	}
+	m.print = hex.EncodeToString(sum.Sum(nil)[:4])
 	return m, problems
 }
+
+// Print is a short text that maps which say the same share, and others hardly do.
+func (m StatusMap) Print() string { return m.print }
 
 // Status is the ticket status that a state stands for; false if it is not mapped.
 func (m StatusMap) Status(state string) (string, bool) {

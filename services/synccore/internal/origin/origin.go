@@ -85,6 +85,24 @@ func (o *Origins) SetCursor(ctx context.Context, connector, name, position strin
 	return datastore.Fault(err, "storing cursor")
 }
 
+// Note is what SetNote stored under that name; empty when there is nothing.
+func (o *Origins) Note(ctx context.Context, connector, name string) (string, error) {
+	text, err := o.store.Client().HGet(ctx, o.factsKey(connector), "note/"+name).Result()
+	if datastore.Missing(err) {
+		return "", nil
+	}
+	return text, datastore.Fault(err, "reading note")
+}
+
+// SetNote stores something about a connector that all replicas share; empty drops it.
+// The last call wins.
+func (o *Origins) SetNote(ctx context.Context, connector, name, text string) error {
+	if text == "" {
+		return datastore.Fault(o.store.Client().HDel(ctx, o.factsKey(connector), "note/"+name).Err(), "dropping note")
+	}
+	return datastore.Fault(o.store.Client().HSet(ctx, o.factsKey(connector), "note/"+name, text).Err(), "storing note")
+}
+
 // Forget drops everything about a connector, as if it had never started.
 func (o *Origins) Forget(ctx context.Context, connector string) error {
 	err := o.store.Client().Del(ctx, o.existingKey(connector), o.factsKey(connector)).Err()

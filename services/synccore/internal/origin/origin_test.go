@@ -24,6 +24,10 @@ func TestOrigins(t *testing.T) {
 			t.Parallel()
 			cursors(t, origin.New(open(t)))
 		})
+		t.Run("notes", func(t *testing.T) {
+			t.Parallel()
+			notes(t, origin.New(open(t)))
+		})
 	})
 }
 
@@ -101,4 +105,31 @@ func cursors(t *testing.T, o *origin.Origins) {
 	if done, err := o.IsComplete(ctx, "a"); done || err != nil {
 		t.Errorf("a cursor completed the snapshot: %t %v", done, err)
 	}
+}
+
+func notes(t *testing.T, o *origin.Origins) {
+	t.Helper()
+	ctx := t.Context()
+	want := func(connector, name, want string) {
+		t.Helper()
+		if got, err := o.Note(ctx, connector, name); err != nil || got != want {
+			t.Errorf("note %s of %s: %q %v, want %q", name, connector, got, err, want)
+		}
+	}
+	want("a", "brake", "")
+	for _, text := range []string{"{}", "", "{\"a\": 1}"} {
+		if err := o.SetNote(ctx, "a", "brake", text); err != nil {
+			t.Fatal(err)
+		}
+		want("a", "brake", text)
+	}
+	want("a", "basis", "")
+	want("b", "brake", "")
+	if position, err := o.Cursor(ctx, "a", "brake"); position != "" || err != nil {
+		t.Errorf("a note is a cursor: %q %v", position, err)
+	}
+	if err := o.Forget(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	want("a", "brake", "")
 }

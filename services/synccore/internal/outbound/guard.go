@@ -16,6 +16,10 @@ var (
 	ErrNoCredential = errors.New("credential can't be read")
 )
 
+// ErrUnsent tells that a call failed before anything of it was sent, so that it had no
+// effect. Not every such failure says so.
+var ErrUnsent = errors.New("nothing was sent")
+
 // Credential gives the value of the Authorization header. It is asked for every
 // request, so a rotated secret counts at once. It is called by many goroutines.
 type Credential interface {
@@ -25,7 +29,9 @@ type Credential interface {
 // Guard adds the credential to a request, and refuses every request that leads
 // outside its origins, so no credential ever leaves for another host.
 type Guard struct {
-	Origins    []Origin
+	Origins []Origin
+	// Credential is attached to every request; nil: the address itself is the credential,
+	// as a webhook's is.
 	Credential Credential
 	// Header is set on every request unless the request has that header.
 	Header http.Header
@@ -38,10 +44,13 @@ func (g *Guard) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, fmt.Errorf("calling %s: %w", HostPort(r.URL), ErrForeign)
 	}
-	value, err := g.Credential.Authorization(r.Context())
-	if err != nil {
-		closeBody(r)
-		return nil, fmt.Errorf("%w: %w", ErrNoCredential, err)
+	value := ""
+	if g.Credential != nil {
+		var err error
+		if value, err = g.Credential.Authorization(r.Context()); err != nil {
+			closeBody(r)
+			return nil, fmt.Errorf("%w: %w", ErrNoCredential, err)
+		}
 	}
 	out := r.Clone(r.Context())
 	for name, values := range g.Header {
@@ -49,7 +58,9 @@ func (g *Guard) RoundTrip(r *http.Request) (*http.Response, error) {
 			out.Header[name] = values
 		}
 	}
-	out.Header.Set("Authorization", value)
+	if g.Credential != nil {
+		out.Header.Set("Authorization", value)
+	}
 	return g.Next.RoundTrip(out)
 }
 

@@ -286,3 +286,27 @@ func FuzzParseOrigin(f *testing.F) {
 		}
 	})
 }
+
+// An address that is its own credential gets no Authorization header, and is guarded all
+// the same.
+func TestGuardWithoutCredential(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	guard := &outbound.Guard{
+		Origins: []outbound.Origin{origin(t, "https://flows.example/x")},
+		Next: replies(func(r *http.Request) (*http.Response, error) {
+			calls++
+			if _, there := r.Header["Authorization"]; there {
+				t.Error("there is an Authorization header")
+			}
+			return reply(http.StatusAccepted, nil, ""), nil
+		}),
+	}
+	for address, want := range map[string]int{"https://flows.example/x?sig=1": 1, "https://evil.example/x?sig=1": 0} {
+		calls = 0
+		answer, err := outbound.NewClient(guard).Do(t.Context(), outbound.Request{Method: http.MethodPost, URL: address})
+		if calls != want || (err == nil) != (want == 1) || want == 1 && answer.Status != http.StatusAccepted {
+			t.Errorf("%s: %d calls, %v", address, calls, err)
+		}
+	}
+}

@@ -54,6 +54,9 @@ func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChan
 	case Rest, Wait, ReadWorkItem, ReadType, Search, ReadMessages, BeginPost, Post, Edit, Retract, RememberMirror:
 		// These change nothing that is worth remembering.
 	}
+	if step.Map != "" {
+		next.Map = step.Map
+	}
 	// A revision counts as seen only once nothing is left to do about it, since a hint
 	// that speaks of a seen revision is not looked into again.
 	if after.WorkItem != nil && next.WorkItem == after.WorkItem.ID && next.Move == nil && next.Agreed == present(after) {

@@ -53,6 +53,8 @@ func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) 
 		return Strong
 	case !told && parked != number:
 		return max(Slight, talkDoubt(link, ticket, rules))
+	case ticketStirred(link, ticket):
+		return Strong
 	default:
 		return talkDoubt(link, ticket, rules)
 	}
@@ -119,9 +121,9 @@ func WorkItemDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
 	case rules.Messages && workItem.Rev > link.TalkRev:
 		return Strong
 	case link.Parked != nil:
-		return when(!mapping.Same(link.Parked.State, workItem.State))
+		return when(!mapping.Same(link.Parked.State, workItem.State) || itemStirred(link, *workItem))
 	default:
-		return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State))
+		return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State) || remapped(link, rules))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -33,8 +34,11 @@ type Message struct {
 	// Hash is that of the content in normal form; messages that say the same have the
 	// same one.
 	Hash string
-	// Crosses tells that the settings let it cross.
+	// Crosses tells that the settings let it cross. What has crossed already and may not
+	// any more stays there as it is: no edit follows.
 	Crosses bool
+	// KeptBy names the setting that keeps it back; empty: none does.
+	KeptBy string
 	// Deleted tells that the system still lists it but as deleted.
 	Deleted bool
 	// MirrorOf is the Source that it mirrors by the reference it carries; empty: it is
@@ -84,7 +88,36 @@ func messages(link item.Link, sides Sides, rules Rules) (Step, bool) {
 			return step, true
 		}
 	}
-	return retracted(sides, present)
+	return retracted(sides, present, rules)
+}
+
+// keptByHistory is the setting that leaves out what is older than the link.
+const keptByHistory = "history: sinceLinked"
+
+// withheld counts the messages that have not crossed because a setting keeps them
+// back, by the setting; nil: none.
+func withheld(link item.Link, sides Sides, rules Rules) map[string]int {
+	var kept map[string]int
+	for _, m := range sides.Messages {
+		if m.MirrorOf != "" || m.Deleted {
+			continue
+		}
+		if known, remembered := sides.Mirrors[m.Source]; remembered && known.Posting.IsZero() {
+			continue
+		}
+		by := m.KeptBy
+		if by == "" && m.Crosses && rules.SinceLinked && m.Created.Before(link.Created) {
+			by = keptByHistory
+		}
+		if by == "" {
+			continue
+		}
+		if kept == nil {
+			kept = map[string]int{}
+		}
+		kept[by]++
+	}
+	return kept
 }
 
 // GoneHash is the hash that a mirror carries once it says that its source was deleted.
@@ -105,13 +138,13 @@ func adopted(sides Sides) (Step, bool) {
 		}
 		known, remembered := sides.Mirrors[m.MirrorOf]
 		now, there := says[m.MirrorOf]
-		learned := item.Mirror{Target: m.Target, Hash: m.MirrorHash}
+		learned := item.Mirror{Target: m.Target, Hash: m.MirrorHash, Notify: known.Notify}
 		switch {
 		case m.MirrorHash == GoneHash:
 			if known.Gone || there {
 				continue
 			}
-			learned.Gone = true
+			learned.Gone, learned.Notify = true, time.Time{}
 		case !remembered:
 		case !known.Posting.IsZero() && known.Hash == m.MirrorHash:
 		case known.Posting.IsZero() && !known.Gone && known.Hash != m.MirrorHash && there && now == m.MirrorHash:
@@ -129,11 +162,14 @@ func adopted(sides Sides) (Step, bool) {
 
 func carry(m Message, link item.Link, sides Sides, rules Rules) (Step, bool) {
 	known, remembered := sides.Mirrors[m.Source]
+	if !remembered && worthNotice(m, link, sides, rules) {
+		known.Notify = sides.Now
+	}
 	switch {
 	case !remembered && rules.SinceLinked && m.Created.Before(link.Created):
 		return Step{}, false
 	case !remembered:
-		return begin(m, sides, item.Mirror{}), true
+		return begin(m, sides, known), true
 	case !known.Posting.IsZero() && sides.Posting == m.Source:
 		return Step{Kind: Post, Source: m.Source, Mirror: known, Reason: m.Source + " has not crossed yet"}, true
 	case !known.Posting.IsZero():
@@ -149,6 +185,18 @@ func carry(m Message, link item.Link, sides Sides, rules Rules) (Step, bool) {
 	}
 }
 
+// NoticeSpan is how old a comment may be for the solver to be told of it when it
+// crosses. What crosses later does so because somebody switched something on.
+const NoticeSpan = 72 * time.Hour
+
+// worthNotice tells whether the ticket's solver is to be told of a message that has not
+// crossed yet: of comments of people that came after the link was made. All that stood
+// there before crosses at once and would flood a mailbox.
+func worthNotice(m Message, link item.Link, sides Sides, rules Rules) bool {
+	return rules.Notices && m.Side == item.AzureDevOps && m.Shape == Text &&
+		m.Created.After(link.Created) && sides.Now.Sub(m.Created) < NoticeSpan
+}
+
 // begin stores first that a message is being posted.
 func begin(m Message, sides Sides, known item.Mirror) Step {
 	known.Posting, known.Hash = sides.Now, m.Hash
@@ -157,10 +205,14 @@ func begin(m Message, sides Sides, known item.Mirror) Step {
 
 // retracted tells on the other side that a message was deleted. Both sides were read
 // to their end, so what is not there is gone.
-func retracted(sides Sides, present map[string]bool) (Step, bool) {
+func retracted(sides Sides, present map[string]bool, rules Rules) (Step, bool) {
 	sources := make([]string, 0, len(sides.Mirrors))
 	for source, known := range sides.Mirrors {
-		if !present[source] && !known.Gone && known.Target != "" && known.Posting.IsZero() {
+		off := rules.OffToAlvao
+		if strings.HasPrefix(source, string(item.Alvao)+"/") {
+			off = rules.OffToAzureDevOps
+		}
+		if !off && !present[source] && !known.Gone && known.Target != "" && known.Posting.IsZero() {
 			sources = append(sources, source)
 		}
 	}

@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -96,6 +97,8 @@ func (k *talk) round(t *rapid.T, crashAfter int) {
 		switch step.Kind {
 		case plan.Rest:
 			return
+		case plan.Remember:
+			k.link = step.Link
 		case plan.Wait:
 			k.now = k.now.Add(step.After)
 			sides.Now = k.now
@@ -259,10 +262,69 @@ func TestWhatMayNotCrossStays(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		k := newTalk()
-		k.add(item.Alvao, "noise", "", "").Crosses = false
+		noise := k.add(item.Alvao, "noise", "", "")
+		noise.Crosses, noise.KeptBy = false, "kinds"
+		source := noise.Source
+		// An empty message crosses as little, and nothing keeps it back.
+		k.add(item.Alvao, "", "", "").Crosses = false
 		k.round(t, 0)
-		if len(k.messages) != 1 {
+		if len(k.messages) != 2 {
 			t.Fatalf("messages %+v", k.messages)
+		}
+		if want := map[string]int{"kinds": 1}; !maps.Equal(k.link.Withheld, want) {
+			t.Fatalf("withheld %v", k.link.Withheld)
+		}
+		noise = k.find(source)
+		noise.Crosses, noise.KeptBy = true, ""
+		k.round(t, 0)
+		if len(k.messages) != 3 || k.link.Withheld != nil {
+			t.Fatalf("once it may cross: messages %+v, withheld %v", k.messages, k.link.Withheld)
+		}
+	})
+}
+
+// What has crossed and may not any more stays as it is, is not counted as withheld,
+// and follows again once it may.
+func TestWhatCrossedIsNeitherRetractedNorKeptUp(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		k := newTalk()
+		source := k.add(item.Alvao, "public", "", "").Source
+		k.round(t, 0)
+		m := k.find(source)
+		m.Hash, m.Crosses, m.KeptBy = "secret", false, "rules[0]"
+		k.round(t, 0)
+		if len(k.messages) != 2 || k.messages[1].Hash != "public" || k.link.Withheld != nil {
+			t.Fatalf("messages %+v, withheld %v", k.messages, k.link.Withheld)
+		}
+		m = k.find(source)
+		m.Crosses, m.KeptBy = true, ""
+		k.round(t, 0)
+		if len(k.messages) != 2 || k.messages[1].Hash != "secret" {
+			t.Fatalf("once it may cross again: %+v", k.messages)
+		}
+	})
+}
+
+func TestDirectionThatIsOffTellsNoDeletion(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		k := newTalk()
+		from := rapid.SampledFrom([]item.System{item.Alvao, item.AzureDevOps}).Draw(t, "from")
+		source := k.add(from, "hello", "", "").Source
+		k.round(t, 0)
+		k.messages = slices.DeleteFunc(k.messages, func(m plan.Message) bool { return m.Source == source })
+		off := k.rules
+		k.rules.OffToAzureDevOps, k.rules.OffToAlvao = from == item.Alvao, from == item.AzureDevOps
+		writes := k.writes
+		k.round(t, 0)
+		if k.writes != writes {
+			t.Fatalf("%d writes into a direction that is off", k.writes-writes)
+		}
+		k.rules = off
+		k.round(t, 0)
+		if k.writes != writes+1 {
+			t.Fatalf("%d writes once it is on again", k.writes-writes)
 		}
 	})
 }

@@ -22,6 +22,7 @@
 package plan
 
 import (
+	"maps"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -97,6 +98,8 @@ type Step struct {
 	Mirror item.Mirror
 	// Lost is the change that a conflict overrode, for the history; nil: none.
 	Lost *item.LinkChange
+	// Map tells the StatusMap that asks for SetState or SetStatus.
+	Map string
 }
 
 // Rules is what the connector's settings decide.
@@ -111,6 +114,11 @@ type Rules struct {
 	Messages bool
 	// SinceLinked leaves out what is older than the link.
 	SinceLinked bool
+	// Notices tells that the ticket's solver is told of comments.
+	Notices bool
+	// OffToAzureDevOps and OffToAlvao tell that no message is written that way, not even
+	// that one was deleted.
+	OffToAzureDevOps, OffToAlvao bool
 }
 
 // Sides is what both systems show, and what is known about the looking itself.
@@ -194,10 +202,15 @@ func Talk(link item.Link, sides Sides, rules Rules) (Step, bool) {
 	if step, ok := messages(link, sides, rules); ok {
 		return step, true
 	}
-	if !rules.Messages || (sides.TalkRev <= link.TalkRev && !sides.TalkSeen.After(link.TalkSeen)) {
+	if !rules.Messages {
+		return Step{}, false
+	}
+	kept := withheld(link, sides, rules)
+	if sides.TalkRev <= link.TalkRev && !sides.TalkSeen.After(link.TalkSeen) && maps.Equal(kept, link.Withheld) {
 		return Step{}, false
 	}
 	next := link
+	next.Withheld = kept
 	next.TalkRev = max(next.TalkRev, sides.TalkRev)
 	if sides.TalkSeen.After(next.TalkSeen) {
 		next.TalkSeen = sides.TalkSeen

@@ -8,8 +8,21 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 )
 
-// states brings the ticket's status and the work item's state together.
+// states brings the ticket's status and the work item's state together, and has the
+// link remember under which map.
 func states(link item.Link, sides Sides, rules Rules) Step {
+	step := pairOf(link, sides, rules)
+	switch step.Kind {
+	case Remember:
+		step.Link.Map = rules.Map.Print()
+	case SetState, SetStatus:
+		step.Map = rules.Map.Print()
+	default:
+	}
+	return step
+}
+
+func pairOf(link item.Link, sides Sides, rules Rules) Step {
 	now := present(sides)
 	if parkedHere(link, sides) {
 		return Step{Kind: Rest, Reason: link.Reason}
@@ -30,9 +43,33 @@ func states(link item.Link, sides Sides, rules Rules) Step {
 	case link.Move != nil:
 		// The ticket went back while the work item was being moved for it.
 		return towardsStatus(link, sides, rules, nil)
+	case remapped(link, rules):
+		return remap(link, sides, rules)
 	default:
 		return settle(link, sides, "")
 	}
+}
+
+// remapped tells that a link came to rest under another StatusMap, and that the
+// present one pairs its status and its state with others.
+func remapped(link item.Link, rules Rules) bool {
+	return link.Map != "" && link.Map != rules.Map.Print() && !rules.Map.Agree(link.Agreed.State, link.Agreed.Status) &&
+		rules.Map.NamesState(link.Agreed.State) && rules.Map.NamesStatus(link.Agreed.Status)
+}
+
+// remap brings a pair in step with a new map. Nobody changed either side, so the policy
+// for conflicts says which one stays.
+func remap(link item.Link, sides Sides, rules Rules) Step {
+	var step Step
+	if ticketWins(sides, rules) {
+		step = towardsStatus(link, sides, rules, nil)
+	} else {
+		step = towardsState(link, sides, rules, nil)
+	}
+	if step.Kind == SetState || step.Kind == SetStatus {
+		step.Reason = fmt.Sprintf("the StatusMap changed and pairs %q and %q no longer", sides.WorkItem.State, sides.Ticket.Status)
+	}
+	return step
 }
 
 func present(sides Sides) item.Pair {
@@ -41,11 +78,25 @@ func present(sides Sides) item.Pair {
 
 // standstill is what a parked link compares to see whether anything changed.
 func standstill(sides Sides) item.Standstill {
-	still := item.Standstill{Status: sides.Ticket.Status, ExternalID: sides.Ticket.ExternalID}
+	still := item.Standstill{Status: sides.Ticket.Status, ExternalID: sides.Ticket.ExternalID, Activity: sides.Ticket.LastActivity}
 	if sides.WorkItem != nil {
-		still.State = sides.WorkItem.State
+		still.State, still.Rev = sides.WorkItem.State, sides.WorkItem.Rev
 	}
 	return still
+}
+
+// Stirred tells that something happened to either side since a change was refused, so
+// that it may be tried once more even where both show the same.
+func Stirred(link item.Link, sides Sides) bool {
+	return link.Parked != nil && (ticketStirred(link, sides.Ticket) || sides.WorkItem != nil && itemStirred(link, *sides.WorkItem))
+}
+
+func ticketStirred(link item.Link, ticket item.Ticket) bool {
+	return !link.Parked.Activity.IsZero() && ticket.LastActivity.After(link.Parked.Activity)
+}
+
+func itemStirred(link item.Link, workItem item.WorkItem) bool {
+	return link.Parked.Rev != 0 && workItem.Rev > link.Parked.Rev
 }
 
 // parkedHere tells that a change was refused and that nothing has changed since. A
@@ -86,20 +137,25 @@ func settle(link item.Link, sides Sides, detail string) Step {
 	return remember(next, "", fmt.Sprintf("%q and %q agree", now.Status, now.State))
 }
 
+// ticketWins tells which side the policy for conflicts favours.
+func ticketWins(sides Sides, rules Rules) bool {
+	switch rules.Conflict {
+	case mapping.ConflictAlvao:
+		return true
+	case mapping.ConflictNewest:
+		return sides.TicketChanged.After(sides.WorkItem.StateChanged)
+	case mapping.ConflictAzureDevOps:
+		return false
+	default:
+		return false
+	}
+}
+
 // conflict lets the policy choose between two changes and keeps the losing one.
 func conflict(link item.Link, sides Sides, rules Rules) Step {
 	now := present(sides)
-	ticketWins := false
-	switch rules.Conflict {
-	case mapping.ConflictAlvao:
-		ticketWins = true
-	case mapping.ConflictAzureDevOps:
-		ticketWins = false
-	case mapping.ConflictNewest:
-		ticketWins = sides.TicketChanged.After(sides.WorkItem.StateChanged)
-	}
 	lost := &item.LinkChange{Action: "conflict"}
-	if ticketWins {
+	if ticketWins(sides, rules) {
 		lost.Detail = fmt.Sprintf("Both sides changed; the ticket's status %q won over the work item's state %q (policy %s).", now.Status, now.State, rules.Conflict)
 		return towardsStatus(link, sides, rules, lost)
 	}

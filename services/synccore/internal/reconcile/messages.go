@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/crossing"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 )
@@ -25,9 +26,8 @@ type Messages struct {
 	Format item.TextFormat
 	// MaxFile is the largest file that crosses, in bytes; 0 means DefaultMaxFile.
 	MaxFile int64
-	// Kinds are the kinds of records that cross; empty means all but those that Alvao
-	// writes by itself, Process and Notification (alvao.md §2.4).
-	Kinds []string
+	// Rules says which of them cross.
+	Rules crossing.Rules
 	// Desk is the address of Alvao's REST API, Boards that of the project in Azure
 	// DevOps; inline images are taken from below them alone.
 	Desk, Boards string
@@ -36,17 +36,6 @@ type Messages struct {
 // DefaultMaxFile is the largest file that Azure DevOps Services takes (azure-devops.md
 // §2.8).
 const DefaultMaxFile = 60 << 20
-
-// crosses tells whether records of a kind do.
-func (m Messages) crosses(kind string) bool {
-	named := func(list ...string) bool {
-		return slices.ContainsFunc(list, func(k string) bool { return strings.EqualFold(k, kind) })
-	}
-	if len(m.Kinds) > 0 {
-		return named(m.Kinds...)
-	}
-	return !named("Process", "Notification")
-}
 
 func (m Messages) maxFile() int64 {
 	if m.MaxFile <= 0 {
@@ -83,6 +72,11 @@ type talk struct {
 	said     map[string]said
 	// newest is the number of the latest mirror of a source that was heard.
 	newest map[string]int
+	// files are all files that stand on either side, ours included.
+	files []attached
+	// sums are the hashes of the contents of files that were read in this round, by
+	// source.
+	sums map[string]string
 }
 
 // readMessages reads all that people wrote on both sides and what is remembered of it.
@@ -119,8 +113,19 @@ func (r *round) readMessages(ctx context.Context) error {
 		}
 		return nil
 	})
+	owed := false
+	group.Go(func() error {
+		var err error
+		owed, err = r.owed(groupCtx)
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return err
+	}
+	if owed {
+		if err := r.announce(ctx); err != nil {
+			return err
+		}
 	}
 	r.talk = r.hear(records, comments)
 	r.sides.MessagesRead, r.sides.Messages, r.sides.Mirrors = true, r.talk.messages, mirrors
@@ -130,7 +135,7 @@ func (r *round) readMessages(ctx context.Context) error {
 
 // hear makes of what was read what the planner needs.
 func (r *round) hear(records []item.Record, comments []item.Comment) talk {
-	t := talk{said: map[string]said{}, newest: map[string]int{}}
+	t := talk{said: map[string]said{}, newest: map[string]int{}, sums: map[string]string{}}
 	for i := range records {
 		r.hearRecord(&t, &records[i])
 	}
@@ -139,9 +144,14 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 		text := r.commentSource(*comment)
 		normal := r.engine.texts.Normal(text)
 		of, hash := r.mirrored(item.AzureDevOps, text)
+		kept := ""
+		if of == "" {
+			kept = r.keeps(crossing.Message{From: item.AzureDevOps, Author: comment.Author, Text: normal})
+		}
+		empty := strings.TrimSpace(normal) == ""
 		t.add(plan.Message{
 			Source: sourceOf(item.AzureDevOps, kindComment, comment.ID), Side: item.AzureDevOps, Shape: plan.Text,
-			Created: comment.Created, ID: comment.ID, Hash: contentHash(normal), Crosses: strings.TrimSpace(normal) != "",
+			Created: comment.Created, ID: comment.ID, Hash: contentHash(normal), Crosses: kept == "" && !empty, KeptBy: unless(empty, kept),
 			Deleted: comment.Deleted, MirrorOf: of, MirrorHash: hash, Target: strconv.FormatInt(comment.ID, 10),
 		}, said{comment: comment})
 	}
@@ -149,10 +159,12 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 		file := &r.sides.WorkItem.Attachments[i]
 		of, hash := r.fileMirrored(file.Comment)
 		source := sourceOf(item.AzureDevOps, kindFile, fileNumber(file.ID))
+		kept := r.keeps(crossing.Message{From: item.AzureDevOps, Text: file.Name})
 		t.add(plan.Message{
 			Source: source, Side: item.AzureDevOps, Shape: plan.File, Created: file.Added,
-			Hash: contentHash(source), Crosses: true, MirrorOf: of, MirrorHash: hash, Target: file.ID,
+			Hash: contentHash(source), Crosses: kept == "", KeptBy: kept, MirrorOf: of, MirrorHash: hash, Target: file.ID,
 		}, said{file: file})
+		t.files = append(t.files, attached{side: item.AzureDevOps, source: source, mirrorOf: of, target: file.ID, file: file})
 	}
 	return t
 }
@@ -182,13 +194,17 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 			Source: sourceOf(item.Alvao, kindRecord, record.ID), Side: item.Alvao, Shape: plan.Text, Created: record.Created,
 			ID: record.ID, MirrorOf: of, MirrorHash: hash, Target: number,
 		}, said{record: record})
+		for i := range record.Attachments {
+			t.files = append(t.files, attached{side: item.Alvao, mirrorOf: of, target: number, file: &record.Attachments[i]})
+		}
 		return
 	}
 	normal := r.engine.texts.Normal(titled(*record, bare))
-	human := r.connector.Messages.crosses(record.Kind)
+	kept := r.keeps(crossing.Message{From: item.Alvao, Kind: recordKind(*record), Visible: record.ShowToRequester, Author: record.From, Text: normal})
+	empty := strings.TrimSpace(normal) == ""
 	t.add(plan.Message{
 		Source: sourceOf(item.Alvao, kindRecord, record.ID), Side: item.Alvao, Shape: plan.Text, Created: record.Created, ID: record.ID,
-		Hash: contentHash(normal), Crosses: human && strings.TrimSpace(normal) != "", Target: number,
+		Hash: contentHash(normal), Crosses: kept == "" && !empty, KeptBy: unless(empty, kept), Target: number,
 	}, said{record: record})
 	for i := range record.Attachments {
 		file := &record.Attachments[i]
@@ -200,9 +216,53 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 		source := sourceOf(item.Alvao, kindFile, id)
 		t.add(plan.Message{
 			Source: source, Side: item.Alvao, Shape: plan.File, Created: record.Created, ID: record.ID,
-			Hash: contentHash(source), Crosses: human, Target: file.ID,
+			Hash: contentHash(source), Crosses: kept == "", KeptBy: kept, Target: file.ID,
 		}, said{file: file, record: record})
+		t.files = append(t.files, attached{side: item.Alvao, source: source, target: file.ID, file: file})
 	}
+}
+
+// keeps names the setting that keeps a message back; empty: it crosses.
+func (r *round) keeps(m crossing.Message) string { return r.connector.Messages.Rules.Keeps(m) }
+
+// forFields leaves out the records that the fields of a new work item must not show
+// either. Which kinds they show is the template's matter, and a direction that is off
+// is about messages.
+func (r *round) forFields(records []item.Record) []item.Record {
+	rules := r.connector.Messages.Rules
+	rules.OffToAzureDevOps, rules.Kinds = false, recordKindsOf(records)
+	return slices.DeleteFunc(records, func(record item.Record) bool {
+		text := ""
+		if len(rules.List) > 0 {
+			text = r.engine.texts.Normal(titled(record, r.recordSource(record)))
+		}
+		return rules.Keeps(crossing.Message{
+			From: item.Alvao, Kind: recordKind(record), Visible: record.ShowToRequester, Author: record.From, Text: text,
+		}) != ""
+	})
+}
+
+func recordKindsOf(records []item.Record) []string {
+	kinds := make([]string, 0, len(records))
+	for _, record := range records {
+		kinds = append(kinds, recordKind(record))
+	}
+	return kinds
+}
+
+// recordKind is a record's kind; one that tells none is told apart from a comment.
+func recordKind(record item.Record) string {
+	if record.Kind == "" {
+		return "Other"
+	}
+	return record.Kind
+}
+
+func unless(is bool, text string) string {
+	if is {
+		return ""
+	}
+	return text
 }
 
 // inline tells whether a record's text shows a file of its own as an image.

@@ -253,7 +253,7 @@ func TestDeletionsAreToldOnce(t *testing.T) {
 
 func TestSilentRecordsAndOldOnesStay(t *testing.T) {
 	t.Parallel()
-	c := chatting(t, func(o *options) { o.messages.SinceLinked = true; o.messages.Kinds = []string{"Email"} })
+	c := chatting(t, func(o *options) { o.messages.SinceLinked = true; o.messages.Rules.Kinds = []string{"Email"} })
 	if n := len(c.comments("")); n != 0 {
 		t.Errorf("%d comments of what was there before the link", n)
 	}

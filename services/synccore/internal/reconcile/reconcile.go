@@ -28,6 +28,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
@@ -101,6 +102,8 @@ type Links interface {
 	Mirrors(ctx context.Context, connector string, ticket int64) (map[string]item.Mirror, error)
 	// PutMirror remembers where one stands; fault.Conflict if held has ended.
 	PutMirror(ctx context.Context, held lease.Lease, source string, mirror item.Mirror) error
+	// Notices tells what is and was owed to the ticket's solver.
+	Notices(ctx context.Context, connector string, ticket int64) (map[string]item.Notice, error)
 }
 
 // Leases gives one holder at a time the right to change a ticket's link.
@@ -130,6 +133,11 @@ type Connector struct {
 	TicketOfURL func(url string) (ticket int64, ok bool)
 	// Messages says how messages cross, if Rules.SyncCommunication asks for it.
 	Messages Messages
+	// Notices has the ticket's solver told of comments; Config.Inbox takes them.
+	Notices bool
+	// RedactToAzureDevOps and RedactToAlvao find what must not be shown on the other
+	// side; nil: nothing.
+	RedactToAzureDevOps, RedactToAlvao *redact.Redactor
 }
 
 // Hints is what is known of why a round runs.
@@ -162,7 +170,7 @@ type Report struct {
 	Parked bool
 }
 
-// Config is what an Engine is made of. All fields are required but LeaseTTL.
+// Config is what an Engine is made of. All fields are required but LeaseTTL and Inbox.
 type Config struct {
 	Links   Links
 	Leases  Leases
@@ -171,6 +179,8 @@ type Config struct {
 	Now     func() time.Time
 	// LeaseTTL is how long a holder that vanished keeps others out; 0 means 20 s.
 	LeaseTTL time.Duration
+	// Inbox takes in the notices of tickets; nil: nobody is told anything.
+	Inbox Inbox
 }
 
 // Engine runs rounds. It is safe for concurrent use; two rounds of one ticket
@@ -273,7 +283,7 @@ func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (R
 	if !link.Exists() {
 		link = item.Link{Connector: connector.Name, Ticket: hints.Key.ID, State: item.LinkCreating}
 	}
-	r := &round{engine: e, connector: connector, held: held.Lease, link: link, report: &report}
+	r := &round{engine: e, connector: connector, held: held.Lease, link: link, report: &report, doubtful: hints.Revision == 0}
 	if err := r.read(ctx, hints); err != nil {
 		return report, err
 	}
@@ -312,6 +322,8 @@ type round struct {
 	mute string
 	// taken is how many steps were taken.
 	taken int
+	// doubtful tells that an earlier round for the same hints may have been cut off.
+	doubtful bool
 }
 
 // read fetches both sides at once.
@@ -341,6 +353,8 @@ func (r *round) read(ctx context.Context, hints Hints) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	// Our own messages stir both sides too: that costs one more try.
+	r.sides.Force = r.sides.Force || plan.Stirred(r.link, r.sides)
 	if r.link.WorkItem != 0 || r.sides.TicketGone {
 		return nil
 	}
@@ -450,6 +464,8 @@ func (r *round) rules() plan.Rules {
 	return plan.Rules{
 		Service: r.connector.Service, Process: r.connector.Process, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict,
 		Messages: r.connector.Rules.SyncCommunication && r.mute == "", SinceLinked: r.connector.Messages.SinceLinked,
+		Notices:    r.connector.Notices,
+		OffToAlvao: r.connector.Messages.Rules.OffToAlvao, OffToAzureDevOps: r.connector.Messages.Rules.OffToAzureDevOps,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
@@ -27,7 +28,10 @@ const (
 
 // recordSource is the text of a record.
 func (r *round) recordSource(record item.Record) richtext.Source {
-	source := richtext.Source{Text: record.HTML, Format: richtext.HTML, Base: r.connector.Messages.Desk, Roots: []string{r.connector.Messages.Desk}}
+	source := richtext.Source{
+		Text: record.HTML, Format: richtext.HTML, Base: r.connector.Messages.Desk, Roots: []string{r.connector.Messages.Desk},
+		Redact: r.connector.RedactToAzureDevOps,
+	}
 	if strings.TrimSpace(record.HTML) == "" {
 		source.Text, source.Format = record.Plain, richtext.Plain
 	}
@@ -50,11 +54,27 @@ func titled(record item.Record, source richtext.Source) richtext.Source {
 func (r *round) commentSource(comment item.Comment) richtext.Source {
 	source := richtext.Source{
 		Text: comment.Text, Format: richtext.HTML, Base: r.connector.Messages.Boards, Roots: r.connector.Messages.boardsRoots(),
+		Redact: r.connector.RedactToAlvao,
 	}
 	if comment.Format == item.Markdown {
 		source.Format = richtext.Markdown
 	}
 	return source
+}
+
+// fields takes what must not be shown out of the fields of a new work item.
+type fields struct {
+	texts *richtext.Converter
+	found *redact.Redactor
+	base  string
+}
+
+// Text implements template.Redactor.
+func (f fields) Text(text string) string { return f.found.Text(text) }
+
+// HTML implements template.Redactor.
+func (f fields) HTML(markup string) string {
+	return f.texts.RedactHTML(richtext.Source{Text: markup, Format: richtext.HTML, Base: f.base, Redact: f.found})
 }
 
 // commentFormat is what comments are written in.
@@ -134,6 +154,9 @@ func passing(err error) bool {
 
 func (r *round) uploadImage(ctx context.Context, record item.Record, image richtext.Image) (string, error) {
 	if content, kind, ok := image.Inlined(); ok {
+		if r.connector.Messages.Rules.Files.Refuses(image.Name, kind) {
+			return "", otherType(image.Name)
+		}
 		return r.upload(ctx, image.Name, kind, int64(len(content)), bytes.NewReader(content))
 	}
 	file := item.Attachment{Name: image.Name, URL: image.URL}
@@ -158,44 +181,6 @@ func (r *round) upload(ctx context.Context, name, kind string, size int64, conte
 		return "", fmt.Errorf("uploading the file %q: %w", name, err)
 	}
 	return address, nil
-}
-
-// opened is a file being read.
-type opened struct {
-	item.Upload
-
-	close func()
-}
-
-type opener func(ctx context.Context, file item.Attachment) (io.ReadCloser, int64, string, error)
-
-// open opens a file of a system whose size is told and not above most.
-func (r *round) open(ctx context.Context, from opener, file item.Attachment, most int64) (opened, error) {
-	if file.Size > most {
-		return opened{}, tooLarge(file.Name, file.Size, most)
-	}
-	content, size, kind, err := from(ctx, file)
-	if err != nil {
-		return opened{}, fmt.Errorf("reading the file %q: %w", file.Name, err)
-	}
-	if size < 0 {
-		size = file.Size
-	}
-	if size < 0 || size > most {
-		_ = content.Close()
-		if size > most {
-			return opened{}, tooLarge(file.Name, size, most)
-		}
-		return opened{}, fault.New(fault.Refused, "The size of the file %q is not told.", file.Name)
-	}
-	return opened{
-		Upload: item.Upload{Name: file.Name, ContentType: kind, Size: size, Content: content},
-		close:  func() { _ = content.Close() },
-	}, nil
-}
-
-func tooLarge(name string, size, most int64) error {
-	return fault.New(fault.Refused, "The file %q holds %d MiB, more than the %d MiB that cross.", name, (size+1<<20-1)>>20, most>>20)
 }
 
 // letter is a record to be written, with the files it needs.
@@ -244,6 +229,9 @@ func (r *round) recordText(ctx context.Context, source, hash, kind string, comme
 
 func (r *round) openImage(ctx context.Context, image richtext.Image) (opened, error) {
 	if content, kind, ok := image.Inlined(); ok {
+		if r.connector.Messages.Rules.Files.Refuses(image.Name, kind) {
+			return opened{}, otherType(image.Name)
+		}
 		return opened{
 			Upload: item.Upload{Name: image.Name, ContentType: kind, Size: int64(len(content)), Content: bytes.NewReader(content)},
 			close:  func() {},

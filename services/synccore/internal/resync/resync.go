@@ -1,18 +1,21 @@
 // Package resync compares everything that a connector covers with what its links
 // remember, and puts what differs into the inbox as background work.
 //
-// Its one invariant: it only ever reads and appends hints. What a difference means
-// is decided by the round that serves the hint, on a read of its own, so that an
+// Its one invariant: it only ever reads and appends hints, and it appends none before
+// everything was compared and what rounds would write was judged. What a difference
+// means is decided by the round that serves the hint, on a read of its own, so that an
 // incomplete list can't make anything look deleted.
 package resync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
 	"time"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 )
@@ -61,27 +64,111 @@ type Resync struct {
 	Origins        Origins
 	Inbox          Inbox
 	Now            func() time.Time
+	// Judge is told what rounds would write and says whether that has to wait; nil:
+	// nothing has to.
+	Judge func(ctx context.Context, foreseen brake.Foresight) (hold bool, err error)
+	// Spare is how many writes need no judgement, for when a list breaks off.
+	Spare int
+	// SettingsChanged tells that the settings are others than those of the last resync
+	// that came to its end, at Since. Then what is only there because of them counts:
+	// work items to be made for tickets from before, messages that never crossed.
+	SettingsChanged bool
+	Since           time.Time
 }
 
 // Result counts what a resync saw.
 type Result struct {
 	// Links and Tickets count what was compared; Differing what was put into the inbox.
 	Links, Tickets, Differing int
+	// Foreseen counts the items that rounds would write to, as far as that is judged;
+	// Held those that have to wait.
+	Foreseen, Held int
 }
 
+const (
+	// mostHints is how many hints are held in memory until everything was judged. If
+	// there are more, everything is compared a second time to append them.
+	mostHints = 20_000
+	// mostForeseen is how many items that would be written to are told apart. If there
+	// are more and they have to wait, everything waits.
+	mostForeseen = 200_000
+)
+
 // Run compares all links with their work items, 200 in a call, and all tickets of
-// the service with their links. It holds one page in memory at a time, and the
-// numbers of the few tickets whose lost work item is back.
+// the service with their links. It holds one page in memory at a time, the numbers of
+// the few tickets whose lost work item is back, and of what differs a bounded amount.
 func (r *Resync) Run(ctx context.Context) (Result, error) {
-	run := run{Resync: r, back: map[int64]struct{}{}}
+	run := run{Resync: r, back: map[int64]struct{}{}, counted: map[int64]struct{}{}}
+	cut := run.compare(ctx)
+	run.result.Foreseen = run.foreseen.Total()
+	hold, err := run.judge(ctx, cut != nil)
+	if err != nil {
+		return run.result, errors.Join(cut, err)
+	}
+	if hold {
+		run.result.Held = run.result.Foreseen
+	}
+	if err := run.append(ctx, hold, cut != nil); err != nil {
+		return run.result, errors.Join(cut, err)
+	}
+	return run.result, cut
+}
+
+// judge tells whether what was foreseen has to wait. When a list broke off, the rest
+// of it is unknown, and only what would never have to wait goes on.
+func (r *run) judge(ctx context.Context, cut bool) (bool, error) {
+	switch {
+	case r.Judge == nil:
+		return false, nil
+	case cut:
+		return r.foreseen.Total() >= r.Spare, nil
+	}
+	r.foreseen.Links = r.result.Links
+	hold, err := r.Judge(ctx, r.foreseen)
+	if err != nil {
+		return true, fmt.Errorf("judging the resync: %w", err)
+	}
+	return hold, nil
+}
+
+// append puts what differs into the inbox, but for what has to wait.
+func (r *run) append(ctx context.Context, hold, cut bool) error {
+	if hold && r.uncounted {
+		return nil
+	}
+	skip := func(ticket int64) bool {
+		_, counted := r.counted[ticket]
+		return hold && counted
+	}
+	for _, h := range r.hints {
+		if skip(h.ticket) {
+			continue
+		}
+		if err := r.store(ctx, h); err != nil {
+			return err
+		}
+	}
+	if !r.more || cut {
+		return nil
+	}
+	again := run{Resync: r.Resync, back: map[int64]struct{}{}, counted: r.counted, take: func(h hint) error {
+		if skip(h.ticket) {
+			return nil
+		}
+		return r.store(ctx, h)
+	}}
+	return again.compare(ctx)
+}
+
+func (r *run) compare(ctx context.Context) error {
 	token := ""
 	for {
 		links, next, err := r.Links.List(ctx, r.Connector, batch, token)
 		if err != nil {
-			return run.result, fmt.Errorf("listing links: %w", err)
+			return fmt.Errorf("listing links: %w", err)
 		}
-		if err := run.compareLinks(ctx, links); err != nil {
-			return run.result, err
+		if err := r.compareLinks(ctx, links); err != nil {
+			return err
 		}
 		if next == "" {
 			break
@@ -90,14 +177,14 @@ func (r *Resync) Run(ctx context.Context) (Result, error) {
 	}
 	for ticket, err := range r.Tickets.All(ctx) {
 		if err != nil {
-			return run.result, fmt.Errorf("listing tickets: %w", err)
+			return fmt.Errorf("listing tickets: %w", err)
 		}
-		run.result.Tickets++
-		if err := run.compareTicket(ctx, ticket); err != nil {
-			return run.result, err
+		r.result.Tickets++
+		if err := r.compareTicket(ctx, ticket); err != nil {
+			return err
 		}
 	}
-	return run.result, nil
+	return nil
 }
 
 // run is one resync under way.
@@ -108,6 +195,23 @@ type run struct {
 	// back holds the tickets whose link is gone and whose work item can be read. What
 	// went may have been the ticket, so the list of tickets has the last word.
 	back map[int64]struct{}
+	// foreseen is what rounds would write, to the tickets in counted; uncounted tells that
+	// these are not all.
+	foreseen  brake.Foresight
+	counted   map[int64]struct{}
+	uncounted bool
+	// hints are those to be appended; more tells that there are others.
+	hints []hint
+	more  bool
+	// take, if set, is given each hint at once, and nothing is foreseen.
+	take func(hint) error
+}
+
+// hint is that a ticket has to be looked at.
+type hint struct {
+	ticket int64
+	// id keeps a slight doubt from being looked into again and again; may be empty.
+	id string
 }
 
 func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
@@ -133,7 +237,18 @@ func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
 		if link.State == item.LinkGone && workItem != nil && !workItem.Deleted {
 			r.back[link.Ticket] = struct{}{}
 		}
-		if err := r.hint(ctx, link, link.Ticket, "", plan.WorkItemDoubt(link, workItem, r.Rules)); err != nil {
+		doubt := plan.WorkItemDoubt(link, workItem, r.Rules)
+		if doubt == plan.None {
+			continue
+		}
+		if r.take == nil {
+			written := plan.ForeseeWorkItem(link, workItem, r.Rules)
+			if written.Kind == "" && r.SettingsChanged {
+				written = plan.ForeseeMessages(link, r.Rules)
+			}
+			r.foresee(link, link.Ticket, written)
+		}
+		if err := r.hint(link, link.Ticket, "", doubt); err != nil {
 			return err
 		}
 	}
@@ -153,28 +268,64 @@ func (r *run) compareTicket(ctx context.Context, ticket item.Ticket) error {
 			return fmt.Errorf("looking whether ticket %d is an old one: %w", ticket.ID, err)
 		}
 	}
-	return r.hint(ctx, link, ticket.ID, ticket.Status, plan.TicketDoubt(link, ticket, known, r.Rules))
-}
-
-// hint puts a ticket into the inbox where there is doubt; where it is slight, once
-// within the inbox' memory of events.
-func (r *run) hint(ctx context.Context, link item.Link, ticket int64, status string, doubt plan.Doubt) error {
+	doubt := plan.TicketDoubt(link, ticket, known, r.Rules)
 	if doubt == plan.None {
 		return nil
 	}
-	id := ""
-	if doubt == plan.Slight {
-		id = "resync/" + r.Connector + "/" + strconv.FormatInt(ticket, 10) + "/" + strconv.FormatInt(link.Version, 10) + "/" + status
+	if r.take == nil {
+		written := plan.ForeseeTicket(link, ticket, known, r.Rules)
+		if made := written.Kind == string(plan.Create) || written.Kind == plan.Adopt; !made || r.SettingsChanged && !ticket.Created.After(r.Since) {
+			r.foresee(link, ticket.ID, written)
+		}
 	}
+	return r.hint(link, ticket.ID, ticket.Status, doubt)
+}
+
+// foresee counts a ticket that would be written to, once.
+func (r *run) foresee(link item.Link, ticket int64, written plan.Foreseen) {
+	if written.Kind == "" {
+		return
+	}
+	if _, known := r.counted[ticket]; known {
+		return
+	}
+	if len(r.counted) >= mostForeseen {
+		r.uncounted = true
+	} else {
+		r.counted[ticket] = struct{}{}
+	}
+	r.foreseen.Add(brake.Example{Kind: written.Kind, Ticket: ticket, WorkItem: link.WorkItem, Detail: written.Detail})
+}
+
+// hint notes that a ticket has to be looked at; where the doubt is slight, once within
+// the inbox' memory of events.
+func (r *run) hint(link item.Link, ticket int64, status string, doubt plan.Doubt) error {
+	h := hint{ticket: ticket}
+	if doubt == plan.Slight {
+		h.id = "resync/" + r.Connector + "/" + strconv.FormatInt(ticket, 10) + "/" + strconv.FormatInt(link.Version, 10) + "/" + status
+	}
+	switch {
+	case r.take != nil:
+		return r.take(h)
+	case r.more:
+	case len(r.hints) == mostHints:
+		r.hints, r.more = nil, true
+	default:
+		r.hints = append(r.hints, h)
+	}
+	return nil
+}
+
+func (r *run) store(ctx context.Context, h hint) error {
 	stored, err := r.Inbox.Append(ctx, item.Event{
-		ID:         id,
-		Key:        item.Key{Connector: r.Connector, System: item.Alvao, ID: ticket},
+		ID:         h.id,
+		Key:        item.Key{Connector: r.Connector, System: item.Alvao, ID: h.ticket},
 		Type:       "resync",
 		Received:   r.Now(),
 		Background: true,
 	})
 	if err != nil {
-		return fmt.Errorf("storing a hint for ticket %d: %w", ticket, err)
+		return fmt.Errorf("storing a hint for ticket %d: %w", h.ticket, err)
 	}
 	if stored {
 		r.result.Differing++

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
@@ -161,6 +162,14 @@ func BenchmarkConvert(b *testing.B) {
 		{"Markdown to HTML", fromDevOps(c.Convert(fromAlvao(text, richtext.HTML), richtext.Target{Format: richtext.Markdown}).Text, richtext.Markdown), richtext.HTML},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
+			b.SetBytes(int64(len(bench.src.Text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				c.Convert(bench.src, richtext.Target{Format: bench.to, Max: 150_000})
+			}
+		})
+		b.Run(bench.name+" with redaction", func(b *testing.B) {
+			bench.src.Redact = redact.New(true, nil, nil)
 			b.SetBytes(int64(len(bench.src.Text)))
 			b.ReportAllocs()
 			for b.Loop() {

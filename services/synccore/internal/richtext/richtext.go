@@ -5,6 +5,8 @@ import (
 
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/yuin/goldmark"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 )
 
 // Format is how a text is written.
@@ -33,6 +35,9 @@ type Source struct {
 	// Mentions are the display names of people by the id that Markdown's @<id>
 	// holds, in any letter case (Azure DevOps comments tell them in `mentions`).
 	Mentions map[string]string
+	// Redact finds what Convert and PlainText must not show of the text; nil: nothing.
+	// Normal and references don't know of it: what the author wrote stays what it is.
+	Redact *redact.Redactor
 }
 
 // Target is what a text is to become.
@@ -91,7 +96,7 @@ func New() *Converter {
 
 // Convert reads a text and writes it for the other system.
 func (c *Converter) Convert(src Source, to Target) Result {
-	doc := c.read(src)
+	doc := c.readShown(src)
 	limit := to.Max
 	if limit > 0 {
 		limit = max(limit-mirrorRoom, minRoom)
@@ -107,7 +112,7 @@ func (c *Converter) Convert(src Source, to Target) Result {
 // PlainText is a text without markup, for a subject, an e-mail or a list: at most
 // limit UTF-16 units (0: no limit), ended with … where it was cut.
 func (c *Converter) PlainText(src Source, limit int) string {
-	text := plain(c.read(src))
+	text := plain(c.readShown(src))
 	if limit > 0 && units(text) > limit {
 		text = strings.TrimSpace(clip(text, limit-1)) + "…"
 	}

@@ -21,6 +21,28 @@ type Data struct {
 	Records []item.Record
 	// Location is the time zone of dates for people; nil: UTC.
 	Location *time.Location
+	// Redact takes out what must not be shown to people; nil: nothing. Values for a
+	// machine are left alone.
+	Redact Redactor
+}
+
+// Redactor takes out of a text what must not be shown.
+type Redactor interface {
+	// Text does so with plain text, HTML with markup.
+	Text(text string) string
+	HTML(markup string) string
+}
+
+// redacted is a rendered text without what must not be shown.
+func (d Data) redacted(text string, target Target) string {
+	switch {
+	case d.Redact == nil || target == Value:
+		return text
+	case target == HTML:
+		return d.Redact.HTML(text)
+	default:
+		return d.Redact.Text(text)
+	}
 }
 
 // content is a variable's value before it meets its target. At most one of at

@@ -51,13 +51,14 @@ func (t Template) Render(d Data, target Target) string {
 	text := clean(b.String())
 	switch target {
 	case Line:
-		return shorten(oneLine(text), LineLimit)
+		// Before it is cut: half a secret is not known for one.
+		return shorten(d.redacted(oneLine(text), target), LineLimit)
 	case Value:
 		return oneLine(text)
 	case Text:
-		return strings.TrimSpace(text)
+		return d.redacted(strings.TrimSpace(text), target)
 	case HTML:
-		return text
+		return d.redacted(text, target)
 	default:
 		return text
 	}

@@ -433,3 +433,26 @@ func BenchmarkRender(b *testing.B) {
 		parsed.Render(d, template.HTML)
 	}
 }
+
+// masking stands in for what takes secrets out.
+type masking struct{}
+
+func (masking) Text(text string) string   { return strings.ReplaceAll(text, "4111", "[gone]") }
+func (masking) HTML(markup string) string { return "<div>" + masking{}.Text(markup) + "</div>" }
+
+// What must not be shown is taken out before a line is cut, of what people read alone.
+func TestRedaction(t *testing.T) {
+	t.Parallel()
+	d := data()
+	d.Redact = masking{}
+	d.Ticket.Title = strings.Repeat("x", 252) + "4111"
+	parsed := mustParse(t, "[$TicketTitle$]")
+	for target, want := range map[template.Target]string{
+		template.Line: strings.Repeat("x", 252) + "[g…", template.Text: strings.Repeat("x", 252) + "[gone]",
+		template.HTML: "<div>" + strings.Repeat("x", 252) + "[gone]</div>", template.Value: d.Ticket.Title,
+	} {
+		if got := parsed.Render(d, target); got != want {
+			t.Errorf("target %d: %q", target, got[200:])
+		}
+	}
+}

@@ -33,6 +33,8 @@ const (
 	block = 2 * time.Second
 	// settleTimeout bounds telling the inbox how a delivery ended.
 	settleTimeout = 5 * time.Second
+	// putBackTimeout bounds putting back what a shutdown cut off.
+	putBackTimeout = time.Second
 )
 
 // Inbox is the queue that is served.
@@ -125,7 +127,7 @@ func New(cfg Config) (*Worker, error) {
 }
 
 // Run serves until ctx ends, then finishes what is in hand within the grace time.
-// What is left then is taken over by another worker, or by this one's next start.
+// What is left then is put back as it was, for another worker or this one's next start.
 func (w *Worker) Run(ctx context.Context) error {
 	// Deliveries outlive ctx by the grace time.
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -283,8 +285,8 @@ func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
 	defer span.End()
 	served, err := w.handle(ctx, d)
 	if err != nil && ctx.Err() != nil {
-		// Cut off at shutdown: nothing is told, so that the item is taken over as it is.
 		span.SetStatus(codes.Error, "cut off by shutdown")
+		w.putBack(ctx, d)
 		return
 	}
 	outcome := Decide(err, d.Attempt, rand.Float64()) //nolint:gosec // spreading retries needs no secrecy
@@ -299,13 +301,34 @@ func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
 	if err != nil {
 		span.SetStatus(codes.Error, fault.KindOf(err).String())
 	}
+	// Telling people brings no sides together; it has a metric of its own.
+	if d.Key.System != item.Notices {
+		w.measure(ctx, d, verdict)
+	}
+	w.log(ctx, d, line{served: served, verdict: verdict, outcome: outcome, err: err, settleErr: settleErr, took: w.cfg.Now().Sub(started)})
+}
+
+func (w *Worker) measure(ctx context.Context, d inbox.Delivery, verdict string) {
 	w.served.Add(ctx, 1, metric.WithAttributes(
 		attribute.String("connector", d.Key.Connector), attribute.String("outcome", verdict)))
 	if verdict == string(Finish) {
 		w.lag.Record(ctx, w.cfg.Now().Sub(d.First.Received).Seconds(),
 			metric.WithAttributes(attribute.String("connector", d.Key.Connector)))
 	}
-	w.log(ctx, d, line{served: served, verdict: verdict, outcome: outcome, err: err, settleErr: settleErr, took: w.cfg.Now().Sub(started)})
+}
+
+// putBack hands over what a shutdown cut off: without a word to the inbox it would only
+// be found abandoned after its visibility time. It does not count as tried.
+func (w *Worker) putBack(ctx context.Context, d inbox.Delivery) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putBackTimeout)
+	defer cancel()
+	attrs := []slog.Attr{
+		slog.String("connector", d.Key.Connector), slog.String("system", string(d.Key.System)), slog.Int64("item_id", d.Key.ID),
+	}
+	if err := w.cfg.Inbox.Retry(ctx, d, inbox.RetryOptions{}); err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	w.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "sync.cut", attrs...)
 }
 
 // handle calls the handler; a panic in it is an error of its item alone.

@@ -379,7 +379,10 @@ func TestStopCutsOffAfterTheGraceTimeAndKeepsTheItem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stats.Items() != 1 || stats.Dead != 0 {
-		t.Errorf("after the cut the inbox holds %+v", stats)
+	if stats.Items() != 1 || stats.QueuedLive != 1 {
+		t.Errorf("after the cut the inbox holds %+v, want the item ready for whoever comes next", stats)
+	}
+	if lines := b.log.lines(t); len(lines) != 1 || lines[0]["msg"] != "sync.cut" || lines[0]["item_id"] != 7.0 {
+		t.Errorf("log: %v", lines)
 	}
 }

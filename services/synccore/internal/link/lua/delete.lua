@@ -1,4 +1,4 @@
--- KEYS: link, history, lease, mirrors. ARGV: token, version the writer knows, how long the
+-- KEYS: link, history, lease, mirrors, notices. ARGV: token, version the writer knows, how long the
 -- history is kept in ms, then history entries, oldest first.
 -- Returns {'ok', token that created the link, work item} | {'lost'} | {'version', stored}.
 if redis.call('GET', KEYS[3]) ~= ARGV[1] then
@@ -11,7 +11,7 @@ end
 if old[1] ~= ARGV[2] then
   return {'version', old[1], ''}
 end
-redis.call('DEL', KEYS[1], KEYS[4])
+redis.call('DEL', KEYS[1], KEYS[4], KEYS[5])
 for i = 4, #ARGV do
   redis.call('LPUSH', KEYS[2], ARGV[i])
 end
