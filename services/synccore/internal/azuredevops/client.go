@@ -65,7 +65,11 @@ type Client struct {
 	fields   *memo.Memo[map[string]item.Field]
 	catalog  *memo.Memo[map[string]item.Field]
 	people   *memo.Memo[*item.Identity]
+	// others holds what the project was called when another project's name was met.
+	others *memo.Memo[Project]
 
+	// entra tells that the credential is one of Microsoft Entra.
+	entra             bool
 	ttl               time.Duration
 	chunkAbove, chunk int64
 	// hosted tells that this is Azure DevOps Services.
@@ -124,9 +128,11 @@ func New(o Options) (*Client, error) {
 		fields:   memo.New[map[string]item.Field](64, o.DescriptionTTL, o.Now),
 		catalog:  memo.New[map[string]item.Field](1, o.DescriptionTTL, o.Now),
 		people:   memo.New[*item.Identity](4096, o.DescriptionTTL, o.Now),
+		others:   memo.New[Project](256, o.DescriptionTTL, o.Now),
 
 		ttl: o.DescriptionTTL, chunkAbove: orElse(o.ChunkAbove, simpleLimit), chunk: orElse(o.Chunk, defaultChunk),
 	}
+	_, c.entra = o.Credential.(outbound.Renewer)
 	c.hosted.Store(at.organization != "")
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
 )
 
@@ -48,6 +49,43 @@ func (c *Client) readProject(ctx context.Context) (Project, error) {
 	p := Project{ID: string(w.ID), Name: string(w.Name)}
 	c.project.Store(&p)
 	return p, nil
+}
+
+// place finds which of the work items lie in another project: those can be read and
+// even written with the same token (azure-devops.md §1.6).
+func (c *Client) place(ctx context.Context, workItems ...*item.WorkItem) error {
+	for _, w := range workItems {
+		elsewhere, err := c.elsewhere(ctx, w.Project)
+		if err != nil {
+			return err
+		}
+		w.Elsewhere = elsewhere
+	}
+	return nil
+}
+
+// elsewhere tells whether a project is another one than the connector's, by its name.
+// Names change: one that is not the known one is compared with the project's present
+// name once more. Where the token may not read projects the settings' name counts.
+func (c *Client) elsewhere(ctx context.Context, name string) (bool, error) {
+	known := c.project.Load()
+	switch {
+	case name == "":
+		return false, nil
+	case known == nil:
+		return !isGUID(c.at.project) && !strings.EqualFold(c.at.project, name), nil
+	case strings.EqualFold(known.Name, name):
+		return false, nil
+	}
+	present, err := c.others.Get(ctx, strings.ToLower(name), c.readProject)
+	switch {
+	case err == nil:
+	case passes(err):
+		return false, err
+	default:
+		return true, nil
+	}
+	return !strings.EqualFold(present.Name, name), nil
 }
 
 // projectID is the project's GUID where it is known; empty where not.

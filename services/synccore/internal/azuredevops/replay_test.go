@@ -106,6 +106,7 @@ type recordedItem struct {
 
 func (r recordedItem) matches(t *testing.T, got item.WorkItem) {
 	t.Helper()
+	got.Elsewhere = false // recordings and examples are of many projects
 	text := func(name string) string {
 		s, ok := r.Fields[name].(string)
 		if !ok && r.Fields[name] != nil {
@@ -273,8 +274,12 @@ func replayItem(t *testing.T, one interaction) {
 			}
 		}
 	}
+	project, _ := want.Fields["System.TeamProject"].(string)
+	if project == "" {
+		project = "P"
+	}
 	read := func(i interaction) item.WorkItem {
-		c := i.client(t, "P")
+		c := i.client(t, project)
 		got, err := c.WorkItem(t.Context(), want.ID)
 		if patched {
 			got, err = c.SetState(t.Context(), want.ID, 0, "x")
@@ -504,7 +509,7 @@ func TestRestFixtures(t *testing.T) {
 	for name, want := range map[string]item.WorkItem{
 		"work_item_create.json": {}, "work_item_update.json": {},
 		"work_item_get.json": {
-			ID: 12, Rev: 7, Project: "DevOpsDemo", Type: "Issue", State: "To Do", Title: "DevOpsDemo", Tags: []string{"test2"}, CommentCount: 3,
+			ID: 12, Rev: 7, Project: "DevOpsDemo", Elsewhere: true, Type: "Issue", State: "To Do", Title: "DevOpsDemo", Tags: []string{"test2"}, CommentCount: 3,
 			StateChanged: time.Date(2023, 6, 27, 12, 16, 4, 840e6, time.UTC), URL: "https://dev.azure.com/contoso/DevOpsDemo/_workitems/edit/12",
 		},
 	} {

@@ -94,7 +94,12 @@ func (c *Client) WorkItem(ctx context.Context, id int64) (item.WorkItem, error) 
 	if err != nil {
 		return item.WorkItem{}, err
 	}
-	return c.workItem(w, q)
+	found, err := c.workItem(w, q)
+	if err != nil {
+		return item.WorkItem{}, err
+	}
+	err = c.place(ctx, &found)
+	return found, err
 }
 
 // deleted looks for an item in the recycle bin; missing is the error that made us look.
@@ -164,6 +169,11 @@ func (c *Client) batch(ctx context.Context, ids []int64, want map[string]any) ([
 			if w.ID > 0 {
 				found = append(found, c.plain(w))
 			}
+		}
+	}
+	for i := range found {
+		if err := c.place(ctx, &found[i]); err != nil {
+			return nil, err
 		}
 	}
 	return found, nil

@@ -54,7 +54,7 @@ func TestLenientDecoding(t *testing.T) {
 				`"System.ChangedDate":"2026-04-01T00:00:00Z","Microsoft.VSTS.Common.StateChangeDate":"` + changed + `"},` +
 				`"relations":[{"rel":"System.LinkTypes.Hierarchy-Forward","url":"https://dev.azure.com/contoso/x"},{"rel":"Hyperlink","url":"https://alvao/Alvao/Ticket/5","attributes":{"comment":"x"}}],"unknown":[1]}`,
 			item.WorkItem{
-				ID: 12, Rev: 7, Project: "Other Project", Type: "Task", State: "Doing", Title: "Žluťoučký kůň", Tags: []string{"alvao", "ALVAO-5"},
+				ID: 12, Rev: 7, Project: "Other Project", Elsewhere: true, Type: "Task", State: "Doing", Title: "Žluťoučký kůň", Tags: []string{"alvao", "ALVAO-5"},
 				Hyperlinks: []string{"https://alvao/Alvao/Ticket/5"}, URL: web("Other%20Project", 12), StateChanged: stateChanged,
 				ChangedBy: "9a9ea5ac-60c5-68ff-a08c-7090eb685d57", CommentCount: -1,
 			},

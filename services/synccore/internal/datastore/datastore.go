@@ -14,6 +14,7 @@ package datastore
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -51,6 +52,9 @@ type Options struct {
 	// Ticks, when set, is the embedded Redis' only clock: its time is that of the
 	// last tick. Nil: the machine's clock.
 	Ticks <-chan time.Time
+	// Dial, when set, makes the connections in place of the URL's network: for tests
+	// that keep the server in their own process. Nil: the URL decides.
+	Dial func() (net.Conn, error)
 }
 
 // Store is an open Redis. It is safe for concurrent use.
@@ -120,7 +124,11 @@ func (s *Store) options(o Options) (*redis.UniversalOptions, error) {
 		return nil, fault.New(fault.Misconfigured,
 			"The Redis address %s can't be read; write redis://host:6379/0, rediss://host:6379/0 for TLS, or embedded.", masked(o.URL))
 	}
-	return universal(single), nil
+	u := universal(single)
+	if o.Dial != nil {
+		u.Dialer = func(context.Context, string, string) (net.Conn, error) { return o.Dial() }
+	}
+	return u, nil
 }
 
 func universal(o *redis.Options) *redis.UniversalOptions {

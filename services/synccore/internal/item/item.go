@@ -172,6 +172,8 @@ type WorkItem struct {
 	CommentCount int64
 	// Deleted tells that the item is in the recycle bin or destroyed.
 	Deleted bool
+	// Elsewhere tells that the item lies in another project than the connector's.
+	Elsewhere bool
 	// StateChanged is when the state last changed; zero if not told.
 	StateChanged time.Time
 	// ChangedBy is the identity GUID of the last author; empty if not told.

@@ -46,6 +46,17 @@ type Move struct {
 	Path []string `json:"path"`
 }
 
+// Note is a sentence of Tandem's own to the people on one side.
+type Note struct {
+	// Number is the note's own among those of its link, even of one that was forgotten.
+	Number int64 `json:"number"`
+	// To is the side that is told.
+	To   System `json:"to"`
+	Text string `json:"text"`
+	// Posting is when writing it was begun; zero: not yet.
+	Posting time.Time `json:"posting,omitzero"`
+}
+
 // Link is the memory that one ticket and one work item belong together, and what
 // was last agreed between them. The zero WorkItem means that none is known yet.
 type Link struct {
@@ -71,6 +82,18 @@ type Link struct {
 	// which messages and files have crossed.
 	TalkRev  int64     `json:"talkRev,omitempty"`
 	TalkSeen time.Time `json:"talkSeen,omitzero"`
+	// Type is the work item's type when it was last looked at; empty: not known.
+	Type string `json:"type,omitempty"`
+	// Away is the side that is gone while State is LinkGone.
+	Away System `json:"away,omitempty"`
+	// TicketClosed and WorkItemClosed tell that the other side was told of a closing
+	// that the StatusMap does not carry over.
+	TicketClosed   bool `json:"ticketClosed,omitempty"`
+	WorkItemClosed bool `json:"workItemClosed,omitempty"`
+	// Note is what one side is still to be told; nil: nothing. Noted is the number of the
+	// last note there was.
+	Note  *Note `json:"note,omitempty"`
+	Noted int64 `json:"noted,omitempty"`
 	// Withheld counts the messages and files that a setting keeps from crossing, by the
 	// setting; nil: none.
 	Withheld map[string]int `json:"withheld,omitempty"`

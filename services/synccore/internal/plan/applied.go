@@ -51,8 +51,16 @@ func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChan
 		next.State, next.Reason, next.Parked, next.Move = item.LinkActive, "", nil, nil
 		changes = append(changes, item.LinkChange{Action: string(SetStatus), Detail: fmt.Sprintf(
 			"Ticket %d went to %q because %s.", after.Ticket.ID, step.Status, step.Reason)})
-	case Rest, Wait, ReadWorkItem, ReadType, Search, ReadMessages, BeginPost, Post, Edit, Retract, RememberMirror:
+	case BeginNote:
+		next = begun(link, after.Now)
+	case PostNote:
+		next.Note = nil
+		changes = append(changes, item.LinkChange{Action: "tell", Detail: link.Note.To.Title() + " was told: " + link.Note.Text})
+	case Rest, Wait, ReadWorkItem, ReadType, Search, FindNote, ReadMessages, BeginPost, Post, Edit, Retract, RememberMirror:
 		// These change nothing that is worth remembering.
+	}
+	if after.WorkItem != nil && next.WorkItem == after.WorkItem.ID && next.Type == "" {
+		next.Type = after.WorkItem.Type
 	}
 	if step.Map != "" {
 		next.Map = step.Map

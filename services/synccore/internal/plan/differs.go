@@ -36,6 +36,8 @@ type Listed struct {
 func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) Doubt {
 	gone := link.State == item.LinkGone
 	switch {
+	case link.Note != nil:
+		return Strong
 	case ticket.Removed:
 		return when(link.Exists() && !gone)
 	case link.WorkItem == 0:
@@ -52,9 +54,12 @@ func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) 
 	case !mapping.Same(ticket.Status, link.Parked.Status), told && external != parked:
 		return Strong
 	case !told && parked != number:
-		return max(Slight, talkDoubt(link, ticket, rules))
+		return Slight
 	case ticketStirred(link, ticket):
 		return Strong
+	case parked != number:
+		// No messages cross while it is not clear whose they are.
+		return None
 	default:
 		return talkDoubt(link, ticket, rules)
 	}
@@ -114,9 +119,13 @@ func pairingDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules)
 // read. Links that are gone are TicketDoubt's, since both items have to be there.
 func WorkItemDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
 	switch {
+	case link.Note != nil:
+		return Strong
 	case link.WorkItem == 0 || link.State == item.LinkGone:
 		return None
-	case workItem == nil || workItem.Deleted:
+	case workItem == nil || workItem.Deleted || workItem.Elsewhere:
+		return Strong
+	case link.Type != "" && workItem.Type != "" && !mapping.Same(link.Type, workItem.Type):
 		return Strong
 	case rules.Messages && workItem.Rev > link.TalkRev:
 		return Strong

@@ -72,7 +72,7 @@ func stood(link item.Link) item.Standstill {
 
 func foresee(link item.Link, ticket item.Ticket, workItem item.WorkItem, rules Rules) Foreseen {
 	rules.Messages = false
-	switch step := Next(link, Sides{Ticket: ticket, WorkItem: &workItem}, rules); step.Kind {
+	switch step := Next(link, Sides{Ticket: ticket, WorkItem: &workItem, Listed: true}, rules); step.Kind {
 	case SetStatus:
 		return Foreseen{Kind: string(SetStatus), Detail: fmt.Sprintf("the ticket would go from %q to %q", ticket.Status, step.Status)}
 	case SetState:

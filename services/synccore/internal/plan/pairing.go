@@ -69,6 +69,16 @@ func adoptByExternalID(link item.Link, sides Sides) Step {
 	if sides.WorkItem == nil || sides.WorkItem.ID != id {
 		return Step{Kind: ReadWorkItem, WorkItem: id, Reason: "the ticket carries a work item's number"}
 	}
+	if sides.Taken != 0 {
+		return park(link, sides, fmt.Sprintf(
+			"Ticket %d carries the external id %d, but that work item belongs to ticket %d; clear the field to have a new one made, or delete the other link.",
+			ticket.ID, id, sides.Taken))
+	}
+	if sides.WorkItem.Elsewhere {
+		return park(link, sides, fmt.Sprintf(
+			"Ticket %d carries the external id %d, but that work item lies in the project %q; move it here, or clear the field to have a new one made.",
+			ticket.ID, id, sides.WorkItem.Project))
+	}
 	if sides.WorkItem.Deleted {
 		return park(link, sides, fmt.Sprintf(
 			"Ticket %d carries the external id %d, but that work item was deleted; restore it, or clear the field to have a new one made.", ticket.ID, id))
@@ -102,9 +112,21 @@ func marks(link item.Link, sides Sides) (Step, bool) {
 		if parkedHere(link, sides) {
 			return Step{Kind: Rest, Reason: link.Reason}, true
 		}
-		return park(link, sides, fmt.Sprintf(
+		step := park(link, sides, fmt.Sprintf(
 			"Ticket %d carries the external id %q but is linked to work item %d; write %d into the field, or delete the link.",
-			ticket.ID, external, workItem.ID, workItem.ID)), true
+			ticket.ID, external, workItem.ID, workItem.ID))
+		// What is edited once more is no more news.
+		if link.Parked == nil || link.Parked.ExternalID == "" || link.Parked.ExternalID == number {
+			step.Link = tell(step.Link, sides, item.AzureDevOps, fmt.Sprintf(
+				"The external id of the ticket was changed to %q in Alvao; nothing is kept in step until it is %d again.", external, workItem.ID))
+		}
+		return step, true
+	}
+	if p := link.Parked; p != nil && p.ExternalID != "" && p.ExternalID != number {
+		next := link
+		next.State, next.Reason, next.Parked = item.LinkActive, "", nil
+		text := fmt.Sprintf("The ticket carries the number %d again; both are kept in step again.", workItem.ID)
+		return remember(tell(next, sides, item.AzureDevOps, text), "mended", text), true
 	}
 	// Only before anything was agreed: a hyperlink that a person takes away later
 	// stays away.

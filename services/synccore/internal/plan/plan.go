@@ -73,6 +73,12 @@ const (
 	Retract Kind = "retract-message"
 	// RememberMirror: Source stands on the other side as Mirror says.
 	RememberMirror Kind = "remember-mirror"
+	// BeginNote: that the link's note is being written must be remembered.
+	BeginNote Kind = "begin-note"
+	// FindNote: it must be looked for on the side that it is for.
+	FindNote Kind = "find-note"
+	// PostNote: it must be written there.
+	PostNote Kind = "post-note"
 )
 
 // Step is what to do next. Which fields are set depends on the Kind.
@@ -141,6 +147,11 @@ type Sides struct {
 	WorkItem *item.WorkItem
 	// WorkItemGone tells that WorkItem could not be found when it was read.
 	WorkItemGone bool
+	// Listed tells that both sides are as lists show them, which lack much: what they
+	// lack is not missed, and nobody is told of it.
+	Listed bool
+	// Taken is the other ticket that WorkItem belongs to; 0: none.
+	Taken int64
 	// Searched tells that the mark was looked for; WorkItem holds what was found.
 	Searched bool
 	// Intended tells that the link's intention to create was stored in this round,
@@ -148,6 +159,11 @@ type Sides struct {
 	Intended bool
 	// Type describes the work item's type; nil: not read.
 	Type *item.WorkItemType
+
+	// Noting tells that writing the link's note was stored in this round, so that no
+	// earlier writing can be under way. NoteSought tells that it was looked for, NoteFound
+	// that it is there.
+	Noting, NoteSought, NoteFound bool
 
 	// MessagesRead tells that Messages holds every message of both sides, and Mirrors
 	// all that is remembered of them.
@@ -165,22 +181,26 @@ type Sides struct {
 
 // Next says what to do next.
 func Next(link item.Link, sides Sides, rules Rules) Step {
-	if sides.TicketGone {
-		return ticketGone(link)
-	}
 	if link.WorkItem == 0 {
+		if sides.TicketGone {
+			return leave(link, sides, item.Alvao, "The ticket was removed in Alvao.")
+		}
 		return pairing(link, sides, rules)
 	}
 	if sides.WorkItem == nil && !sides.WorkItemGone {
 		return Step{Kind: ReadWorkItem, WorkItem: link.WorkItem, Reason: "the linked work item must be read"}
 	}
-	if sides.WorkItemGone || sides.WorkItem.Deleted {
-		return workItemGone(link)
+	if step, ok := note(link, sides); ok {
+		return step
+	}
+	if who, text := away(sides, rules); text != "" {
+		return leave(link, sides, who, text)
 	}
 	if link.State == item.LinkGone {
-		next := link
-		next.State, next.Reason = item.LinkActive, ""
-		return remember(next, "back", "Both items are there again.")
+		return back(link, sides)
+	}
+	if step, ok := turns(link, sides, rules); ok {
+		return step
 	}
 	if step, needed := marks(link, sides); needed {
 		return step
@@ -224,24 +244,4 @@ func remember(next item.Link, action, detail string) Step {
 		step.Change = &item.LinkChange{Action: action, Detail: detail}
 	}
 	return step
-}
-
-func ticketGone(link item.Link) Step {
-	const text = "The ticket was removed in Alvao; the work item is left as it is."
-	if !link.Exists() || link.State == item.LinkGone {
-		return Step{Kind: Rest, Reason: "the ticket is gone"}
-	}
-	next := link
-	next.State, next.Reason = item.LinkGone, text
-	return remember(next, "gone", text)
-}
-
-func workItemGone(link item.Link) Step {
-	const text = "The work item was deleted in Azure DevOps or the token may no longer read it; the ticket is left as it is."
-	if link.State == item.LinkGone {
-		return Step{Kind: Rest, Reason: "the work item is gone"}
-	}
-	next := link
-	next.State, next.Reason = item.LinkGone, text
-	return remember(next, "gone", text)
 }

@@ -87,7 +87,11 @@ func (r *round) mirrored(on item.System, text richtext.Source) (string, string) 
 	if !ok || ref.System != from || ref.Item != of {
 		return "", ""
 	}
-	if ref.Notice {
+	switch {
+	case ref.Notice && ref.Version <= 1:
+		// What stands for a file has a version, what is said of the item has none.
+		kind = kindNote
+	case ref.Notice:
 		kind = kindFile
 	}
 	return sourceOf(from, kind, ref.Message), hashOfVersion(ref.Version)

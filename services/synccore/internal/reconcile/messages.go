@@ -144,6 +144,9 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 		text := r.commentSource(*comment)
 		normal := r.engine.texts.Normal(text)
 		of, hash := r.mirrored(item.AzureDevOps, text)
+		if isNote(of) {
+			continue
+		}
 		kept := ""
 		if of == "" {
 			kept = r.keeps(crossing.Message{From: item.AzureDevOps, Author: comment.Author, Text: normal})
@@ -188,6 +191,9 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 	bare := r.recordSource(*record)
 	of, hash := r.mirrored(item.Alvao, bare)
 	number := strconv.FormatInt(record.ID, 10)
+	if isNote(of) {
+		return
+	}
 	if of != "" {
 		// The files of a mirror came over with it.
 		t.add(plan.Message{

@@ -322,6 +322,8 @@ type round struct {
 	mute string
 	// taken is how many steps were taken.
 	taken int
+	// missed tells that something was not found in this round that was there before.
+	missed bool
 	// doubtful tells that an earlier round for the same hints may have been cut off.
 	doubtful bool
 }
@@ -329,29 +331,11 @@ type round struct {
 // read fetches both sides at once.
 func (r *round) read(ctx context.Context, hints Hints) error {
 	r.sides = plan.Sides{Now: r.engine.cfg.Now(), Force: hints.Force}
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		ticket, err := r.connector.Tickets.Ticket(groupCtx, hints.Key.ID)
-		if fault.Is(err, fault.NotFound) {
-			r.sides.TicketGone = true
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("reading ticket %d: %w", hints.Key.ID, err)
-		}
-		r.sides.Ticket = ticket
-		r.sides.TicketGone = ticket.Removed
-		r.sides.TicketChanged = ticket.LastActivity
-		if r.sides.TicketChanged.IsZero() {
-			r.sides.TicketChanged = hints.Received
-		}
-		return nil
-	})
-	if r.link.WorkItem != 0 {
-		group.Go(func() error { return r.readWorkItem(groupCtx, r.link.WorkItem) })
-	}
-	if err := group.Wait(); err != nil {
+	if err := r.readBoth(ctx); err != nil {
 		return err
+	}
+	if r.sides.TicketChanged.IsZero() {
+		r.sides.TicketChanged = hints.Received
 	}
 	// Our own messages stir both sides too: that costs one more try.
 	r.sides.Force = r.sides.Force || plan.Stirred(r.link, r.sides)
@@ -359,6 +343,41 @@ func (r *round) read(ctx context.Context, hints Hints) error {
 		return nil
 	}
 	return r.leaveAlone(ctx)
+}
+
+func (r *round) readBoth(ctx context.Context) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		ticket, err := r.connector.Tickets.Ticket(groupCtx, r.link.Ticket)
+		if fault.Is(err, fault.NotFound) {
+			r.sides.TicketGone = true
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading ticket %d: %w", r.link.Ticket, err)
+		}
+		r.sides.Ticket = ticket
+		r.sides.TicketGone = ticket.Removed
+		r.sides.TicketChanged = ticket.LastActivity
+		return nil
+	})
+	if r.link.WorkItem != 0 {
+		group.Go(func() error { return r.readWorkItem(groupCtx, r.link.WorkItem) })
+	}
+	return group.Wait()
+}
+
+// readAgain reads both sides once more.
+func (r *round) readAgain(ctx context.Context) error {
+	changed := r.sides.TicketChanged
+	r.sides.WorkItem, r.sides.WorkItemGone = nil, false
+	if err := r.readBoth(ctx); err != nil {
+		return err
+	}
+	if r.sides.TicketChanged.IsZero() {
+		r.sides.TicketChanged = changed
+	}
+	return nil
 }
 
 // leaveAlone finds whether the ticket was there before the connector first started.
@@ -423,6 +442,16 @@ func (r *round) run(ctx context.Context) error {
 				return err
 			}
 			if err := r.readWorkItem(ctx, r.link.WorkItem); err != nil {
+				return err
+			}
+		case fault.NotFound:
+			// Something went away between reading it and writing to it: looking once more
+			// tells what.
+			if r.missed || r.link.WorkItem == 0 {
+				return err
+			}
+			r.missed = true
+			if err := r.readAgain(ctx); err != nil {
 				return err
 			}
 		case fault.Refused:

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -39,7 +40,10 @@ func mayCarryMark(payload []byte) bool {
 func (r *round) take(ctx context.Context, step plan.Step) error {
 	switch step.Kind {
 	case plan.ReadWorkItem:
-		return r.readWorkItem(ctx, step.WorkItem)
+		if err := r.readWorkItem(ctx, step.WorkItem); err != nil {
+			return err
+		}
+		return r.ownerOf(ctx, step.WorkItem)
 	case plan.ReadType:
 		workItemType, err := r.connector.WorkItems.Type(ctx, r.sides.WorkItem.Type)
 		if err != nil {
@@ -73,11 +77,26 @@ func (r *round) take(ctx context.Context, step plan.Step) error {
 		return r.setStatus(ctx, step)
 	case plan.ReadMessages, plan.BeginPost, plan.Post, plan.Edit, plan.Retract, plan.RememberMirror:
 		return r.takeMessage(ctx, step)
+	case plan.BeginNote, plan.FindNote, plan.PostNote:
+		return r.takeNote(ctx, step)
 	case plan.Rest, plan.Wait:
 		return nil
 	default:
 		return fmt.Errorf("plan made the unknown step %q", step.Kind)
 	}
+}
+
+// ownerOf finds whether a work item belongs to another ticket already.
+func (r *round) ownerOf(ctx context.Context, workItem int64) error {
+	ticket, found, err := r.engine.cfg.Links.TicketOf(ctx, r.connector.Name, workItem)
+	if err != nil {
+		return fmt.Errorf("looking up the ticket of work item %d: %w", workItem, err)
+	}
+	r.sides.Taken = 0
+	if found && ticket != r.link.Ticket {
+		r.sides.Taken = ticket
+	}
+	return nil
 }
 
 func (r *round) search(ctx context.Context) error {
@@ -86,11 +105,17 @@ func (r *round) search(ctx context.Context) error {
 		return fmt.Errorf("looking for the work item of ticket %d: %w", r.link.Ticket, err)
 	}
 	r.sides.Searched = true
-	if len(found) > 0 {
-		// Several can only come from outside, by copying an item with its links: the
-		// oldest is the original.
-		oldest := slices.MinFunc(found, func(a, b item.WorkItem) int { return int(a.ID - b.ID) })
-		r.sides.WorkItem = &oldest
+	// Several can only come from outside, by copying an item with its links: the oldest
+	// is the original.
+	slices.SortFunc(found, func(a, b item.WorkItem) int { return cmp.Compare(a.ID, b.ID) })
+	for i := range found {
+		if err := r.ownerOf(ctx, found[i].ID); err != nil {
+			return err
+		}
+		if r.sides.Taken == 0 {
+			r.sides.WorkItem = &found[i]
+			break
+		}
 	}
 	return nil
 }

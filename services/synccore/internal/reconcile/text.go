@@ -103,9 +103,7 @@ func (r *round) header(source, hash, author, kind string, at time.Time) richtext
 
 // notice is a text of our own about a message, marked as what stands for it.
 func (r *round) notice(source, hash, sentence string, format item.TextFormat) string {
-	h := r.header(source, hash, "Tandem", "", r.engine.cfg.Now())
-	body := r.engine.texts.Convert(richtext.Source{Text: sentence, Format: richtext.Plain}, richtext.Target{Format: richtext.Format(format)})
-	return richtext.Mirror(h, body.Text, richtext.Format(format))
+	return r.ownWords(r.header(source, hash, "Tandem", "", r.engine.cfg.Now()), sentence, format)
 }
 
 // commentText writes a record as a comment. Its images are uploaded.

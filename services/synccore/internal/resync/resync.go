@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -96,9 +98,10 @@ const (
 
 // Run compares all links with their work items, 200 in a call, and all tickets of
 // the service with their links. It holds one page in memory at a time, the numbers of
-// the few tickets whose lost work item is back, and of what differs a bounded amount.
+// the linked tickets, as what is not listed may be gone, and of what differs a bounded
+// amount.
 func (r *Resync) Run(ctx context.Context) (Result, error) {
-	run := run{Resync: r, back: map[int64]struct{}{}, counted: map[int64]struct{}{}}
+	run := run{Resync: r, back: map[int64]struct{}{}, unseen: map[int64]struct{}{}, counted: map[int64]struct{}{}}
 	cut := run.compare(ctx)
 	run.result.Foreseen = run.foreseen.Total()
 	hold, err := run.judge(ctx, cut != nil)
@@ -151,7 +154,7 @@ func (r *run) append(ctx context.Context, hold, cut bool) error {
 	if !r.more || cut {
 		return nil
 	}
-	again := run{Resync: r.Resync, back: map[int64]struct{}{}, counted: r.counted, take: func(h hint) error {
+	again := run{Resync: r.Resync, back: map[int64]struct{}{}, unseen: map[int64]struct{}{}, counted: r.counted, take: func(h hint) error {
 		if skip(h.ticket) {
 			return nil
 		}
@@ -184,7 +187,7 @@ func (r *run) compare(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.lookForUnseen(ctx)
 }
 
 // run is one resync under way.
@@ -195,6 +198,8 @@ type run struct {
 	// back holds the tickets whose link is gone and whose work item can be read. What
 	// went may have been the ticket, so the list of tickets has the last word.
 	back map[int64]struct{}
+	// unseen holds the tickets that have links and were not listed yet.
+	unseen map[int64]struct{}
 	// foreseen is what rounds would write, to the tickets in counted; uncounted tells that
 	// these are not all.
 	foreseen  brake.Foresight
@@ -212,6 +217,24 @@ type hint struct {
 	ticket int64
 	// id keeps a slight doubt from being looked into again and again; may be empty.
 	id string
+}
+
+// lookForUnseen lets rounds look for the tickets that have links and are not in the
+// list: they may be destroyed, or moved to another service.
+func (r *run) lookForUnseen(ctx context.Context) error {
+	for _, ticket := range slices.Sorted(maps.Keys(r.unseen)) {
+		link, err := r.Links.Get(ctx, r.Connector, ticket)
+		if err != nil {
+			return fmt.Errorf("reading the link of ticket %d: %w", ticket, err)
+		}
+		if !link.Exists() || link.State == item.LinkGone {
+			continue
+		}
+		if err := r.hint(link, ticket, "", plan.Strong); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
@@ -233,8 +256,11 @@ func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
 	}
 	for _, link := range links {
 		r.result.Links++
+		if link.State != item.LinkGone {
+			r.unseen[link.Ticket] = struct{}{}
+		}
 		workItem := byID[link.WorkItem]
-		if link.State == item.LinkGone && workItem != nil && !workItem.Deleted {
+		if link.State == item.LinkGone && workItem != nil && !workItem.Deleted && !workItem.Elsewhere {
 			r.back[link.Ticket] = struct{}{}
 		}
 		doubt := plan.WorkItemDoubt(link, workItem, r.Rules)
@@ -256,6 +282,7 @@ func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
 }
 
 func (r *run) compareTicket(ctx context.Context, ticket item.Ticket) error {
+	delete(r.unseen, ticket.ID)
 	link, err := r.Links.Get(ctx, r.Connector, ticket.ID)
 	if err != nil {
 		return fmt.Errorf("reading the link of ticket %d: %w", ticket.ID, err)

@@ -80,6 +80,9 @@ type Config struct {
 	// Grace is how long deliveries in hand may go on after the context ended; 0
 	// means 10 s.
 	Grace time.Duration
+	// Chance gives numbers in [0, 1) that spread retries; it is called from many
+	// goroutines. Nil: by chance.
+	Chance func() float64
 }
 
 // Worker serves the inbox until its context ends.
@@ -110,6 +113,9 @@ func New(cfg Config) (*Worker, error) {
 	}
 	if cfg.Grace == 0 {
 		cfg.Grace = 10 * time.Second
+	}
+	if cfg.Chance == nil {
+		cfg.Chance = rand.Float64
 	}
 	meter := cfg.Meters.Meter(scope)
 	served, err := meter.Int64Counter("tandem.reconciles",
@@ -289,7 +295,7 @@ func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
 		w.putBack(ctx, d)
 		return
 	}
-	outcome := Decide(err, d.Attempt, rand.Float64()) //nolint:gosec // spreading retries needs no secrecy
+	outcome := Decide(err, d.Attempt, w.cfg.Chance())
 	settleErr := w.settle(ctx, d, served, outcome)
 	w.recent.note(d.Key, w.cfg.Now())
 

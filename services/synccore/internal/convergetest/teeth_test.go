@@ -1,0 +1,104 @@
+//go:build teeth
+
+package convergetest_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// plant is a bug, as another text in one file of the product.
+type plant struct {
+	name, file, old, bug string
+}
+
+func plants() []plant {
+	return []plant{
+		{
+			"forget to look for the mark before creating", "plan/pairing.go",
+			"	if !sides.Searched {\n", "	if false {\n",
+		},
+		{
+			"forget the mark when creating", "reconcile/steps.go",
+			"rules.Draft(data, fields, MarkOf(ticket.ID), ", "rules.Draft(data, fields, MarkOf(1), ",
+		},
+		{
+			"remember a state before applying it", "reconcile/steps.go",
+			"	case plan.SetState:\n", "	case plan.SetState:\n		if err := r.wrote(ctx, step); err != nil {\n			return err\n		}\n",
+		},
+		{
+			"remember a message before posting it", "reconcile/carry.go",
+			"	target, err := deed(ctx, step, hash)\n",
+			"	if err := r.mirror(ctx, step.Source, item.Mirror{Target: \"1\", Hash: hash}); err != nil {\n		return err\n	}\n	target, err := deed(ctx, step, hash)\n",
+		},
+		{
+			"drop the echo check", "reconcile/marks.go",
+			"	if !ok || ref.System != from || ref.Item != of {\n", "	if !ok || ref.System != from || ref.Item != of || true {\n",
+		},
+		{
+			"compare comments unnormalised", "reconcile/messages.go",
+			"		normal := r.engine.texts.Normal(text)\n", "		normal := text.Text\n",
+		},
+		{
+			"ignore the conflict rule", "plan/states.go",
+			"	switch rules.Conflict {\n", "	switch mapping.ConflictAlvao {\n",
+		},
+		{
+			"take a note of Tandem's own for a mirror", "reconcile/notes.go",
+			`return strings.Contains(source, "/"+kindNote+"/")`, `return strings.Contains(source, "//"+kindNote+"/")`,
+		},
+		{
+			"not wait for what was cut off", "plan/plan.go",
+			"const Settle = 32 * time.Second", "const Settle = 0 * time.Second",
+		},
+	}
+}
+
+// TestTeeth plants bugs, one at a time, and sees the suite fail: it shows that the suite
+// would notice them. Nothing in the working tree is changed (go's -overlay).
+func TestTeeth(t *testing.T) {
+	for _, p := range plants() {
+		t.Run(p.name, func(t *testing.T) {
+			file, err := filepath.Abs(filepath.Join("..", filepath.FromSlash(p.file)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(text), p.old); n != 1 {
+				t.Fatalf("%s holds %d times what the bug replaces; mend the plant", p.file, n)
+			}
+			dir := t.TempDir()
+			planted := filepath.Join(dir, "planted.go")
+			if err := os.WriteFile(planted, []byte(strings.Replace(string(text), p.old, p.bug, 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: planted}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			list := filepath.Join(dir, "overlay.json")
+			if err := os.WriteFile(list, overlay, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.CommandContext(t.Context(), "go", "test", "-overlay="+list, "-vet=off", "-run=^TestRandomHistoriesConverge$", ".",
+				"-histories=2000", "-as-is").CombinedOutput()
+			switch {
+			case err == nil:
+				t.Error("the suite did not notice")
+			case !strings.Contains(string(out), "did not converge"):
+				t.Errorf("the suite failed otherwise: %s", out)
+			default:
+				at := strings.Index(string(out), "did not converge")
+				line, _, _ := strings.Cut(strings.TrimSpace(string(out[at+len("did not converge:"):])), "\n")
+				t.Logf("noticed: %.300s", line)
+			}
+		})
+	}
+}
