@@ -25,12 +25,13 @@ modules = $(shell PATH='$(PATH)' go list -m -f '{{.Dir}}')
 stamp = .bin/.$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | cksum | cut -d' ' -f1)
 tools := $(call stamp,tools,.tools)
 buf := $(call stamp,buf,.tools/buf)
+helm := $(call stamp,helm,.tools/helm)
 
 ##@ Use
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: build ## start both services and both stand-in systems, play the example process, check it
@@ -53,7 +54,8 @@ test: ## everything CI checks; installs redis-server and chromium if it can
 
 .PHONY: unit
 unit: $(tools) ## every module's tests with the race detector, shuffled
-	.ci/gotestsum.sh unit -race -shuffle=on -vet=off -timeout=10m work
+	rm -rf .bin/tape/unit
+	TANDEM_TAPE=$(CURDIR)/.bin/tape/unit .ci/gotestsum.sh unit -race -shuffle=on -vet=off -timeout=10m work
 
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
@@ -65,7 +67,22 @@ test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-
 
 .PHONY: e2e
 e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
-	.ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
+	rm -rf .bin/tape/e2e
+	TANDEM_TAPE=$(CURDIR)/.bin/tape/e2e .ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
+
+.PHONY: conformance
+conformance: $(tools) ## all requests and answers of Azure DevOps in all suites, against Microsoft's documents
+	rm -rf .bin/tape/conformance
+	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -vet=off -count=1 -timeout=10m \
+	  ./services/sandbox/... ./services/synccore/internal/{app,azuredevops,connector,poll,reconcile,resync}/...
+	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -tags=e2e -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
+	$(MAKE) conform TAPES=$(CURDIR)/.bin/tape/conformance
+
+# TAPES are the folders that the suites filled, after unit and e2e without running them again.
+TAPES ?= $(CURDIR)/.bin/tape/unit:$(CURDIR)/.bin/tape/e2e
+.PHONY: conform
+conform: ## the same for what unit and e2e have kept; make test does this
+	TANDEM_TAPES=$(TAPES) go test -vet=off -count=1 -v -run=TestTheWholeRunConforms ./services/sandbox/azuredevops/conformtest
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (1m); a crasher fails
@@ -76,6 +93,7 @@ lint: $(tools) $(buf) importlaw ## golangci-lint over all modules, the import la
 	.bin/golangci-lint config verify
 	GOGC=400 .bin/golangci-lint run $(addsuffix /...,$(modules))
 	cd .tools && GOWORK=off ../.bin/golangci-lint run ./...
+	cd deploy/check && GOWORK=off ../../.bin/golangci-lint run --build-tags=containers ./...
 	.bin/buf lint
 	.bin/buf format --diff --exit-code
 
@@ -107,6 +125,31 @@ bench: $(tools) ## benchmarks COUNT (10) times; kept in .bin/bench.txt, compared
 vuln: $(tools) ## known vulnerabilities in what is called; a report, never a failure
 	-for dir in $(modules); do .bin/govulncheck -C "$$dir" ./...; done
 
+##@ Deploy
+
+.PHONY: images
+images: ## build the images with a local engine, pulling nothing; ARCH="amd64 arm64" for others
+	.ci/images.sh $(ARCH)
+
+.PHONY: containers-test
+containers-test: ## the images and the compose stack, with a local engine, pulling nothing
+	.ci/containers.sh
+
+.PHONY: helm-test
+helm-test: $(tools) $(helm) ## the Helm chart, linted and read as the Kubernetes API would
+	cd deploy/check && GOWORK=off ../../.bin/gotestsum --format pkgname-and-test-fails -- -vet=off -count=1 -timeout=10m ./... 2>&1 | tee ../../.bin/helm.log
+
+.PHONY: rules-test
+rules-test: ## each alert of Prometheus, caused and cleared
+	.ci/prometheus.sh
+	.bin/prometheus/promtool check rules deploy/helm/tandem/files/rules.yaml
+	.bin/prometheus/promtool test rules deploy/prometheus/rules_test.yaml
+
+.PHONY: jaeger-test
+jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which takes minutes once
+	.ci/jaeger.sh
+	.ci/gotestsum.sh jaeger -tags=e2e,jaeger -vet=off -count=1 -timeout=10m -run=TestJaeger ./services/synccore/e2e/...
+
 ##@ Make
 
 .PHONY: fmt
@@ -135,6 +178,11 @@ $(tools):
 $(buf):
 	@mkdir -p .bin && rm -f .bin/.buf-*
 	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools/buf install -ldflags='-s -w' tool
+	@touch $@
+
+$(helm):
+	@mkdir -p .bin && rm -f .bin/.helm-*
+	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools/helm install -ldflags='-s -w' tool
 	@touch $@
 
 .PHONY: clean

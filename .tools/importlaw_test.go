@@ -153,7 +153,7 @@ func law(testPackages []string) []row {
 
 	add(imports("depguard/test-packages", synccore+"app", "testing", "net/http/httptest"))
 	for _, folder := range testPackages {
-		module, _, _ := strings.Cut(folder, "/internal/")
+		module := path.Join(strings.SplitN(folder, "/", 3)[:2]...) // services/synccore of services/synccore/internal/x/xtest
 		add(imports("depguard/test-packages", module+"/internal/app", prefix+folder))
 		add(in("planted_test.go", imports("", module+"/internal/app", prefix+folder)))
 	}

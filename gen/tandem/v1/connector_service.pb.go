@@ -101,7 +101,10 @@ type Connector struct {
 	ReasonTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reason_time,json=reasonTime,proto3" json:"reason_time,omitempty"`
 	// brake is the mass change that waits for ReleaseConnector or was let go and is
 	// under way; absent if there is none. While one waits, live changes go on.
-	Brake         *Brake `protobuf:"bytes,9,opt,name=brake,proto3" json:"brake,omitempty"`
+	Brake *Brake `protobuf:"bytes,9,opt,name=brake,proto3" json:"brake,omitempty"`
+	// degraded says in sentences what the connector can't do though it is healthy, such
+	// as hear of changes at once because a service hook was switched off. Empty: nothing.
+	Degraded      string `protobuf:"bytes,10,opt,name=degraded,proto3" json:"degraded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -197,6 +200,13 @@ func (x *Connector) GetBrake() *Brake {
 		return x.Brake
 	}
 	return nil
+}
+
+func (x *Connector) GetDegraded() string {
+	if x != nil {
+		return x.Degraded
+	}
+	return ""
 }
 
 // Brake is a mass change that a resync found: more writes at once than the
@@ -965,7 +975,7 @@ var File_tandem_v1_connector_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\n" +
-	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x02\n" +
+	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x02\n" +
 	"\tConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\ralvao_service\x18\x02 \x01(\tR\falvaoService\x12\x1b\n" +
@@ -977,7 +987,9 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12;\n" +
 	"\vreason_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"reasonTime\x12&\n" +
-	"\x05brake\x18\t \x01(\v2\x10.tandem.v1.BrakeR\x05brake\"\xdb\x02\n" +
+	"\x05brake\x18\t \x01(\v2\x10.tandem.v1.BrakeR\x05brake\x12\x1a\n" +
+	"\bdegraded\x18\n" +
+	" \x01(\tR\bdegraded\"\xdb\x02\n" +
 	"\x05Brake\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
 	"\thold_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bholdTime\x12=\n" +

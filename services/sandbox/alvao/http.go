@@ -198,6 +198,9 @@ func (c *call) refuse(r *RefusedError) {
 	}
 }
 
+// largeBody is the size in bytes from which bodies wait for each other.
+const largeBody = 1 << 20
+
 // body reads the JSON body. Unlike ASP.NET, which ignores them, unknown properties are refused: a misspelt one would go
 // unnoticed for long.
 func (c *call) body(into any) error {
@@ -206,6 +209,11 @@ func (c *call) body(into any) error {
 		r := refuseField("", "Unsupported Media Type")
 		r.Status = http.StatusUnsupportedMediaType
 		return r
+	}
+	if c.r.ContentLength < 0 || c.r.ContentLength > largeBody {
+		// A body is held several times over while it is read, so only a few large ones are read at once.
+		c.s.large <- struct{}{}
+		defer func() { <-c.s.large }()
 	}
 	d := json.NewDecoder(c.r.Body)
 	d.DisallowUnknownFields()

@@ -1,8 +1,8 @@
 package alvao
 
 import (
-	"bytes"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -188,6 +188,11 @@ func (c *call) getAttachment() error {
 	c.w.Header().Set("Content-Type", doc.contentType)
 	c.w.Header().Set("X-Content-Type-Options", "nosniff")
 	c.w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": doc.name}))
-	http.ServeContent(c.w, c.r, "", doc.created, bytes.NewReader(doc.content))
+	if c.s.opts.Tenant.NoFileLengths {
+		_ = http.NewResponseController(c.w).Flush() // what follows comes in chunks
+		_, _ = io.Copy(c.w, doc.open())             // a reader that goes away is no failure of ours
+		return nil
+	}
+	http.ServeContent(c.w, c.r, "", doc.created, doc.open())
 	return nil
 }

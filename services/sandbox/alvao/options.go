@@ -74,6 +74,8 @@ type Tenant struct {
 	LogShowsVisibility bool
 	// RelativeLinks makes attachments[].link relative to the host.
 	RelativeLinks bool
+	// NoFileLengths sends attachments without telling their length.
+	NoFileLengths bool
 	// NoWebhooks answers every path under /webhooks with 404.
 	NoWebhooks bool
 	// NoStatusColumn leaves the status out of /webhooks/suggestcolumnsforticket.

@@ -29,6 +29,8 @@ type newRecord struct {
 type NewAttachment struct {
 	Name, ContentType string
 	Content           []byte
+	// Zeros makes a file of that many zero bytes, which are not held, in place of Content.
+	Zeros int64
 }
 
 // addRecord puts a record into the log of the ticket. Readers of the service may, too.
@@ -87,7 +89,7 @@ func (d *draft) attach(r *record, attachments []NewAttachment) error {
 		}
 		doc := &document{
 			id: int(d.s.store.lastDocument.Add(1)), ticket: d.t.id, record: r.id, name: a.Name, contentType: a.ContentType,
-			content: a.Content, created: d.now,
+			content: d.s.store.intern(a.Content), zeros: a.Zeros, created: d.now,
 		}
 		if doc.contentType == "" {
 			doc.contentType = "application/octet-stream"

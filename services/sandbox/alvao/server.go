@@ -29,6 +29,8 @@ type Server struct {
 	callsMu sync.Mutex
 	calls   map[string]int
 
+	large chan struct{} // a place for each large body that may be read at once
+
 	done chan struct{}
 	wg   sync.WaitGroup
 	once sync.Once
@@ -44,6 +46,7 @@ func New(opts Options) (*Server, error) {
 	s := &Server{
 		opts: opts, dir: dir, accounts: map[string]*Account{}, store: newStore(), webhooks: &webhooks{byID: map[int]*Webhook{}},
 		ledger: newLedger(opts.LedgerLimit), parser: odata.NewParser(), calls: map[string]int{}, done: make(chan struct{}),
+		large: make(chan struct{}, 4),
 	}
 	for _, a := range opts.Accounts {
 		p := dir.login(a.Login)

@@ -2,6 +2,7 @@ package alvao
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,12 +28,33 @@ type store struct {
 	byActivity *btree.BTreeG[*ticket]
 
 	lastTicket, lastRecord, lastDocument atomic.Int64
+
+	contentsMu sync.Mutex
+	// contents are the files' contents by hash: many files of the same content are held once.
+	contents map[[sha256.Size]byte][]byte
+}
+
+// intern gives the content that is held for all files that have it.
+func (s *store) intern(content []byte) []byte {
+	if len(content) == 0 {
+		return content
+	}
+	sum := sha256.Sum256(content)
+	s.contentsMu.Lock()
+	defer s.contentsMu.Unlock()
+	held, found := s.contents[sum]
+	if !found {
+		held = content
+		s.contents[sum] = held
+	}
+	return held
 }
 
 func newStore() *store {
 	s := &store{
 		tickets: map[int]*ticket{}, children: map[int][]int{}, documents: map[int]*document{},
-		byID: btree.NewBTreeG(func(a, b *ticket) bool { return a.id < b.id }),
+		contents: map[[sha256.Size]byte][]byte{},
+		byID:     btree.NewBTreeG(func(a, b *ticket) bool { return a.id < b.id }),
 		byActivity: btree.NewBTreeG(func(a, b *ticket) bool {
 			if n := a.activity.Compare(b.activity); n != 0 {
 				return n < 0

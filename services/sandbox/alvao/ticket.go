@@ -1,6 +1,8 @@
 package alvao
 
 import (
+	"bytes"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -112,7 +114,25 @@ type document struct {
 	name        string
 	contentType string
 	content     []byte
+	zeros       int64 // length of a content of zero bytes that is not held
 	created     time.Time
+}
+
+// open reads the content.
+func (d *document) open() io.ReadSeeker {
+	if d.zeros > 0 {
+		return io.NewSectionReader(zeros{}, 0, d.zeros)
+	}
+	return bytes.NewReader(d.content)
+}
+
+// zeros is an endless content of zero bytes.
+type zeros struct{}
+
+// ReadAt implements io.ReaderAt.
+func (zeros) ReadAt(p []byte, _ int64) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // Ticket is what the Go API shows of a ticket: a copy that is the caller's own.

@@ -167,6 +167,12 @@ func (a *Actor) Attach(id int, name string, content io.Reader) (Attachment, erro
 		a.s.blobs.drop(b)
 		return Attachment{}, uploadError(err)
 	}
+	return a.attach(id, b)
+}
+
+// attach attaches an uploaded file.
+func (a *Actor) attach(id int, b *blob) (Attachment, error) {
+	name := b.name
 	a.s.mu.RLock()
 	by := a.edit().by
 	target := a.s.here().root + "/_apis/wit/attachments/" + b.id
@@ -184,6 +190,11 @@ func (a *Actor) Attach(id int, name string, content io.Reader) (Attachment, erro
 		}
 	}
 	return Attachment{}, fmt.Errorf("attaching %s: it is not there", name)
+}
+
+// AttachZeros attaches a file of size zero bytes, which are not held, whatever the limit.
+func (a *Actor) AttachZeros(id int, name string, size int64) (Attachment, error) {
+	return a.attach(id, a.s.blobs.addZeros(uuid.NewString(), name, toMillis(a.s.opts.Now()), size))
 }
 
 // Link adds a relation to a URL: a hyperlink, or a link to the work item whose API URL it is.

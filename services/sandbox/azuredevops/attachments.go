@@ -47,6 +47,10 @@ func (s *Server) serveUpload(c *call) (answer, error) {
 			return answer{}, err
 		}
 	}
+	if !chunked && c.r.ContentLength > s.opts.Limits.Attachment {
+		// Refused before any of it is read, so that the refusal is not lost with a connection that is cut while sending.
+		return answer{}, uploadError(errTooLarge)
+	}
 	b := s.blobs.add(uuid.NewString(), orElse(c.query("fileName"), "attachment"), toMillis(s.opts.Now()))
 	if chunked {
 		return reply(http.StatusCreated, c.attachmentJSON(s, b))

@@ -27,6 +27,7 @@ type blob struct {
 	path   string
 	sum    hash.Hash
 	final  bool
+	zeros  bool // its content is zero bytes that are not held
 }
 
 // blobStore keeps uploaded files within its limits of memory.
@@ -64,6 +65,24 @@ func (st *blobStore) add(id, name string, at time.Time) *blob {
 	defer st.mu.Unlock()
 	st.blobs[strings.ToLower(id)] = b
 	return b
+}
+
+// addZeros makes a file of zero bytes that are not held. Its hash is not told.
+func (st *blobStore) addZeros(id, name string, at time.Time, size int64) *blob {
+	b := st.add(id, name, at)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	b.size, b.zeros = size, true
+	return b
+}
+
+// zeros is an endless content of zero bytes.
+type zeros struct{}
+
+// Read implements io.Reader.
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // drop forgets a file that failed.
@@ -159,6 +178,9 @@ func (st *blobStore) finish(b *blob) {
 func (st *blobStore) open(b *blob) (io.ReadCloser, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if b.zeros {
+		return io.NopCloser(io.LimitReader(zeros{}, b.size)), nil
+	}
 	if b.path == "" {
 		return io.NopCloser(bytes.NewReader(b.memory)), nil
 	}

@@ -81,6 +81,9 @@ func (s *Server) commentJSON(it *item, v *commentVersion, rendered bool) comment
 
 func wantsRendered(c *call) bool {
 	e := strings.ToLower(c.query("$expand"))
+	if bits, err := strconv.Atoi(e); err == nil { // 8 is renderedText, 16 renderedTextOnly, -17 all
+		return bits&(8|16) != 0
+	}
 	return e == "all" || strings.HasPrefix(e, "renderedtext")
 }
 
@@ -117,7 +120,7 @@ func (s *Server) serveComments(c *call) (answer, error) {
 			all = append(all, cm)
 		}
 	}
-	if !strings.EqualFold(c.query("order"), "asc") {
+	if !strings.EqualFold(enum(c.query("order"), "", "asc", "desc"), "asc") {
 		slices.Reverse(all)
 	}
 	total := len(all)

@@ -82,7 +82,6 @@ type subscriptionJSON struct {
 	Status            string            `json:"status"`
 	PublisherID       string            `json:"publisherId"`
 	EventType         string            `json:"eventType"`
-	Subscriber        any               `json:"subscriber"`
 	ResourceVersion   string            `json:"resourceVersion"`
 	EventDescription  string            `json:"eventDescription"`
 	ConsumerID        string            `json:"consumerId"`
@@ -445,5 +444,9 @@ func (s *Server) serveNotificationsQuery(c *call) (answer, error) {
 	for _, h := range hits {
 		results = append(results, s.notificationJSON(h.sub, h.r, b.IncludeDetails))
 	}
-	return ok(map[string]any{"subscriptionIds": b.SubscriptionIDs, "maxResults": b.MaxResults, "includeDetails": b.IncludeDetails, "results": results})
+	echo := map[string]any{"maxResults": b.MaxResults, "includeDetails": b.IncludeDetails, "results": results}
+	if b.SubscriptionIDs != nil {
+		echo["subscriptionIds"] = b.SubscriptionIDs
+	}
+	return ok(echo)
 }

@@ -140,7 +140,7 @@ func (s *Server) serveStates(c *call) (answer, error) {
 }
 
 func expandsAll(c *call) bool {
-	e := strings.ToLower(c.query("$expand"))
+	e := strings.ToLower(enum(c.query("$expand"), "none", "allowedvalues", "dependentfields", "all"))
 	return e == "all" || e == "allowedvalues"
 }
 

@@ -275,8 +275,10 @@ func FuzzPatch(f *testing.F) {
 	}
 	w := &world{Server: s}
 	f.Fuzz(func(t *testing.T, body string) {
-		for _, path := range []string{fmt.Sprintf("/contoso/_apis/wit/workitems/%d", item.ID), "/contoso/Alvaoproject/_apis/wit/workitems/$Task"} {
-			if status := w.direct(t, "PATCH", path+"?api-version=7.1&validateOnly=true", body); status >= 500 {
+		for path, method := range map[string]string{
+			fmt.Sprintf("/contoso/_apis/wit/workitems/%d", item.ID): "PATCH", "/contoso/Alvaoproject/_apis/wit/workitems/$Task": "POST",
+		} {
+			if status := w.direct(t, method, path+"?api-version=7.1&validateOnly=true", body); status >= 500 {
 				t.Errorf("%q: %d", body, status)
 			}
 		}

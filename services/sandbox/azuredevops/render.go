@@ -260,9 +260,9 @@ func (s *Server) renderRevision(at place, snap snapshot, v view) revisionJSON {
 }
 
 // viewOf reads $expand and fields.
-func (s *Server) viewOf(fields []string, expand string, single bool) (view, error) {
+func (s *Server) viewOf(fields []string, how any, single bool) (view, error) {
 	v := view{links: single}
-	expand = strings.ToLower(expand)
+	expand := strings.ToLower(enum(how, "none", "relations", "fields", "links", "all"))
 	switch expand {
 	case "", "none":
 	case "relations":

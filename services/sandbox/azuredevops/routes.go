@@ -64,7 +64,6 @@ func (s *Server) table() []route {
 		{method: get, pattern: "wit/workitems", right: read, serve: s.serveItems},
 		{method: get, pattern: "wit/workitems/${}", scope: projectOnly, right: read, serve: s.serveTemplate},
 		{method: post, pattern: "wit/workitems/${}", scope: projectOnly, right: write, costs: true, serve: s.serveCreate},
-		{method: patch, pattern: "wit/workitems/${}", scope: projectOnly, right: write, costs: true, serve: s.serveCreate},
 		{method: get, pattern: "wit/workitems/{n}", right: read, serve: s.serveItem},
 		{method: patch, pattern: "wit/workitems/{n}", right: write, costs: true, serve: s.servePatch},
 		{method: del, pattern: "wit/workitems/{n}", right: write, costs: true, serve: s.serveDelete},

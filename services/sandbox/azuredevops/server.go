@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tandem-sync/tandem/services/sandbox/fault"
+	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
 
 // maxJSON bounds the JSON bodies that are read.
@@ -25,6 +26,7 @@ const maxJSON = 32 << 20
 type Server struct {
 	opts         Options
 	routes       []route
+	handler      http.Handler
 	collectionID string
 	tenantID     string
 	started      time.Time
@@ -74,6 +76,7 @@ func New(opts Options) *Server {
 		s.projects = append(s.projects, newProject(opts.Organization, p, s.started))
 	}
 	s.routes = s.table()
+	s.handler = tape.Open().Handler(tape.Server, http.HandlerFunc(s.handle))
 	s.hooks = newHookEngine(s)
 	return s
 }
@@ -219,7 +222,9 @@ func list[T any](v []T) (answer, error) {
 }
 
 // ServeHTTP answers one request below BaseURL: /{organization}[/{project}[/{team}]]/_apis/….
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("ActivityId", uuid.NewString())
 	h.Set("X-TFS-ProcessId", s.collectionID)

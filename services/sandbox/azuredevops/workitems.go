@@ -42,7 +42,7 @@ func (s *Server) serveItems(c *call) (answer, error) {
 		}
 		ids = append(ids, id)
 	}
-	return s.readMany(c, ids, splitList(c.query("fields")), c.query("$expand"), c.query("errorPolicy"))
+	return s.readMany(c, ids, splitList(c.query("fields")), c.query("$expand"), enum(c.query("errorPolicy"), "", "fail", "omit"))
 }
 
 // serveBatch reads several work items named in the body.
@@ -56,13 +56,17 @@ func (s *Server) serveBatch(c *call) (answer, error) {
 	if err := c.decode(&body); err != nil {
 		return answer{}, err
 	}
-	return s.readMany(c, body.IDs, body.Fields, enum(body.Expand, "none", "relations", "fields", "links", "all"), enum(body.ErrorPolicy, "", "fail", "omit"))
+	return s.readMany(c, body.IDs, body.Fields, body.Expand, enum(body.ErrorPolicy, "", "fail", "omit"))
 }
 
-// enum reads a value that clients send by name or by number.
+// enum reads a value that clients send by name or by number, as a query parameter or in JSON; Microsoft's Node client
+// sends numbers. names are those of the numbers from 0.
 func enum(v any, names ...string) string {
 	switch x := v.(type) {
 	case string:
+		if i, err := strconv.Atoi(x); err == nil && i >= 0 && i < len(names) {
+			return names[i]
+		}
 		return x
 	case float64:
 		if i := int(x); i >= 0 && i < len(names) {
@@ -72,7 +76,7 @@ func enum(v any, names ...string) string {
 	return ""
 }
 
-func (s *Server) readMany(c *call, ids []int, fields []string, expand, policy string) (answer, error) {
+func (s *Server) readMany(c *call, ids []int, fields []string, expand any, policy string) (answer, error) {
 	if len(ids) == 0 {
 		return answer{}, badRequest("ArgumentException", "The ids of the work items must be given.")
 	}

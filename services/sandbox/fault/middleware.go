@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
 
 // maxHeld is how much of an answer is held back to cut or delay it. A longer answer is cut there.
@@ -41,7 +43,7 @@ func (s *Set) Middleware(next http.Handler) http.Handler {
 		}
 		switch rule.Kind {
 		case KindThrottle, KindUnavailable, KindStatus, KindSignIn:
-			rule.answer(w)
+			s.tape.Handler(tape.Fault, http.HandlerFunc(rule.answer)).ServeHTTP(w, req)
 		case KindLostReply:
 			next.ServeHTTP(&held{header: http.Header{}, drop: true}, req)
 			wait(req, rule.ReplyDelay, gone)
@@ -80,7 +82,7 @@ func (r Rule) pass(w http.ResponseWriter, req *http.Request, next http.Handler, 
 }
 
 // answer writes the fault's own answer.
-func (r Rule) answer(w http.ResponseWriter) {
+func (r Rule) answer(w http.ResponseWriter, _ *http.Request) {
 	for k, v := range r.Headers {
 		w.Header().Set(k, v)
 	}

@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
 
 // maxRules bounds a set, so that a runaway caller of the JSON API can't fill the memory.
@@ -32,6 +34,8 @@ type Set struct {
 	rules  []*active
 	lastID int
 	random *rand.Rand
+
+	tape *tape.Tape
 }
 
 // active is a rule in force.
@@ -43,7 +47,7 @@ type active struct {
 
 // NewSet makes an empty set. The seed fixes the outcome of Probability, so that a run can be repeated.
 func NewSet(seed uint64) *Set {
-	return &Set{random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // repeatable chance is the point, nothing secret hangs on it
+	return &Set{tape: tape.Open(), random: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // repeatable chance is the point, nothing secret hangs on it
 }
 
 // Add puts a rule in force and returns its id. A rule with the id of one in force replaces it and starts counting anew.

@@ -108,7 +108,7 @@ func (p *Program) start(ctx context.Context, args ...string) (Line, error) {
 
 // lastLine is the end of a log, to be shown after what went wrong.
 func lastLine(file string) string {
-	content, err := os.ReadFile(file) //nolint:gosec // the program's own log
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return ""
 	}

@@ -1,5 +1,6 @@
 // Command gateway receives the webhooks of Azure DevOps and Alvao and serves the API
-// of sync-core as REST. 'gateway --help' lists its settings.
+// of sync-core as REST. 'gateway --help' lists its settings; 'gateway health' asks the
+// gateway of this machine whether it is ready, 'gateway version' tells which it is.
 package main
 
 import (
@@ -11,8 +12,12 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // TZ must work in an image without a zone database
+
+	_ "golang.org/x/crypto/x509roots/fallback" // an image has no certificate authorities; those of a system come first
 
 	"github.com/tandem-sync/tandem/services/gateway/internal/app"
+	"github.com/tandem-sync/tandem/services/internal/telemetry"
 )
 
 // gcPercent trades memory for time: a webhook leaves 30 KB of garbage and the live
@@ -34,6 +39,10 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
+	command := ""
+	if len(args) > 0 && (args[0] == "health" || args[0] == "version") {
+		command, args = args[0], args[1:]
+	}
 	cfg, err := app.Parse(args, out)
 	if errors.Is(err, app.ErrHelp) {
 		return nil
@@ -41,10 +50,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg.LogOutput = out
-	if info, ok := debug.ReadBuildInfo(); ok {
-		cfg.Version = info.Main.Version
+	switch command {
+	case "health":
+		return telemetry.Probe(ctx, cfg.AdminListen)
+	case "version":
+		_, err := fmt.Fprintln(out, telemetry.Version())
+		return err
 	}
+	cfg.LogOutput, cfg.Version = out, telemetry.Version()
 	gateway, err := app.New(ctx, cfg)
 	if err != nil {
 		return err

@@ -81,7 +81,7 @@ func Parse(args []string, out io.Writer) (Config, error) {
 	helped := false
 	parser, err := kong.New(&cfg,
 		kong.Name("gateway"),
-		kong.Description("The edge of Tandem: receives the webhooks of Azure DevOps and Alvao and serves the API of sync-core as REST."),
+		kong.Description("The edge of Tandem: receives the webhooks of Azure DevOps and Alvao and serves the API of sync-core as REST. The word health in front asks a running one whether it is ready, version tells which it is."),
 		kong.Writers(out, out),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 80}),
 		kong.Exit(func(int) { helped = true }),

@@ -244,6 +244,12 @@ func TestRead(t *testing.T) {
 			webhook.Notice{EventType: "workitem.updated", ItemID: 30, EventID: dedup, Origin: webhook.Origin{ProjectName: "New"}},
 		},
 		{
+			"fields with an old or a new value alone, with numbers as text, with a person as text and as object",
+			`{` + head + `,"message":null,"eventType":"workitem.updated","resource":{"id":18,"workItemId":30,"rev":5,"fields":{"System.AssignedTo":{"oldValue":"CONTOSO\\jan"},"System.History":{"newValue":"x"},
+			  "System.Rev":{"oldValue":"4","newValue":"5"},"System.TeamProject":{"oldValue":"Old"}},"revision":{"id":30,"fields":{"System.AssignedTo":{"displayName":"Jan"},"System.ChangedBy":"Jan <jan@contoso.com>","System.TeamProject":"P"}}}}`,
+			webhook.Notice{EventType: "workitem.updated", ItemID: 30, Revision: 5, EventID: dedup, Origin: webhook.Origin{ProjectName: "P"}},
+		},
+		{
 			"updated, minimal resource with revision",
 			`{` + head + `,"eventType":"workitem.updated","resource":{"id":18,"revision":{"id":30}}}`,
 			webhook.Notice{EventType: "workitem.updated", ItemID: 30, EventID: dedup},

@@ -9,22 +9,24 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	_ "time/tzdata" // alvao.timeZone must work in an image without a zone database
 
 	"github.com/alecthomas/kong"
+	_ "golang.org/x/crypto/x509roots/fallback" // an image has no certificate authorities; those of a system come first
 
+	"github.com/tandem-sync/tandem/services/internal/telemetry"
 	"github.com/tandem-sync/tandem/services/synccore/internal/app"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
 )
 
 // commands is the command line.
 type commands struct {
-	Serve       serveCommand `cmd:"" default:"withargs" help:"Serve until stopped (the default)."`
-	CheckConfig checkCommand `cmd:"" help:"Check a configuration file without opening anything, and tell every problem at once."`
-	Hooks       hooksCommand `cmd:"" help:"Print the webhook addresses and credentials to enter at Azure DevOps and Alvao."`
-	Version     struct{}     `cmd:"" help:"Print the version."`
+	Serve       serveCommand  `cmd:"" default:"withargs" help:"Serve until stopped (the default)."`
+	CheckConfig checkCommand  `cmd:"" help:"Check a configuration file without opening anything, and tell every problem at once."`
+	Hooks       hooksCommand  `cmd:"" help:"Print the webhook addresses and credentials to enter at Azure DevOps and Alvao."`
+	Health      healthCommand `cmd:"" help:"Ask the sync-core of this machine whether it is ready; the health check of its image."`
+	Version     struct{}      `cmd:"" help:"Print the version."`
 }
 
 type serveCommand struct{ app.Config }
@@ -35,6 +37,10 @@ type checkCommand struct {
 
 type hooksCommand struct {
 	File string `name:"config" env:"TANDEM_CONFIG" required:"" type:"path" help:"Configuration file."`
+}
+
+type healthCommand struct {
+	AdminListen string `default:"127.0.0.1:9001" env:"TANDEM_ADMIN_LISTEN" help:"Address of /health/ready, as sync-core was given it."`
 }
 
 // errNotFine ends check-config; the problems were printed.
@@ -69,29 +75,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return nil
 	case "hooks":
 		return app.PrintHooks(out, line.Hooks.File)
+	case "health":
+		return telemetry.Probe(ctx, line.Health.AdminListen)
 	case "version":
-		_, err := fmt.Fprintln(out, version())
+		_, err := fmt.Fprintln(out, telemetry.Version())
 		return err
 	default:
-		line.Serve.Version = version()
+		line.Serve.Version = telemetry.Version()
 		core, err := app.New(ctx, line.Serve.Config, out)
 		if err != nil {
 			return err
 		}
 		return core.Run(ctx)
 	}
-}
-
-// version is what the Go toolchain recorded of the build.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value
-		}
-	}
-	return info.Main.Version
 }

@@ -66,6 +66,17 @@ func (c *Client) All(ctx context.Context) iter.Seq2[item.Ticket, error] {
 	return c.Tickets(ctx, Query{Service: c.service})
 }
 
+// Latest finds the youngest ticket of the client's service; false: there is none.
+func (c *Client) Latest(ctx context.Context) (item.Ticket, bool, error) {
+	var latest item.Ticket
+	found := false
+	_, err := c.list(ctx, Query{Service: c.service, Top: 1}, way{order: provenOrder}, func(t item.Ticket, _ error) bool {
+		latest, found = t, true
+		return false
+	})
+	return latest, found, err
+}
+
 // Tickets lists tickets page by page and holds one page at a time. The list ends with
 // the first error. A ticket that changes meanwhile may come twice. Custom fields may
 // be missing in lists (alvao.md §7), so ExternalID counts only where it is not empty.

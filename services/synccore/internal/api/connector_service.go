@@ -28,6 +28,8 @@ type Description struct {
 	// Unhealthy is the sentence that says why it can't work; empty: it is healthy.
 	Unhealthy      string
 	UnhealthySince time.Time
+	// Degraded says in sentences what it can't do though it is healthy; empty: nothing.
+	Degraded string
 }
 
 // Connectors is what the API needs of the running connectors.
@@ -207,6 +209,7 @@ func connectorProto(d Description) *tandemv1.Connector {
 		Healthy:        d.Unhealthy == "",
 		Reason:         d.Unhealthy,
 		ReasonTime:     timestamp(d.UnhealthySince),
+		Degraded:       d.Degraded,
 	}
 	for _, pair := range d.StatusMap {
 		c.StatusMap = append(c.StatusMap, &tandemv1.StatusPair{State: pair.State, Status: pair.Status})

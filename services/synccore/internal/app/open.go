@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math"
 	"net/http"
+	"net/url"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -23,6 +24,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/letter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mail"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
@@ -82,7 +84,10 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	if err != nil {
 		return connector.Clients{}, err
 	}
-	wants := azuredevops.Wants{Type: cfg.Rules.Type.String()}
+	wants := azuredevops.Wants{
+		Type: cfg.Rules.Type.String(), TypeVaries: !cfg.Rules.Type.Constant(), Reporter: cfg.Rules.Reporter.Mode != mapping.ReporterDefault,
+		Connector: cfg.Name, DeskHost: hostOf(cfg.Alvao.URL),
+	}
 	for _, pair := range cfg.Rules.Statuses.Pairs() {
 		wants.States = append(wants.States, pair.State)
 	}
@@ -139,6 +144,14 @@ func (o *opener) channels(cfg config.Notice, agent string) (notice.Channels, fun
 		})
 	}
 	return channels, closing, nil
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // gate bounds the calls of a client and measures their waits.
@@ -237,3 +250,8 @@ func (w workItems) Prepare(ctx context.Context) error {
 
 // Check implements connector.WorkItems.
 func (w workItems) Check(ctx context.Context) []item.Finding { return w.Client.Check(ctx, w.wants) }
+
+// CheckHooks implements connector.WorkItems.
+func (w workItems) CheckHooks(ctx context.Context) []item.Finding {
+	return w.Client.CheckHooks(ctx, w.wants)
+}

@@ -18,12 +18,17 @@ import (
 type Wants struct {
 	// Type is the work item type that is created.
 	Type string
+	// TypeVaries tells that the type depends on the ticket, so that Type is none.
+	TypeVaries bool
 	// States are the Azure DevOps states of the StatusMap.
 	States []string
 	// Fields are the reference names of the AttributeMap.
 	Fields []string
 	// Reporter tells that work items get a reporter other than the token's account.
 	Reporter bool
+	// Connector is the name of the connector whose service hooks are looked at; empty:
+	// none are. DeskHost is the host of Alvao's REST API.
+	Connector, DeskHost string
 }
 
 // Names of the checks.
@@ -34,6 +39,8 @@ const (
 	checkType    = "azure-devops.type"
 	checkStates  = "azure-devops.states"
 	checkFields  = "azure-devops.fields"
+	checkDraft   = "azure-devops.draft"
+	checkHooks   = "azure-devops.hooks"
 
 	checkIdentities = "azure-devops.identities"
 	checkReporter   = "azure-devops.reporter"
@@ -54,6 +61,14 @@ func (c *Client) Check(ctx context.Context, want Wants) []item.Finding {
 		return found
 	}
 	found = append(found, c.checkProject(ctx))
+	if want.Connector != "" {
+		found = append(found, c.CheckHooks(ctx, want)...)
+	}
+	if want.TypeVaries {
+		return append(found, item.Finding{
+			Check: checkType, Severity: item.OK, Detail: "The work item type depends on the ticket; it is checked for the youngest one.",
+		})
+	}
 	if want.Type == "" {
 		return append(found, item.Finding{
 			Check: checkType, Severity: item.Error,

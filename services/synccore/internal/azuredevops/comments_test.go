@@ -1,14 +1,10 @@
 package azuredevops_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -156,87 +152,6 @@ func TestCommentWire(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"api-version=7.0-preview"}, queries); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// TestCommentExamples reads Microsoft's examples, which name a comment's number
-// commentId although the schema has id (azure-devops.md §8, 18).
-func TestCommentExamples(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(shared(t, "specs", "azure-devops", "wit", "httpExamples", "comments"), "*.json"))
-	if err != nil || len(files) < 10 {
-		t.Fatalf("examples %v, %v", files, err)
-	}
-	lists, single := 0, 0
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		type strict struct {
-			CommentID   int64     `json:"commentId"`
-			Version     int64     `json:"version"`
-			Text        string    `json:"text"`
-			CreatedDate time.Time `json:"createdDate"`
-			CreatedBy   struct{ ID, DisplayName string }
-		}
-		var example struct {
-			Responses map[string]struct{ Body json.RawMessage }
-		}
-		decode(t, data, &example)
-		body := example.Responses["200"].Body
-		if len(body) == 0 {
-			continue
-		}
-		// An example's next page leads nowhere here.
-		c, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Query().Has("continuationToken") {
-				answerJSON(w, http.StatusOK, `{"comments":[]}`)
-				return
-			}
-			answerJSON(w, http.StatusOK, string(body))
-		})
-		check := func(got item.Comment, want strict) {
-			if got.ID != want.CommentID || got.Version != want.Version || got.Text != want.Text || !got.Created.Equal(want.CreatedDate) ||
-				got.AuthorID != want.CreatedBy.ID || got.Author != want.CreatedBy.DisplayName || got.Format != item.HTML {
-				t.Errorf("%s: got %+v, want %+v", filepath.Base(file), got, want)
-			}
-		}
-		var list struct{ Comments []strict }
-		decode(t, body, &list)
-		if list.Comments == nil {
-			var one strict
-			decode(t, body, &one)
-			if one.CommentID == 0 {
-				continue // the older form, by revisions
-			}
-			got, err := c.EditComment(t.Context(), "", 299, 50, "x", item.HTML)
-			if err != nil {
-				t.Errorf("%s: %v", filepath.Base(file), err)
-			}
-			check(got, one)
-			single++
-			continue
-		}
-		got, err := c.Comments(t.Context(), "", 299)
-		if err != nil {
-			t.Errorf("%s: %v", filepath.Base(file), err)
-			continue
-		}
-		if list.Comments[0].CommentID == 0 {
-			continue // the older form, by revisions
-		}
-		if len(got) != len(list.Comments) {
-			t.Errorf("%s: %d of %d", filepath.Base(file), len(got), len(list.Comments))
-			continue
-		}
-		for n, want := range list.Comments {
-			check(got[n], want)
-		}
-		lists++
-	}
-	if lists < 2 || single < 2 {
-		t.Errorf("only %d lists and %d single comments were compared", lists, single)
 	}
 }
 

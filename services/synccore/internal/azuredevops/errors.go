@@ -24,9 +24,18 @@ type Error struct {
 	TypeKey string
 	// Field is the reference name of the field at fault; empty if not told.
 	Field string
+	// Broken lists the rules that were broken, the first included; empty if not told.
+	Broken []BrokenRule
 	// Message is the vendor's message, shortened to one line.
 	Message    string
 	ActivityID string
+}
+
+// BrokenRule is one rule of a work item type that a change would break.
+type BrokenRule struct {
+	Field string
+	// Flags are the vendor's words for what the field may hold and what is wrong.
+	Flags, Message string
 }
 
 // Error gives status, code, message and activity id on one line.
@@ -53,6 +62,12 @@ type wireError struct {
 	CustomProperties struct {
 		FieldReferenceName lenient.Text
 		ReferenceName      lenient.Text
+		// RuleValidationErrors lists all broken rules (azure-devops.md §2.5).
+		RuleValidationErrors lenient.List[struct {
+			FieldReferenceName lenient.Text `json:"fieldReferenceName"`
+			FieldStatusFlags   lenient.Text `json:"fieldStatusFlags"`
+			ErrorMessage       lenient.Text `json:"errorMessage"`
+		}]
 	} `json:"customProperties"`
 	// Value holds the message of a malformed request.
 	Value struct {
@@ -68,7 +83,8 @@ const (
 	codeMismatch     = "TF26071"
 	codeRule         = "TF401320"
 	codeNoField      = "TF51535"
-	codeReadOnly     = "TF401326"
+	codeFieldStatus  = "TF401326"
+	codeTree         = "TF401347"
 	codeThrottled    = "TF400733"
 	codeUnauthorized = "TF400813"
 	codeQueryTimeout = "VS402335"
@@ -153,9 +169,15 @@ func (c *Client) rejected(q call, cause *Error, number int64) error {
 	case cause.Code == codeNoField || strings.HasPrefix(cause.TypeKey, "WorkItemTrackingFieldDefinitionNotFound"):
 		return fault.Wrap(cause, fault.Misconfigured,
 			"A field that the AttributeMap names does not exist in Azure DevOps%s; correct its reference name.", told(cause))
-	case cause.Code == codeReadOnly:
+	case cause.Code == codeFieldStatus && strings.Contains(cause.Message, "ReadOnly"):
 		return fault.Wrap(cause, fault.Misconfigured,
 			"A field that the AttributeMap names can't be written%s; take it out of the AttributeMap.", told(cause))
+	case cause.Code == codeFieldStatus:
+		return fault.Wrap(cause, fault.Misconfigured,
+			"A field of %s can't hold the value that the AttributeMap gives it%s%s; correct the AttributeMap.", q.subject, inField(cause.Field), told(cause))
+	case cause.Code == codeTree:
+		return fault.Wrap(cause, fault.Misconfigured,
+			"The AttributeMap gives %s an area or iteration path that the project does not have%s%s; correct it.", q.subject, inField(cause.Field), told(cause))
 	case strings.HasPrefix(cause.TypeKey, "VssVersion") || strings.HasPrefix(cause.TypeKey, "VssInvalidPreviewVersion"):
 		return fault.Wrap(cause, fault.Misconfigured,
 			"This Azure DevOps does not know API version %s; set apiVersion to 5.0 for Server 2019, 6.0 for 2020, 7.0 for 2022.", c.version)
@@ -231,6 +253,11 @@ func readError(a outbound.Answer) (*Error, int64) {
 		cause.Field = string(w.CustomProperties.FieldReferenceName)
 		if cause.Field == "" {
 			cause.Field = string(w.CustomProperties.ReferenceName)
+		}
+		for _, b := range w.CustomProperties.RuleValidationErrors {
+			cause.Broken = append(cause.Broken, BrokenRule{
+				Field: string(b.FieldReferenceName), Flags: oneLine(string(b.FieldStatusFlags)), Message: oneLine(string(b.ErrorMessage)),
+			})
 		}
 		number = int64(w.ErrorCode)
 	} else if a.Media() == "text/plain" {

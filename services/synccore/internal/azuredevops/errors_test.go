@@ -6,15 +6,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/azuredevops"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
-	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 )
 
 // signIn is how a bad token looks (modelled, not recorded).
@@ -184,40 +181,6 @@ func TestPauseIsTold(t *testing.T) {
 	wantKind(t, err, fault.Throttled)
 	if f, _ := fault.As(err); f.RetryAfter != 90*time.Second || len(s.all()) != 1 {
 		t.Errorf("RetryAfter %s after %d calls; want 90 s after 1", f.RetryAfter, len(s.all()))
-	}
-}
-
-// TestCredentialStaysHome: neither a redirect nor a link in an answer takes the
-// credential to another host.
-func TestCredentialStaysHome(t *testing.T) {
-	t.Parallel()
-	var foreign atomic.Int32
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { foreign.Add(1) }))
-	home := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, elsewhere.URL+"/_signin", http.StatusFound)
-	}))
-	transport, err := outbound.Transport("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		elsewhere.Close()
-		home.Close()
-	})
-	c, err := azuredevops.New(azuredevops.Options{
-		ProjectURL: home.URL + "/contoso/Alvaoproject", Base: transport, Now: clock,
-		Credential: azuredevops.PAT(func() (string, error) { return pat, nil }),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.WorkItem(t.Context(), 1)
-	wantKind(t, err, fault.BadToken)
-	_, err = c.Create(t.Context(), draft())
-	wantKind(t, err, fault.BadToken)
-	if n := foreign.Load(); n != 0 {
-		t.Errorf("the foreign host was called %d times", n)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tandem-sync/tandem/services/sandbox/tape"
 	"github.com/tandem-sync/tandem/services/synccore/internal/azuredevops"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 )
@@ -28,7 +29,14 @@ const (
 // replies is a transport that answers without a network.
 type replies func(*http.Request) *http.Response
 
-func (f replies) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+func (f replies) RoundTrip(r *http.Request) (*http.Response, error) {
+	return tape.Open().Transport(answers(f)).RoundTrip(r)
+}
+
+// answers is replies without a tape.
+type answers func(*http.Request) *http.Response
+
+func (f answers) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
 
 func clock() time.Time { return time.Date(2026, 3, 31, 18, 40, 0, 0, time.UTC) }
 

@@ -72,30 +72,41 @@ func definite(err error) bool {
 // be, which it refuses for an unknown one. false: there is nobody of that name.
 func (c *Client) rehearse(ctx context.Context, q call, d item.Draft) (item.Identity, bool, error) {
 	who := *d.Reporter
-	resolve := who.ID == ""
-	if resolve {
-		if who.UniqueName == "" {
-			return who, false, nil
-		}
-		d.Fields = append(slices.Clip(d.Fields), item.FieldValue{Reference: fieldAssignedTo, Value: who.UniqueName})
+	if who.ID != "" {
+		err := c.validate(ctx, q, d)
+		return who, err == nil, err
 	}
+	for _, name := range append([]string{who.UniqueName}, d.OtherNames...) {
+		if name == "" {
+			continue
+		}
+		found, known, err := c.resolved(ctx, q, d, name)
+		if known || err != nil {
+			return found, known, err
+		}
+	}
+	return who, false, nil
+}
+
+// resolved asks whom the server takes a name for.
+func (c *Client) resolved(ctx context.Context, q call, d item.Draft, name string) (item.Identity, bool, error) {
+	d.Fields = append(slices.Clip(d.Fields), item.FieldValue{Reference: fieldAssignedTo, Value: name})
 	q.query += "&validateOnly=true"
 	q.body, q.reads, q.deed = draftOperations(d), true, "validate"
 	var w wireItem
-	_, err := c.do(ctx, q, &w)
-	if !resolve || (err != nil && !definite(err)) {
-		return who, err == nil, err
-	}
-	if err != nil {
+	if _, err := c.do(ctx, q, &w); err != nil {
+		if !definite(err) {
+			return item.Identity{}, false, err
+		}
 		// If it is the item rather than the name, creating it without a reporter tells.
-		return who, false, nil //nolint:nilerr // see above
+		return item.Identity{}, false, nil
 	}
 	var found wireIdentity
 	if raw, ok := w.Fields[fieldAssignedTo]; ok {
 		_ = json.Unmarshal(raw, &found) // any JSON is taken
 	}
-	if found.ID == "" || fold(string(found.UniqueName)) != fold(who.UniqueName) {
-		return who, false, nil
+	if found.ID == "" || fold(string(found.UniqueName)) != fold(name) {
+		return item.Identity{}, false, nil
 	}
 	return item.Identity{ID: string(found.ID), UniqueName: string(found.UniqueName), DisplayName: string(found.DisplayName)}, true, nil
 }

@@ -141,10 +141,16 @@ func TestReporter(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reporter *item.Identity
 		want     string
-	}{"looked up": {&who, jana}, "by name alone": {named, jana}, "unknown name": {nobody, tandem}, "none": {nil, tandem}, "empty": {&item.Identity{}, tandem}} {
+	}{
+		"looked up": {&who, jana}, "by name alone": {named, jana}, "unknown name": {nobody, tandem}, "none": {nil, tandem}, "empty": {&item.Identity{}, tandem},
+	} {
 		if got, err := o.reported(t, tc.reporter, nil); err != nil || got != tc.want {
 			t.Errorf("%s: created by %q, %v", name, got, err)
 		}
+	}
+	alias := func(d *item.Draft) { d.OtherNames = []string{"", "nobody@contoso.com", jana} }
+	if got, err := o.reported(t, &item.Identity{UniqueName: "jdvorakova"}, alias); err != nil || got != jana {
+		t.Errorf("by her third name: created by %q, %v", got, err)
 	}
 	if o.ReporterDenied() || o.IdentitiesDenied() {
 		t.Error("rights are said to be missing")

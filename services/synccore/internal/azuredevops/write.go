@@ -52,7 +52,8 @@ func pointer(name string) string {
 //
 // A Reporter is set where the token's account may bypass rules; where it may not, the
 // item is made without one and ReporterDenied tells. A Reporter without ID is resolved
-// by the server from its UniqueName.
+// by the server from its UniqueName. A field that names a Person whom the server does
+// not know is left out.
 func (c *Client) Create(ctx context.Context, d item.Draft) (item.WorkItem, error) {
 	subject := "the work item of " + d.Mark
 	if d.Type == "" {
@@ -64,6 +65,10 @@ func (c *Client) Create(ctx context.Context, d item.Draft) (item.WorkItem, error
 	q := call{
 		method: http.MethodPost, path: c.createPath(d.Type), query: "$expand=relations",
 		patch: true, subject: subject, deed: "create",
+	}
+	d, err := c.withoutStrangers(ctx, q, d)
+	if err != nil {
+		return item.WorkItem{}, err
 	}
 	if d.Reporter != nil {
 		made, done, err := c.createReported(ctx, q, d)

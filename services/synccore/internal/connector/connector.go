@@ -42,6 +42,8 @@ type Tickets interface {
 	All(ctx context.Context) iter.Seq2[item.Ticket, error]
 	// InStatus yields the service's tickets in any of the statuses.
 	InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error]
+	// Latest finds the youngest of the service's tickets; false: there is none.
+	Latest(ctx context.Context) (item.Ticket, bool, error)
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL(url string) (ticket int64, ok bool)
 	// Check asks whether the connector can work.
@@ -56,6 +58,10 @@ type WorkItems interface {
 	Prepare(ctx context.Context) error
 	// Covers tells whether an event of that origin belongs to the project.
 	Covers(accountURL, projectID, projectName string) (match, known bool)
+	// CheckHooks tells how the service hooks fare that lead to the connector.
+	CheckHooks(ctx context.Context) []item.Finding
+	// Validate asks whether a draft would be made, and writes nothing.
+	Validate(ctx context.Context, draft item.Draft) []item.Finding
 	// Check asks whether the connector can work.
 	Check(ctx context.Context) []item.Finding
 }
@@ -99,7 +105,8 @@ type Clients struct {
 	Close func()
 }
 
-// Deps is what connectors are made with. All fields but Notices and ProbeEvery are
+// Deps is what connectors are made with. All fields but Notices, ProbeEvery and
+// HooksEvery are
 // required.
 type Deps struct {
 	// Open makes the clients of a connector. It must not call the systems.
@@ -116,6 +123,9 @@ type Deps struct {
 	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
 	// 15 s.
 	ProbeEvery time.Duration
+	// HooksEvery is how often it is looked whether Azure DevOps has switched service
+	// hooks off; 0 means 5 minutes.
+	HooksEvery time.Duration
 }
 
 // running is one connector at work.
@@ -151,6 +161,9 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	}
 	if deps.ProbeEvery <= 0 {
 		deps.ProbeEvery = 15 * time.Second
+	}
+	if deps.HooksEvery <= 0 {
+		deps.HooksEvery = 5 * time.Minute
 	}
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
@@ -202,6 +215,7 @@ func (r *running) tend(ctx context.Context) {
 	// while the process was down is made up for at start.
 	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
+	all.Go(func() { every(ctx, r.deps.HooksEvery, nil, r.watchHooks) })
 	all.Wait()
 }
 

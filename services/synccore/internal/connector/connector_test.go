@@ -1,10 +1,13 @@
 package connector_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -551,7 +554,108 @@ func TestCheckAsksBothSystems(t *testing.T) {
 	if !sides["azure-devops"] || !sides["alvao"] {
 		t.Errorf("findings %+v", findings)
 	}
+	if !slices.ContainsFunc(findings, func(f item.Finding) bool { return f.Check == "azure-devops.draft" && f.Severity == item.OK }) {
+		t.Errorf("no draft was validated: %+v", findings)
+	}
 	if _, err := r.set.Check(t.Context(), "sales"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestCheckRendersTheAttributeMap: the AttributeMap is rendered for the youngest ticket,
+// or for one that is made up, and Azure DevOps is asked whether it would take it.
+func TestCheckRendersTheAttributeMap(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	attribute := func(field, value string) func(*config.Connector, *mapping.Settings) {
+		return func(_ *config.Connector, s *mapping.Settings) {
+			s.AttributeMap = append(s.AttributeMap, mapping.AttributeText{Field: field, Value: value})
+		}
+	}
+	reporter := func(name string) func(*config.Connector, *mapping.Settings) {
+		return func(_ *config.Connector, s *mapping.Settings) { s.TicketReporter = name }
+	}
+	const priority, assignee = "Microsoft.VSTS.Common.Priority", "System.AssignedTo"
+	check := func(when string, change func(*config.Connector, *mapping.Settings), severity item.Severity, says ...string) {
+		t.Helper()
+		r.apply(t, r.settings(t, name, change))
+		findings, err := r.set.Check(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range findings {
+			all := f.Severity == severity
+			for _, part := range says {
+				all = all && strings.Contains(f.Check+": "+f.Detail+" "+f.Remedy, part)
+			}
+			if all {
+				return
+			}
+		}
+		t.Errorf("%s: nothing says %v %v: %+v", when, severity, says, findings)
+	}
+	for _, tickets := range []string{"without a ticket", "with a ticket"} {
+		check(tickets, attribute(priority, "2"), item.OK, "azure-devops.draft", "would make")
+		check(tickets, attribute(priority, "9"), item.Error, "azure-devops.draft", priority, "1, 2, 3, 4")
+		check(tickets, attribute(priority, "soon"), item.Error, "settings.attribute-map", priority, "whole number")
+		check(tickets, attribute("System.AreaPath", "Elsewhere"), item.Error, "System.AreaPath", "full path")
+		check(tickets, attribute(assignee, "nobody@contoso.com"), item.Warning, assignee, "nobody@contoso.com")
+		check(tickets, reporter("nobody@contoso.com"), item.Warning, "settings.ticket-reporter", "nobody@contoso.com")
+		if _, err := r.desk.CreateTicket(t.Context(), standalvao.Requester, standalvao.NewTicket{Name: "x", Service: "Development"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := r.boards.Count(); n != 0 {
+		t.Errorf("the checks made %d work items", n)
+	}
+}
+
+// TestServiceHookOnProbationDegrades: a service hook on probation or switched off makes
+// the connector degraded, though it is healthy, until the hook works again
+// (azure-devops.md §8, 22).
+func TestServiceHookOnProbationDegrades(t *testing.T) {
+	t.Parallel()
+	// The first retry of a hook on probation comes after 1.2 s in place of 20 minutes.
+	r := setup(t, func(o *standazure.Options) { o.Hooks.RetryScale = 0.001 })
+	var status atomic.Int64
+	status.Store(http.StatusOK)
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) }))
+	t.Cleanup(gateway.Close)
+	const developer = "jana.dvorakova@contoso.com"
+	if _, err := r.boards.As(developer).Subscribe("workitem.created", nil, map[string]string{"url": gateway.URL + "/hooks/azure-devops/" + name}); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(t, r.settings(t, name))
+	shows := func(when string, want ...string) {
+		t.Helper()
+		eventually(t, when, func() bool {
+			if _, err := r.set.Check(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			summary, _ := r.set.Get(name)
+			if reason, _ := summary.Unhealthy(); reason != "" {
+				t.Fatalf("%s it is unhealthy: %s", when, reason)
+			}
+			all := (summary.Degraded == "") == (len(want) == 0)
+			for _, part := range want {
+				all = all && strings.Contains(summary.Degraded, part)
+			}
+			return all
+		})
+	}
+	create := func() {
+		t.Helper()
+		if _, err := r.boards.As(developer).Create("Alvaoproject", "Task", "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shows("while the hook is on")
+	status.Store(http.StatusInternalServerError)
+	create()
+	shows("while the hook is on probation", "workitem.created", "on probation")
+	status.Store(http.StatusOK)
+	shows("when a retry succeeded")
+	status.Store(http.StatusGone)
+	create()
+	shows("when the hook is switched off", "workitem.created", "switched off")
 }

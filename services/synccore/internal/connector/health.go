@@ -24,6 +24,23 @@ type Refusal struct {
 type health struct {
 	mu      sync.Mutex
 	refused map[item.System]Refusal
+	// limits says in sentences what does not work though the tokens are accepted.
+	limits string
+}
+
+// limit takes the news of what does not work, and tells whether it is news.
+func (h *health) limit(sentences string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	was := h.limits
+	h.limits = sentences
+	return was != sentences
+}
+
+func (h *health) limited() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.limits
 }
 
 // refuse takes the news that a system refused the token, and tells whether it is news.

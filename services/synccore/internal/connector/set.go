@@ -209,6 +209,9 @@ type Summary struct {
 	// Refusals says which systems refuse its token, the longest first; empty: it is
 	// healthy.
 	Refusals []Refusal
+	// Degraded says in sentences what it can't do though it is healthy, such as hear of
+	// changes at once; empty: nothing.
+	Degraded string
 }
 
 // Unhealthy says in sentences why the connector can't work, and since when; empty: it
@@ -246,7 +249,7 @@ func (s *Set) List() []Summary {
 }
 
 func (r *running) summary() Summary {
-	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals()}
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Degraded: r.health.limited()}
 }
 
 // Check asks both systems, and the mail server if there is one, whether a connector can
@@ -256,7 +259,12 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 	if r == nil {
 		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
 	}
-	return slices.Concat(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx), r.clients.Channels.Check(ctx)), nil
+	r.watchHooks(ctx)
+	found := slices.Concat(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx), r.clients.Channels.Check(ctx))
+	if slices.ContainsFunc(found, func(f item.Finding) bool { return f.Severity == item.Error }) {
+		return found, nil // what follows would only say the same in other words
+	}
+	return append(found, r.checkDraft(ctx)...), nil
 }
 
 // statusesOf lists the statuses of a map, each once, in order.

@@ -206,6 +206,10 @@ func (c workItems) Check(ctx context.Context) []item.Finding {
 	return c.Client.Check(ctx, azuredevops.Wants{Type: "Task"})
 }
 
+func (c workItems) CheckHooks(ctx context.Context) []item.Finding {
+	return c.Client.CheckHooks(ctx, azuredevops.Wants{Connector: name})
+}
+
 func open(t *testing.T, secrets *secret.Store) func(config.Connector) (connector.Clients, error) {
 	t.Helper()
 	read := func(ref secret.Ref) func() (string, error) {
@@ -277,12 +281,16 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *r
 	return r
 }
 
-func setup(t *testing.T) *replica {
+func setup(t *testing.T, change ...func(*standazure.Options)) *replica {
 	t.Helper()
+	var boards standazure.Options
+	for _, f := range change {
+		f(&boards)
+	}
 	dir := t.TempDir()
 	write(t, dir, "pat", "sandbox-pat")
 	write(t, dir, "password", "tandem")
-	return newReplica(t, startSystems(t, standazure.Options{}), redistest.Embedded(t), dir)
+	return newReplica(t, startSystems(t, boards), redistest.Embedded(t), dir)
 }
 
 func write(t *testing.T, dir, file, content string) {

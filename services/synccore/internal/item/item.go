@@ -229,6 +229,9 @@ type Field struct {
 type FieldValue struct {
 	Reference string
 	Value     string
+	// Person tells that the value names somebody of whom it is not known whether Azure
+	// DevOps knows them; the field is left out if it does not.
+	Person bool
 }
 
 // Draft is a work item to be created.
@@ -244,4 +247,7 @@ type Draft struct {
 	// Reporter becomes System.CreatedBy, which needs the right to bypass rules; nil:
 	// the token's owner.
 	Reporter *Identity
+	// OtherNames are further names under which Azure DevOps may know a Reporter of whom
+	// only names are known, the best first.
+	OtherNames []string
 }

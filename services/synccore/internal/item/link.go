@@ -30,6 +30,10 @@ type Standstill struct {
 	Status     string `json:"status"`
 	State      string `json:"state,omitempty"`
 	ExternalID string `json:"externalId,omitempty"`
+	// Rev is the work item's revision and Activity the ticket's last activity at that
+	// time: what was refused for want of a field may go once somebody fills it in.
+	Rev      int64     `json:"rev,omitempty"`
+	Activity time.Time `json:"activity,omitzero"`
 }
 
 // Move is the intention to bring a work item to a state over several legal steps,

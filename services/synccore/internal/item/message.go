@@ -85,6 +85,9 @@ type Mirror struct {
 	// The store of links makes it due in the step that stores such a mirror, and keeps the
 	// wish no longer.
 	Notify time.Time `json:"n,omitzero"`
+	// Content is the hash of a file's content; empty for what is no file, and where
+	// nobody has read it.
+	Content string `json:"c,omitempty"`
 }
 
 // Stands tells that posting the mirror has come to its end and something stands there.

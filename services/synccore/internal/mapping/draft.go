@@ -56,7 +56,9 @@ func (r Rules) Draft(data template.Data, fields map[string]item.Field, mark, tic
 				"AttributeMap gives an empty title for the work item of ticket %d; check System.Title in the connector's settings.", data.Ticket.ID)
 		}
 		if value != "" {
-			draft.Fields = append(draft.Fields, item.FieldValue{Reference: field.Reference, Value: value})
+			draft.Fields = append(draft.Fields, item.FieldValue{
+				Reference: field.Reference, Value: value, Person: field.Type == item.FieldIdentity,
+			})
 		}
 	}
 	return draft, nil
@@ -98,8 +100,10 @@ func render(t template.Template, field item.Field, data template.Data) (string, 
 		return t.Render(data, template.HTML), nil
 	case item.FieldText:
 		return t.Render(data, template.Line), nil
-	case item.FieldIdentity, item.FieldTreePath:
+	case item.FieldIdentity:
 		return t.Render(data, template.Value), nil
+	case item.FieldTreePath:
+		return treePath(t.Render(data, template.Value)), nil
 	case item.FieldInteger, item.FieldDouble, item.FieldDateTime, item.FieldBoolean:
 		value := t.Render(data, template.Value)
 		if value == "" {
@@ -117,13 +121,32 @@ func render(t template.Template, field item.Field, data template.Data) (string, 
 	}
 }
 
+// treePath writes an area or iteration path as Azure DevOps reads it: its nodes, which
+// can't hold a slash of either kind (Azure DevOps: naming restrictions), parted by
+// backslashes.
+func treePath(value string) string {
+	nodes := strings.FieldsFunc(value, func(r rune) bool { return r == '/' || r == '\\' })
+	kept := nodes[:0]
+	for _, node := range nodes {
+		if node = strings.TrimSpace(node); node != "" {
+			kept = append(kept, node)
+		}
+	}
+	return strings.Join(kept, `\`)
+}
+
 // typed checks a value and writes it as Azure DevOps reads it.
 func typed(value string, kind item.FieldType, location *time.Location) (string, bool) {
 	switch kind {
 	case item.FieldInteger:
 		// Integer fields are 32 bits wide (Azure DevOps: Work item field index).
-		n, err := strconv.ParseInt(value, 10, 32)
-		return strconv.FormatInt(n, 10), err == nil
+		if n, err := strconv.ParseInt(value, 10, 32); err == nil {
+			return strconv.FormatInt(n, 10), true
+		}
+		// A field of Alvao's may hold the number with decimals.
+		f, err := strconv.ParseFloat(value, 64)
+		whole := err == nil && f == math.Trunc(f) && math.Abs(f) <= math.MaxInt32
+		return strconv.FormatFloat(f, 'f', 0, 64), whole
 	case item.FieldDouble:
 		f, err := strconv.ParseFloat(value, 64)
 		return strconv.FormatFloat(f, 'g', -1, 64), err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)

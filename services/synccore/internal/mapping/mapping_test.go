@@ -115,10 +115,16 @@ func TestDraftTakesTheFieldsForm(t *testing.T) {
 		{"Microsoft.VSTS.Scheduling.RemainingWork", "[$tHdTicketCust.Hours$]", "1.5"},
 		{"Microsoft.VSTS.Scheduling.DueDate", "[$TicketDeadline$]", "2026-12-01T08:00:00Z"},
 		{"Microsoft.VSTS.Scheduling.DueDate", "2026-12-24", "2026-12-24T00:00:00Z"},
+		// Alvao may hold a whole number with decimals.
+		{"Microsoft.VSTS.Common.Priority", "2.00", "2"},
+		{"Microsoft.VSTS.Common.Priority", "-3.0", "-3"},
 		{"Custom.Urgent", "[$tHdTicketCust.Urgent$]", "true"},
 		{"Custom.Notes", "<b>[$TicketTitle$]</b>\nx", "A < B\nx"},
 		{"System.History", "<b>[$TicketTitle$]</b>", "<b>A &lt; B</b>"},
 		{"System.AreaPath", `Alvaoproject\[$TicketMessageTag$]`, `Alvaoproject\T7SD`},
+		{"System.AreaPath", `/Alvaoproject / Team A/Web\`, `Alvaoproject\Team A\Web`},
+		{"System.AreaPath", `\\Alvaoproject`, `Alvaoproject`},
+		{"System.AreaPath", ` / \ `, ``},
 		{"System.AssignedTo", "user@contoso.com", "user@contoso.com"},
 		// Nothing to say leaves the field to its default.
 		{"Microsoft.VSTS.Common.Priority", "[$tHdTicketCust.None$]", ""},
@@ -134,6 +140,9 @@ func TestDraftTakesTheFieldsForm(t *testing.T) {
 		got := ""
 		for _, f := range draft.Fields[1:] {
 			got = f.Value
+			if f.Person != (test.field == "System.AssignedTo") {
+				t.Errorf("%s names a person: %v", test.field, f.Person)
+			}
 			if !strings.EqualFold(f.Reference, test.field) || fields()[f.Reference].Reference == "" {
 				t.Errorf("the field %s is written as %s", test.field, f.Reference)
 			}
@@ -152,6 +161,9 @@ func TestDraftFaults(t *testing.T) {
 	}{
 		{"Microsoft.VSTS.Common.Priority", "[$tHdTicketCust.Wrong$]", []string{"Microsoft.VSTS.Common.Priority", "whole number", `"soon"`, "ticket 7"}},
 		{"Microsoft.VSTS.Common.Priority", "99999999999", []string{"whole number"}},
+		{"Microsoft.VSTS.Common.Priority", "2.5", []string{"whole number", `"2.5"`}},
+		{"Microsoft.VSTS.Common.Priority", "3e9", []string{"whole number"}},
+		{"Microsoft.VSTS.Common.Priority", "Inf", []string{"whole number"}},
 		{"Microsoft.VSTS.Scheduling.RemainingWork", "NaN", []string{"a number", `"NaN"`}},
 		{"Microsoft.VSTS.Scheduling.DueDate", "tomorrow", []string{"a date", `"tomorrow"`}},
 		{"Custom.Urgent", "maybe", []string{"true or false"}},

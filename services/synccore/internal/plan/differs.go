@@ -55,6 +55,8 @@ func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) 
 		return Strong
 	case !told && parked != number:
 		return Slight
+	case ticketStirred(link, ticket):
+		return Strong
 	case parked != number:
 		// No messages cross while it is not clear whose they are.
 		return None
@@ -128,7 +130,7 @@ func WorkItemDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
 	case rules.Messages && workItem.Rev > link.TalkRev:
 		return Strong
 	case link.Parked != nil:
-		return when(!mapping.Same(link.Parked.State, workItem.State))
+		return when(!mapping.Same(link.Parked.State, workItem.State) || itemStirred(link, *workItem))
 	default:
 		return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State) || remapped(link, rules))
 	}

@@ -121,6 +121,8 @@ func TestDoubtAboutWorkItems(t *testing.T) {
 		"gone, and still gone":      {change(func(l *item.Link) { l.State = item.LinkGone }), nil, plan.None},
 		"no work item known":        {item.Link{State: item.LinkCreating}, nil, plan.None},
 		"parked, and still so":      {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), &item.WorkItem{ID: 9, State: "Done"}, plan.None},
+		"parked, and edited since":  {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done", Rev: 4} }), &item.WorkItem{ID: 9, Rev: 5, State: "Done"}, plan.Strong},
+		"parked, at that revision":  {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done", Rev: 4} }), &item.WorkItem{ID: 9, Rev: 4, State: "Done"}, plan.None},
 		"parked, and moved since":   {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), same, plan.Strong},
 		"parked, and can't be read": {change(func(l *item.Link) { l.Parked = &item.Standstill{State: "Done"} }), nil, plan.Strong},
 	} {

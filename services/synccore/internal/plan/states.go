@@ -78,11 +78,25 @@ func present(sides Sides) item.Pair {
 
 // standstill is what a parked link compares to see whether anything changed.
 func standstill(sides Sides) item.Standstill {
-	still := item.Standstill{Status: sides.Ticket.Status, ExternalID: sides.Ticket.ExternalID}
+	still := item.Standstill{Status: sides.Ticket.Status, ExternalID: sides.Ticket.ExternalID, Activity: sides.Ticket.LastActivity}
 	if sides.WorkItem != nil {
-		still.State = sides.WorkItem.State
+		still.State, still.Rev = sides.WorkItem.State, sides.WorkItem.Rev
 	}
 	return still
+}
+
+// Stirred tells that something happened to either side since a change was refused, so
+// that it may be tried once more even where both show the same.
+func Stirred(link item.Link, sides Sides) bool {
+	return link.Parked != nil && (ticketStirred(link, sides.Ticket) || sides.WorkItem != nil && itemStirred(link, *sides.WorkItem))
+}
+
+func ticketStirred(link item.Link, ticket item.Ticket) bool {
+	return !link.Parked.Activity.IsZero() && ticket.LastActivity.After(link.Parked.Activity)
+}
+
+func itemStirred(link item.Link, workItem item.WorkItem) bool {
+	return link.Parked.Rev != 0 && workItem.Rev > link.Parked.Rev
 }
 
 // parkedHere tells that a change was refused and that nothing has changed since. A

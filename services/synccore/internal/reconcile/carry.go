@@ -79,8 +79,10 @@ var errSource = errors.New("the source can't be read")
 // may still arrive, and a second one must not.
 func (r *round) carried(ctx context.Context, step plan.Step, deed func(context.Context, plan.Step, string) (string, error), hash string) error {
 	target, err := deed(ctx, step, hash)
+	content := r.talk.sums[step.Source]
 	if refused(err) {
 		target, err = r.leaveOut(ctx, step, hash, err)
+		content = ""
 	}
 	if fault.Is(err, fault.Unavailable) {
 		return fault.Wrap(err, fault.Unavailable, "%s", fault.Sentence(err)).After(plan.Settle)
@@ -88,7 +90,7 @@ func (r *round) carried(ctx context.Context, step plan.Step, deed func(context.C
 	if err != nil {
 		return err
 	}
-	next := item.Mirror{Target: target, Hash: hash, Gone: step.Kind == plan.Retract}
+	next := item.Mirror{Target: target, Hash: hash, Gone: step.Kind == plan.Retract, Content: content}
 	if step.Kind == plan.Post {
 		next.Notify = step.Mirror.Notify
 	}
@@ -154,6 +156,10 @@ func (r *round) retract(ctx context.Context, step plan.Step, _ string) (string, 
 	from, what := item.System(parts[0]), "This message"
 	if parts[1] == kindFile {
 		what = "A file that stands here"
+	}
+	if parts[1] == kindFile && r.standsFor(step.Source, step.Mirror) {
+		// The same file was attached twice, and the other one is still there.
+		return step.Mirror.Target, nil
 	}
 	sentence := what + " was deleted in " + from.Title() + "."
 	if from == item.AzureDevOps {
@@ -222,42 +228,6 @@ func (r *round) addRecord(ctx context.Context, record item.NewRecord) (string, e
 	}
 	r.report.Writes++
 	return strconv.FormatInt(made.ID, 10), nil
-}
-
-// postFile attaches a record's file to the work item.
-func (r *round) postFile(ctx context.Context, source string, file item.Attachment) (string, error) {
-	content, err := r.open(ctx, r.connector.Tickets.OpenFile, file, r.connector.Messages.maxFile())
-	if err != nil {
-		return "", errors.Join(errSource, err)
-	}
-	defer content.close()
-	address, err := r.upload(ctx, content.Name, content.ContentType, content.Size, content.Content)
-	if err != nil {
-		return "", err
-	}
-	// Without a revision: what else happened to the work item does not matter here.
-	workItem, err := r.connector.WorkItems.AttachFile(ctx, r.link.WorkItem, 0, address, r.fileComment(source))
-	if err != nil {
-		return "", fmt.Errorf("attaching the file %q to work item %d: %w", file.Name, r.link.WorkItem, err)
-	}
-	r.report.Writes++
-	r.sides.WorkItem = &workItem
-	id, _, _ := r.connector.WorkItems.AttachmentOfURL(address)
-	return id, nil
-}
-
-// postFileRecord adds a work item's file to the ticket, in a record of its own.
-func (r *round) postFileRecord(ctx context.Context, source, hash string, file item.Attachment) (string, error) {
-	content, err := r.open(ctx, r.connector.WorkItems.OpenFile, file, r.connector.Messages.maxFile())
-	if err != nil {
-		return "", errors.Join(errSource, err)
-	}
-	defer content.close()
-	sentence := fmt.Sprintf("The file %s was attached to work item %d.", file.Name, r.link.WorkItem)
-	return r.addRecord(ctx, item.NewRecord{
-		Subject: "File: " + file.Name, Kind: noteKind, HTML: r.notice(source, hash, sentence, item.HTML),
-		ShowToRequester: r.connector.Messages.ShowToRequester, Files: []item.Upload{content.Upload},
-	})
 }
 
 // leaveOut says on the other side that a message could not be carried over, and why.

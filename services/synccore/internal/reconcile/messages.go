@@ -72,6 +72,11 @@ type talk struct {
 	said     map[string]said
 	// newest is the number of the latest mirror of a source that was heard.
 	newest map[string]int
+	// files are all files that stand on either side, ours included.
+	files []attached
+	// sums are the hashes of the contents of files that were read in this round, by
+	// source.
+	sums map[string]string
 }
 
 // readMessages reads all that people wrote on both sides and what is remembered of it.
@@ -130,7 +135,7 @@ func (r *round) readMessages(ctx context.Context) error {
 
 // hear makes of what was read what the planner needs.
 func (r *round) hear(records []item.Record, comments []item.Comment) talk {
-	t := talk{said: map[string]said{}, newest: map[string]int{}}
+	t := talk{said: map[string]said{}, newest: map[string]int{}, sums: map[string]string{}}
 	for i := range records {
 		r.hearRecord(&t, &records[i])
 	}
@@ -162,6 +167,7 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 			Source: source, Side: item.AzureDevOps, Shape: plan.File, Created: file.Added,
 			Hash: contentHash(source), Crosses: kept == "", KeptBy: kept, MirrorOf: of, MirrorHash: hash, Target: file.ID,
 		}, said{file: file})
+		t.files = append(t.files, attached{side: item.AzureDevOps, source: source, mirrorOf: of, target: file.ID, file: file})
 	}
 	return t
 }
@@ -194,6 +200,9 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 			Source: sourceOf(item.Alvao, kindRecord, record.ID), Side: item.Alvao, Shape: plan.Text, Created: record.Created,
 			ID: record.ID, MirrorOf: of, MirrorHash: hash, Target: number,
 		}, said{record: record})
+		for i := range record.Attachments {
+			t.files = append(t.files, attached{side: item.Alvao, mirrorOf: of, target: number, file: &record.Attachments[i]})
+		}
 		return
 	}
 	normal := r.engine.texts.Normal(titled(*record, bare))
@@ -215,6 +224,7 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 			Source: source, Side: item.Alvao, Shape: plan.File, Created: record.Created, ID: record.ID,
 			Hash: contentHash(source), Crosses: kept == "", KeptBy: kept, Target: file.ID,
 		}, said{file: file, record: record})
+		t.files = append(t.files, attached{side: item.Alvao, source: source, target: file.ID, file: file})
 	}
 }
 

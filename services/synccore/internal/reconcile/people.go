@@ -13,25 +13,49 @@ import (
 
 // reporter finds who becomes the work item's reporter; nil: the token's owner. Only
 // somebody whom Azure DevOps knows is ever named (azure-devops.md §2.6). Where the
-// token may not look people up, the user name goes along for the server to resolve.
-func (r *round) reporter(ctx context.Context, data template.Data) (*item.Identity, error) {
+// token may not look people up, the names go along for the server to resolve.
+func (r *round) reporter(ctx context.Context, data template.Data) (*item.Identity, []string, error) {
 	names, err := r.reporterNames(ctx, data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for _, name := range names {
+	for i, name := range names {
 		who, found, err := r.connector.WorkItems.FindIdentity(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("looking up the reporter: %w", err)
+			return nil, nil, fmt.Errorf("looking up the reporter: %w", err)
 		}
 		if found {
-			return &who, nil
+			return &who, nil, nil
 		}
 		if r.connector.WorkItems.IdentitiesDenied() {
-			return &item.Identity{UniqueName: name}, nil
+			return &item.Identity{UniqueName: name}, names[i+1:], nil
 		}
 	}
-	return nil, nil //nolint:nilnil // nobody is an answer
+	return nil, nil, nil
+}
+
+// people looks up whom a draft's fields name. Those whom Azure DevOps does not know are
+// taken out and returned. Where the token may not look people up, the names stay for
+// the server to resolve.
+func (r *round) people(ctx context.Context, draft *item.Draft) ([]item.FieldValue, error) {
+	var kept, strangers []item.FieldValue
+	for _, f := range draft.Fields {
+		if f.Person {
+			who, found, err := r.connector.WorkItems.FindIdentity(ctx, f.Value)
+			switch {
+			case err != nil:
+				return nil, fmt.Errorf("looking up the person in %s: %w", f.Reference, err)
+			case found:
+				f.Value, f.Person = who.UniqueName, false
+			case !r.connector.WorkItems.IdentitiesDenied():
+				strangers = append(strangers, f)
+				continue
+			}
+		}
+		kept = append(kept, f)
+	}
+	draft.Fields = kept
+	return strangers, nil
 }
 
 // reporterNames are the names by which the reporter may be known, the best first.

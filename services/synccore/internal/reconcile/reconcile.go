@@ -337,6 +337,8 @@ func (r *round) read(ctx context.Context, hints Hints) error {
 	if r.sides.TicketChanged.IsZero() {
 		r.sides.TicketChanged = hints.Received
 	}
+	// Our own messages stir both sides too: that costs one more try.
+	r.sides.Force = r.sides.Force || plan.Stirred(r.link, r.sides)
 	if r.link.WorkItem != 0 || r.sides.TicketGone {
 		return nil
 	}

@@ -121,7 +121,7 @@ func (r *round) search(ctx context.Context) error {
 }
 
 func (r *round) create(ctx context.Context, step plan.Step) error {
-	draft, err := r.draft(ctx)
+	draft, strangers, err := r.draft(ctx)
 	if err != nil {
 		return err
 	}
@@ -130,23 +130,45 @@ func (r *round) create(ctx context.Context, step plan.Step) error {
 		return fmt.Errorf("creating the work item of ticket %d: %w", r.link.Ticket, err)
 	}
 	r.sides.WorkItem = &workItem
-	return r.wrote(ctx, step)
+	if err := r.wrote(ctx, step); err != nil {
+		return err
+	}
+	for _, f := range strangers {
+		detail := fmt.Sprintf("%s was left empty, because Azure DevOps knows no active user as %q", f.Reference, f.Value)
+		change := plan.Step{Kind: plan.Remember, Link: r.link, Change: &item.LinkChange{Action: "leave-out", Detail: detail}}
+		if err := r.remember(ctx, change); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// draft reads what the templates need, all at once, and renders them.
-func (r *round) draft(ctx context.Context) (item.Draft, error) {
+// Preview renders the AttributeMap for a ticket as a round would that creates its work
+// item. It writes nothing. Fields that name people are Persons where nobody has looked
+// them up, or where nobody is known by that name.
+func (e *Engine) Preview(ctx context.Context, connector Connector, ticket item.Ticket) (item.Draft, error) {
+	r := &round{engine: e, connector: connector, link: item.Link{Connector: connector.Name, Ticket: ticket.ID}}
+	r.sides.Ticket = ticket
+	draft, strangers, err := r.draft(ctx)
+	draft.Fields = append(draft.Fields, strangers...)
+	return draft, err
+}
+
+// draft reads what the templates need, all at once, and renders them. Fields that name
+// somebody whom Azure DevOps does not know are not part of the draft and come beside it.
+func (r *round) draft(ctx context.Context) (item.Draft, []item.FieldValue, error) {
 	ticket, rules := r.sides.Ticket, r.connector.Rules
 	data, err := r.data(ctx, rules.Needs())
 	if err != nil {
-		return item.Draft{}, err
+		return item.Draft{}, nil, err
 	}
 	typeName, err := rules.WorkItemType(data)
 	if err != nil {
-		return item.Draft{}, fmt.Errorf("choosing the work item type for ticket %d: %w", ticket.ID, err)
+		return item.Draft{}, nil, fmt.Errorf("choosing the work item type for ticket %d: %w", ticket.ID, err)
 	}
 	fields, err := r.connector.WorkItems.Fields(ctx, typeName)
 	if err != nil {
-		return item.Draft{}, fmt.Errorf("reading the fields of the work item type: %w", err)
+		return item.Draft{}, nil, fmt.Errorf("reading the fields of the work item type: %w", err)
 	}
 	tag := ticket.MessageTag
 	if tag == "" {
@@ -154,10 +176,14 @@ func (r *round) draft(ctx context.Context) (item.Draft, error) {
 	}
 	draft, err := rules.Draft(data, fields, MarkOf(ticket.ID), ticket.URL, "Alvao ticket "+tag)
 	if err != nil {
-		return item.Draft{}, fmt.Errorf("rendering the work item of ticket %d: %w", ticket.ID, err)
+		return item.Draft{}, nil, fmt.Errorf("rendering the work item of ticket %d: %w", ticket.ID, err)
 	}
-	draft.Reporter, err = r.reporter(ctx, data)
-	return draft, err
+	strangers, err := r.people(ctx, &draft)
+	if err != nil {
+		return item.Draft{}, nil, err
+	}
+	draft.Reporter, draft.OtherNames, err = r.reporter(ctx, data)
+	return draft, strangers, err
 }
 
 // data reads what the templates need of Alvao beside the ticket.

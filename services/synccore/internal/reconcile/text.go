@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"html"
@@ -180,60 +179,6 @@ func (r *round) upload(ctx context.Context, name, kind string, size int64, conte
 		return "", fmt.Errorf("uploading the file %q: %w", name, err)
 	}
 	return address, nil
-}
-
-// opened is a file being read.
-type opened struct {
-	item.Upload
-
-	close func()
-}
-
-type opener func(ctx context.Context, file item.Attachment) (io.ReadCloser, int64, string, error)
-
-// open opens a file of a system that is of a type that crosses and whose size is told
-// and not above most.
-func (r *round) open(ctx context.Context, from opener, file item.Attachment, most int64) (opened, error) {
-	types := r.connector.Messages.Rules.Files
-	if types.Refuses(file.Name, "") {
-		return opened{}, otherType(file.Name)
-	}
-	if file.Size > most {
-		return opened{}, tooLarge(file.Name, file.Size, most)
-	}
-	content, size, kind, err := from(ctx, file)
-	if err != nil {
-		return opened{}, fmt.Errorf("reading the file %q: %w", file.Name, err)
-	}
-	if types.Refuses(file.Name, cmp.Or(kind, unknownType)) {
-		_ = content.Close()
-		return opened{}, otherType(file.Name)
-	}
-	if size < 0 {
-		size = file.Size
-	}
-	if size < 0 || size > most {
-		_ = content.Close()
-		if size > most {
-			return opened{}, tooLarge(file.Name, size, most)
-		}
-		return opened{}, fault.New(fault.Refused, "The size of the file %q is not told.", file.Name)
-	}
-	return opened{
-		Upload: item.Upload{Name: file.Name, ContentType: kind, Size: size, Content: content},
-		close:  func() { _ = content.Close() },
-	}, nil
-}
-
-// unknownType is what a file of no told content type counts as (RFC 9110 §8.3).
-const unknownType = "application/octet-stream"
-
-func otherType(name string) error {
-	return fault.New(fault.Refused, "Files of the type of %q don't cross.", name)
-}
-
-func tooLarge(name string, size, most int64) error {
-	return fault.New(fault.Refused, "The file %q holds %d MiB, more than the %d MiB that cross.", name, (size+1<<20-1)>>20, most>>20)
 }
 
 // letter is a record to be written, with the files it needs.

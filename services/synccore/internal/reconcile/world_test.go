@@ -70,7 +70,9 @@ type options struct {
 	talk     bool
 	messages reconcile.Messages
 	reporter string
-	faults   *fault.Set
+	// attributes are further entries of the AttributeMap.
+	attributes []mapping.AttributeText
+	faults     *fault.Set
 }
 
 // talking has messages cross.
@@ -115,11 +117,11 @@ func setup(t *testing.T, change ...func(*options)) *world {
 
 	rules, problems := mapping.Compile(mapping.Settings{
 		ConnectorType: "AzureDevOps", URL: host.URL + "/azuredevops/contoso/Alvaoproject", AccessToken: "0",
-		AttributeMap: []mapping.AttributeText{
+		AttributeMap: append([]mapping.AttributeText{
 			{Field: "System.Title", Value: "[$TicketTitle$]"},
 			{Field: "System.Description", Value: "[$LatestImportantMessage$]"},
 			{Field: "System.WorkItemType", Value: o.typeName},
-		},
+		}, o.attributes...),
 		StatusMap: o.pairs, TicketReporter: o.reporter, SyncCommunication: o.talk,
 	}, mapping.Policy{Conflict: o.conflict, ExistingTickets: mapping.ExistingIgnore})
 	if len(problems) > 0 {
@@ -352,4 +354,20 @@ func (c cutWorkItems) UploadFile(ctx context.Context, project string, file item.
 
 func (c cutWorkItems) AttachFile(ctx context.Context, id, rev int64, address, comment string) (item.WorkItem, error) {
 	return effect(c.cuts, "attach file", func() (item.WorkItem, error) { return c.Client.AttachFile(ctx, id, rev, address, comment) })
+}
+
+// slowToShow answers a change of status with the ticket as it was before, some times.
+type slowToShow struct {
+	reconcile.Tickets
+
+	left int
+}
+
+func (s *slowToShow) SetStatus(ctx context.Context, ticket item.Ticket, status string) (item.Ticket, error) {
+	now, err := s.Tickets.SetStatus(ctx, ticket, status)
+	if err == nil && s.left > 0 {
+		s.left--
+		return ticket, nil
+	}
+	return now, err
 }

@@ -1,0 +1,111 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+)
+
+// Names of the checks.
+const (
+	checkAttributes = "settings.attribute-map"
+	checkReporter   = "settings.ticket-reporter"
+)
+
+// checkDraft renders the AttributeMap for the youngest ticket, or for one that is made
+// up, and asks Azure DevOps whether it would make that work item. Nothing is written.
+func (r *running) checkDraft(ctx context.Context) []item.Finding {
+	// The check's own calls, not those that the connector's health holds back.
+	c := r.forRound()
+	c.Tickets, c.WorkItems = r.clients.Tickets, r.clients.WorkItems
+	ticket, found, err := r.clients.Tickets.Latest(ctx)
+	if err == nil && found {
+		// Lists may leave custom fields out.
+		ticket, err = r.clients.Tickets.Ticket(ctx, ticket.ID)
+	}
+	switch {
+	case err != nil:
+		return []item.Finding{failed(checkAttributes, err, "Run the check again.")}
+	case !found:
+		ticket = madeUp(r.cfg.Alvao.Service, c.Rules)
+	}
+	draft, err := r.deps.Engine.Preview(ctx, c, ticket)
+	if err != nil {
+		return []item.Finding{failed(checkAttributes, err, "Correct the AttributeMap in the connector's settings.")}
+	}
+	return append(r.checkKnown(draft, ticket), r.clients.WorkItems.Validate(ctx, draft)...)
+}
+
+// watchHooks looks whether service hooks lead to the connector, and whether Azure DevOps
+// has put them on probation or switched them off.
+func (r *running) watchHooks(ctx context.Context) {
+	if r.health.allow(item.AzureDevOps) != nil {
+		return
+	}
+	var sentences []string
+	for _, f := range r.clients.WorkItems.CheckHooks(ctx) {
+		switch f.Severity {
+		case item.Error:
+			return // it could not be looked up; the next look tells
+		case item.Warning:
+			sentences = append(sentences, f.Detail)
+		default:
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	told := strings.Join(sentences, " ")
+	switch news := r.health.limit(told); {
+	case news && told != "":
+		r.deps.Logger.WarnContext(ctx, "connector.degraded", slog.String("connector", r.cfg.Name), slog.String("reason", told))
+	case news:
+		r.deps.Logger.InfoContext(ctx, "connector.hooks", slog.String("connector", r.cfg.Name))
+	}
+}
+
+// madeUp is a ticket for a service that has none.
+func madeUp(service string, rules mapping.Rules) item.Ticket {
+	t := item.Ticket{ID: 1, MessageTag: "T1", Title: "Tandem checks its settings", Service: service, URL: "https://tandem.invalid/Ticket/1"}
+	if pairs := rules.Statuses.Pairs(); len(pairs) > 0 {
+		t.Status = pairs[0].Status
+	}
+	return t
+}
+
+// checkKnown tells whether the reporter was found who is to be one.
+func (r *running) checkKnown(draft item.Draft, ticket item.Ticket) []item.Finding {
+	if draft.Reporter != nil {
+		return nil
+	}
+	switch rule := r.cfg.Rules.Reporter; rule.Mode {
+	case mapping.ReporterUser:
+		return []item.Finding{{
+			Check: checkReporter, Severity: item.Warning,
+			Detail: fmt.Sprintf("TicketReporter names %q, which is not exactly one active user of Azure DevOps, so the access token's account is the reporter.", rule.User),
+			Remedy: "Correct the user name, or set TicketReporter to Default or Requester.",
+		}}
+	case mapping.ReporterRequester:
+		if ticket.RequesterID == 0 {
+			return nil
+		}
+		return []item.Finding{{
+			Check: checkReporter, Severity: item.Warning,
+			Detail: fmt.Sprintf("The requester of ticket %d is not exactly one active user of Azure DevOps by user name or e-mail, so the access token's account is the reporter.", ticket.ID),
+			Remedy: "Nothing need be done if such requesters are not meant to have access to Azure DevOps.",
+		}}
+	case mapping.ReporterDefault:
+		return nil
+	default:
+		return nil
+	}
+}
+
+func failed(check string, err error, remedy string) item.Finding {
+	return item.Finding{Check: check, Severity: item.Error, Detail: fault.Sentence(err), Remedy: remedy}
+}

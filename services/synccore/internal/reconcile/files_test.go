@@ -1,0 +1,190 @@
+package reconcile_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+)
+
+func file(name, content string) standalvao.NewAttachment {
+	return standalvao.NewAttachment{Name: name, Content: []byte(content)}
+}
+
+// TestSameFileCrossesOnce: files of the same name and content are one file, whoever
+// attached them where and how often.
+func TestSameFileCrossesOnce(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		attach func(*testing.T, *chat)
+		// boards and desk are how many files of that name stand there in the end.
+		boards, desk int
+	}{
+		"twice in Alvao": {func(t *testing.T, c *chat) {
+			t.Helper()
+			c.write(t, "<p>one</p>", file("a.txt", "same"))
+			c.write(t, "<p>two</p>", file("A.txt", "same"))
+		}, 1, 2},
+		"twice in one record": {func(t *testing.T, c *chat) {
+			t.Helper()
+			c.write(t, "<p>one</p>", file("a.txt", "same"), file("a.txt", "same"))
+		}, 1, 2},
+		"twice in Azure DevOps": {func(t *testing.T, c *chat) {
+			t.Helper()
+			c.attach(t, "a.txt", []byte("same"))
+			c.attach(t, "a.txt", []byte("same"))
+		}, 2, 1},
+		"on both sides": {func(t *testing.T, c *chat) {
+			t.Helper()
+			c.write(t, "<p>one</p>", file("a.txt", "same"))
+			c.attach(t, "a.txt", []byte("same"))
+		}, 1, 1},
+		"again, once it has crossed": {func(t *testing.T, c *chat) {
+			t.Helper()
+			c.write(t, "<p>one</p>", file("a.txt", "same"))
+			c.round(t)
+			c.attach(t, "a.txt", []byte("same"))
+			c.round(t)
+			c.write(t, "<p>two</p>", file("a.txt", "same"))
+		}, 2, 2},
+		"brought back by a person": {func(t *testing.T, c *chat) {
+			t.Helper()
+			c.attach(t, "a.txt", []byte("same"))
+			c.round(t)
+			c.write(t, "<p>one</p>", file("a.txt", "same"))
+		}, 1, 2},
+		"another content": {func(t *testing.T, c *chat) {
+			t.Helper()
+			c.write(t, "<p>one</p>", file("a.txt", "same"))
+			c.attach(t, "a.txt", []byte("diff"))
+		}, 2, 2},
+		"another name": {func(t *testing.T, c *chat) {
+			t.Helper()
+			c.write(t, "<p>one</p>", file("a.txt", "same"), file("b.txt", "same"))
+		}, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := chatting(t)
+			tc.attach(t, c)
+			c.round(t)
+			check := func(when string) {
+				t.Helper()
+				if boards, desk := len(c.attached("a.txt")), len(c.allFiles("a.txt")); boards != tc.boards || desk != tc.desk {
+					t.Errorf("%s it stands %d times in Azure DevOps and %d times in Alvao, want %d and %d", when, boards, desk, tc.boards, tc.desk)
+				}
+			}
+			check("at first")
+			c.quiet(t)
+			// What is remembered can be lost; what stands there tells the same.
+			if err := c.store.Client().FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			c.round(t)
+			check("after the memory was lost")
+			c.quiet(t)
+		})
+	}
+}
+
+// allFiles are the files of a name in the ticket's log, whoever attached them.
+func (c *chat) allFiles(name string) []standalvao.Attachment {
+	var found []standalvao.Attachment
+	for _, r := range c.desk.Records(int(c.ticket)) {
+		for _, a := range r.Attachments {
+			if strings.EqualFold(a.Name, name) {
+				found = append(found, a)
+			}
+		}
+	}
+	return found
+}
+
+// TestOneOfTwoEqualFilesIsRemoved: the other side is told only when the last one is
+// gone.
+func TestOneOfTwoEqualFilesIsRemoved(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	first, second := c.attach(t, "a.txt", []byte("same")), c.attach(t, "a.txt", []byte("same"))
+	c.round(t)
+	remove := func(id string) {
+		t.Helper()
+		shown, _ := c.boards.WorkItem(int(c.workItem))
+		for _, relation := range shown.Relations {
+			if relation.Attachment != nil && relation.Attachment.ID == id {
+				if _, err := c.boards.As(developer).Unlink(int(c.workItem), relation.URL); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		c.round(t)
+		c.quiet(t)
+	}
+	remove(first.ID)
+	if n := len(c.records("was deleted")); n != 0 {
+		t.Errorf("told %d times, though the file is still there", n)
+	}
+	remove(second.ID)
+	if n := len(c.records("was deleted")); n != 1 {
+		t.Errorf("told %d times that the file is gone", n)
+	}
+}
+
+// counted counts the bytes that are read of files.
+type counted struct {
+	reconcile.Tickets
+
+	read *atomic.Int64
+}
+
+func (c counted) OpenFile(ctx context.Context, file item.Attachment) (io.ReadCloser, int64, string, error) {
+	content, size, kind, err := c.Tickets.OpenFile(ctx, file)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	return countedFile{content, c.read}, size, kind, nil
+}
+
+type countedFile struct {
+	io.ReadCloser
+
+	read *atomic.Int64
+}
+
+func (c countedFile) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+// TestUntoldSizes: a file whose size nobody tells crosses all the same, and one that is
+// too large is read no further than the largest that crosses.
+func TestUntoldSizes(t *testing.T) {
+	t.Parallel()
+	const most = 1 << 20
+	c := chatting(t, func(o *options) { o.desk.Tenant.NoFileLengths, o.messages.MaxFile = true, most })
+	var read atomic.Int64
+	c.connector.Tickets = counted{c.connector.Tickets, &read}
+	content := bytes.Repeat([]byte("0123456789abcdef"), 40_000)
+	c.write(t, "<p>small</p>", standalvao.NewAttachment{Name: "small.bin", Content: content})
+	c.round(t)
+	if found := c.attached("small.bin"); len(found) != 1 || found[0].Attachment.Size != int64(len(content)) {
+		t.Errorf("attached %+v", found)
+	}
+	read.Store(0)
+	c.write(t, "<p>large</p>", standalvao.NewAttachment{Name: "large.bin", Zeros: 1 << 30})
+	c.round(t)
+	if len(c.attached("large.bin")) != 0 || len(c.comments("large.bin")) != 1 || !strings.Contains(c.comments("large.bin")[0], "1 MiB") {
+		t.Errorf("comments %v", c.comments("large.bin"))
+	}
+	if n := read.Load(); n > most+1 {
+		t.Errorf("%d bytes were read", n)
+	}
+	c.quiet(t)
+}
