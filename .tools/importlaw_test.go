@@ -32,6 +32,7 @@ const (
 const (
 	redis     = "github.com/redis/go-redis/v9"
 	miniredis = "github.com/alicebob/miniredis/v2"
+	msal      = "github.com/AzureAD/microsoft-authentication-library-for-go"
 	otel      = "go.opentelemetry.io/otel/trace"
 	sdk       = "go.opentelemetry.io/otel/sdk/trace"
 	exporter  = "go.opentelemetry.io/otel/exporters/otlp/otlptrace"
@@ -42,7 +43,7 @@ const (
 // modules are the stub modules: ours by folder, the others by their path.
 var (
 	ours   = []string{"gen", "services/gateway", "services/synccore", "services/sandbox", "services/internal/telemetry"}
-	others = []string{redis, miniredis, "go.opentelemetry.io/otel", "golang.org/x/net", sanitiser, "github.com/prometheus/client_golang"}
+	others = []string{redis, miniredis, msal, "go.opentelemetry.io/otel", "golang.org/x/net", sanitiser, "github.com/prometheus/client_golang"}
 )
 
 // row is one planted file: it is in the folder of a package (or of one that
@@ -129,11 +130,15 @@ func law(testPackages []string) []row {
 		add(imports("depguard/miniredis", keepsNothing, miniredis))
 		add(in("planted_test.go", imports("", keepsNothing, redis, miniredis)))
 	}
-	for _, store := range []string{"inbox", "lease", "link", "app"} {
+	for _, store := range []string{"inbox", "lease", "limiter", "link", "app"} {
 		add(imports("", synccore+store, redis))
 		add(imports("depguard/miniredis", synccore+store, miniredis))
 	}
 	add(imports("", synccore+"datastore", redis, miniredis))
+	for _, asker := range []string{synccore + "app", synccore + "azuredevops", synccore + "config", gateway + "app"} {
+		add(imports("depguard/entra", asker, msal))
+	}
+	add(imports("", synccore+"entra", msal))
 
 	for _, untraced := range []string{synccore + "azuredevops", synccore + "link", synccore + "config", gateway + "alvao", "services/sandbox/azuredevops"} {
 		add(imports("depguard/otel", untraced, otel))

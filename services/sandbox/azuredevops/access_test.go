@@ -3,8 +3,11 @@ package azuredevops_test
 import (
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
@@ -272,4 +275,53 @@ func TestDiscovery(t *testing.T) {
 	if !strings.Contains(string(wit.raw), "72c7ddf8-2cdc-4f60-90cd-ab71c14a399b") {
 		t.Error("work items are not located")
 	}
+}
+
+// The delay grows from the budget to the refusal; what is left is told beforehand where
+// that is switched on. Usage leaves the window as it came.
+func TestThrottlingDelaysAndSlides(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := azuredevops.New(azuredevops.Options{Throttle: azuredevops.Throttle{
+			Budget: 10, Window: 100 * time.Second, ReadCost: 1, SoftFactor: 1.2, NoticeFactor: .5, LongestDelay: 30 * time.Second,
+		}})
+		defer func() { _ = s.Close() }()
+		get := func() *http.Response {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/contoso/_apis/projects", http.NoBody)
+			req.SetBasicAuth("", "sandbox-pat")
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, req)
+			return w.Result()
+		}
+		began := time.Now()
+		for n := 1; n <= 10; n++ {
+			told := get().Header.Get("X-Ratelimit-Remaining")
+			if want := map[bool]string{true: strconv.Itoa(10 - n), false: ""}[n >= 5]; told != want {
+				t.Errorf("call %d is told that %q is left, want %q", n, told, want)
+			}
+			<-time.After(time.Second)
+		}
+		if d := time.Since(began); d != 10*time.Second {
+			t.Errorf("calls within the budget took %s", d-10*time.Second)
+		}
+		for n, want := range []time.Duration{15 * time.Second, 30 * time.Second} {
+			began := time.Now()
+			resp := get()
+			if d := time.Since(began); d != want || resp.StatusCode != 200 || resp.Header.Get("Retry-After") == "" {
+				t.Errorf("call %d over the budget: %d after %s, %v; want it after %s", n+1, resp.StatusCode, d, resp.Header, want)
+			}
+		}
+		resp := get()
+		if resp.StatusCode != 429 || s.PeakUsage() != 12 {
+			t.Errorf("%d at %v units", resp.StatusCode, s.PeakUsage())
+		}
+		wait, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		if err != nil || wait < 40 || wait > 50 {
+			t.Errorf("asked to wait %d s; want until three calls of the first seconds have left the window", wait)
+		}
+		<-time.After(time.Duration(wait) * time.Second)
+		if resp := get(); resp.StatusCode != 200 || resp.Header.Get("Retry-After") != "" {
+			t.Errorf("after that: %d, %v", resp.StatusCode, resp.Header)
+		}
+	})
 }

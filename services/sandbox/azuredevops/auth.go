@@ -1,13 +1,8 @@
 package azuredevops
 
 import (
-	"maps"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
-	"sync"
-	"time"
 )
 
 // tokenKey is how a token is looked up.
@@ -68,77 +63,4 @@ func (s *Server) authenticate(c *call) error {
 	}
 	page := c.r.Method == http.MethodGet || c.r.Method == http.MethodPost
 	return &signInError{page: page && !s.opts.Refuse401}
-}
-
-// throttle is a leaking budget for each identity. It is a model: only the header names and the order "first late, then
-// refused" are documented (Azure DevOps: rate and usage limits page).
-type throttle struct {
-	rules Throttle
-	mu    sync.Mutex
-	used  map[string]usage // by user id
-}
-
-type usage struct {
-	units float64
-	at    time.Time
-}
-
-func newThrottle(rules Throttle) *throttle { return &throttle{rules: rules, used: map[string]usage{}} }
-
-// SetThrottle changes the rate limits and forgets what was used. A zero Budget switches them off; other zero fields
-// keep their values.
-func (s *Server) SetThrottle(rules Throttle) {
-	t := s.throttle
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	rules.Window = orElse(rules.Window, t.rules.Window)
-	rules.ReadCost = orElse(rules.ReadCost, t.rules.ReadCost)
-	rules.WriteCost = orElse(rules.WriteCost, t.rules.WriteCost)
-	rules.SoftFactor = orElse(rules.SoftFactor, t.rules.SoftFactor)
-	t.rules = rules
-	clear(t.used)
-}
-
-// take charges a call to its identity. Over the budget it sets the headers; far over it, it refuses.
-func (t *throttle) take(c *call, now time.Time, write bool) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.rules.Budget <= 0 {
-		return nil
-	}
-	cost := t.rules.ReadCost
-	if write {
-		cost = t.rules.WriteCost
-	}
-	perSecond := t.rules.Budget / t.rules.Window.Seconds()
-	u := t.used[c.user.ID]
-	if !u.at.IsZero() {
-		u.units = math.Max(0, u.units-now.Sub(u.at).Seconds()*perSecond)
-	}
-	u.at = now
-	refused := u.units+cost > t.rules.Budget*t.rules.SoftFactor
-	if !refused {
-		u.units += cost
-	}
-	t.used[c.user.ID] = u
-	over := u.units - t.rules.Budget
-	if over <= 0 && !refused {
-		return nil
-	}
-	wait := max(1, int(math.Ceil(math.Max(over, cost)/perSecond)))
-	maps.Copy(c.w.Header(), http.Header{
-		"Retry-After":           {strconv.Itoa(wait)},
-		"X-Ratelimit-Resource":  {"ConcurrentRequestsLimit/TSTU"},
-		"X-Ratelimit-Delay":     {strconv.FormatFloat(math.Max(0, over)/perSecond, 'f', 3, 64)},
-		"X-Ratelimit-Limit":     {strconv.FormatFloat(t.rules.Budget, 'f', -1, 64)},
-		"X-Ratelimit-Remaining": {strconv.FormatFloat(math.Max(0, -over), 'f', -1, 64)},
-		"X-Ratelimit-Reset":     {strconv.FormatInt(now.Add(time.Duration(wait)*time.Second).Unix(), 10)},
-	})
-	if refused {
-		return &Error{
-			Status: http.StatusTooManyRequests, TypeKey: "RequestBlockedException",
-			Message: "TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource 'TSTU' in namespace 'User'. For more information on why your request was blocked, see the topic \"Rate limits\" on the Microsoft Web site.",
-		}
-	}
-	return nil
 }

@@ -152,6 +152,12 @@ type Throttle struct {
 	// SoftFactor is how far above the budget calls still succeed, but with Retry-After and X-RateLimit headers,
 	// before they are answered 429; zero means 1.25.
 	SoftFactor float64
+	// NoticeFactor is the part of the budget from which on answers tell, by X-RateLimit headers without Retry-After,
+	// what is left; zero means 1: only calls over the budget are told.
+	NoticeFactor float64
+	// LongestDelay is how long a call is held back just below the refusal; between budget and refusal the delay grows
+	// evenly. Zero means that nothing is held back. The documented one is 30 seconds.
+	LongestDelay time.Duration
 }
 
 // Hooks configures the delivery of service hook notifications.
@@ -229,6 +235,7 @@ func (o Options) withDefaults() Options {
 	o.Throttle.ReadCost = orElse(o.Throttle.ReadCost, 0.01)
 	o.Throttle.WriteCost = orElse(o.Throttle.WriteCost, 0.05)
 	o.Throttle.SoftFactor = orElse(o.Throttle.SoftFactor, 1.25)
+	o.Throttle.NoticeFactor = orElse(o.Throttle.NoticeFactor, 1)
 	o.Hooks.RetryScale = orElse(o.Hooks.RetryScale, 1)
 	o.Hooks.Parallel = orElse(o.Hooks.Parallel, 8)
 	o.Hooks.Timeout = orElse(o.Hooks.Timeout, 20*time.Second)

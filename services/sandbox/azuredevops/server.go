@@ -268,7 +268,7 @@ func (s *Server) serve(c *call) (answer, error) {
 	s.callsMu.Lock()
 	s.calls[where.method+" "+where.pattern]++
 	s.callsMu.Unlock()
-	if err := s.throttle.take(c, s.opts.Now(), where.costs); err != nil {
+	if err := s.throttle.take(c, s.opts.Now, where.costs); err != nil {
 		return answer{}, err
 	}
 	if c.token.Rights&where.right != where.right {

@@ -290,7 +290,9 @@ func TestMetrics(t *testing.T) {
 		{inner, "http_client_request_duration_seconds_count", []string{`tandem_system="alvao"`, `http_request_method="PUT"`, `http_response_status_code="20`}, 1},
 		{inner, "http_client_request_duration_seconds_count", []string{`tandem_system="azureDevOps"`, `http_request_method="POST"`, `http_response_status_code="200"`}, 1},
 		{inner, "tandem_limiter_wait_seconds_count", []string{`tandem_system="alvao"`, `connector="development"`}, 3},
-		{inner, "tandem_limiter_wait_seconds_count", []string{`tandem_system="azureDevOps"`}, 3},
+		{inner, "tandem_limiter_wait_seconds_count", []string{`tandem_system="azureDevOps"`, `work="live"`}, 3},
+		{inner, "tandem_limiter_pause_seconds", []string{`tandem_system="azureDevOps"`}, 0},
+		{inner, "tandem_limiter_in_flight", []string{`tandem_system="azureDevOps"`}, 0},
 	} {
 		found := false
 		for key := range c.samples {

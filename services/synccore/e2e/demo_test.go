@@ -77,6 +77,10 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 		args []string
 		want string
 	}{
+		"nothing can be read": {
+			[]string{"--fault", `{"method":"GET","path":"/AlvaoRestApi/v1/tickets/*",` + unstep},
+			`^demo: step 1, Jana opens a ticket in Alvao: .*: expected that Tandem looks at it`,
+		},
 		"work items can't be created": {
 			[]string{"--fault", `{"method":"POST","path":"/azuredevops/**/workitems/$*",` + unstep},
 			enters + `one work item of type Task exists`,
@@ -86,7 +90,7 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 			enters + `one work item of type Task exists`,
 		},
 		"the token is refused": {
-			[]string{"--fault", `{"path":"/azuredevops/**","kind":"sign-in"}`},
+			[]string{"--fault", `2:{"path":"/azuredevops/**","kind":"sign-in"}`},
 			enters + `one work item of type Task exists`,
 		},
 		"the log can't be read": {
@@ -144,7 +148,7 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 		},
 		"no such fault": {
 			[]string{"--fault", `{"kind":"magic"}`},
-			`^demo: planting a fault before step 1: unknown kind "magic"`,
+			`^demo: reading the fault .*: unknown kind "magic"`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,7 +30,7 @@ type options struct {
 	Redis     string        `default:"embedded" env:"TANDEM_REDIS" help:"Redis for sync-core, e.g. redis://127.0.0.1:6379/0; embedded forgets everything at the end."`
 	Collector string        `name:"otlp-endpoint" env:"TANDEM_OTLP_ENDPOINT" help:"OTLP/gRPC collector for traces, e.g. http://127.0.0.1:4317."`
 	Patience  time.Duration `default:"15s" help:"How long a step may take before it counts as failed."`
-	Fault     []string      `sep:"none" help:"Plant a fault in the stand-in systems before the story, as JSON, e.g. {\"method\":\"PUT\",\"kind\":\"unavailable\"}; with a number and a colon in front, before that step."`
+	Fault     []string      `sep:"none" help:"Plant a fault in the stand-in systems before the story, as JSON, e.g. {\"method\":\"PUT\",\"kind\":\"unavailable\"}, of kind pass (with a delay), throttle, unavailable, status, sign-in, cut or lost-reply; with a number and a colon in front, before that step."`
 	NoHooks   bool          `help:"Enter no webhooks at the stand-in systems: Tandem then hears of changes by polling, which is too late for the story."`
 }
 
@@ -125,6 +125,10 @@ func readFaults(texts []string) (map[int][]fault.Rule, error) {
 		}
 		var rule fault.Rule
 		if err := json.Unmarshal([]byte(text), &rule); err != nil {
+			return nil, fmt.Errorf("reading the fault %s: %w", text, err)
+		}
+		// What can't be planted is told now, not in the middle of the story.
+		if _, err := fault.NewSet(1).Add(rule); err != nil {
 			return nil, fmt.Errorf("reading the fault %s: %w", text, err)
 		}
 		rules[step] = append(rules[step], rule)

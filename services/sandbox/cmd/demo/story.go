@@ -122,7 +122,13 @@ func (t *teller) story(ctx context.Context) error {
 		made, err := desk.CreateTicket(ctx, alvao.Requester, alvao.NewTicket{
 			Name: title, Description: message, Service: sandbox.Service, Requester: alvao.Requester, Solver: alvao.Solver,
 		})
+		if err != nil {
+			return err
+		}
 		t.ticket = made.ID
+		// Nothing tells Tandem of a ticket in a status that it has no use for: it is asked.
+		t.asked = len(t.stack.Core.Lines())
+		_, err = t.call(ctx, http.MethodPost, fmt.Sprintf("/links/%d:sync", t.ticket), strings.NewReader("{}"))
 		return err
 	}
 	for _, s := range []struct {
@@ -148,10 +154,17 @@ func (t *teller) story(ctx context.Context) error {
 }
 
 func (t *teller) noWorkItem() expectation {
-	return expectation{"a ticket in New has no work item", func() (bool, string) {
+	return expectation{"Tandem looks at it, and makes no work item for a ticket in New", func() (bool, string) {
 		n := t.stack.Box.AzureDevOps.Count()
-		return n == 0, fmt.Sprintf("there are %d work items", n)
+		return t.looked() && n == 0, fmt.Sprintf("it has looked: %v; there are %d work items", t.looked(), n)
 	}}
+}
+
+// looked holds when the look that a person asked for was taken.
+func (t *teller) looked() bool {
+	return slices.ContainsFunc(t.stack.Core.Lines()[t.asked:], func(line stack.Line) bool {
+		return line.Text("msg") == "sync.handled" && line["forced"] == true && line.Text("outcome") == "done"
+	})
 }
 
 // created is all that must be true of the work item that a ticket became.
@@ -218,12 +231,14 @@ const (
 	asked        = "It prints <em>three</em> copies by now."
 	answerText   = "Which printer is it?"
 	photo, patch = "printer.log", "fix.patch"
+	// picture is pasted into a message, as both systems' editors do: a PNG of 4 × 4 points.
+	picture = `<img alt="the queue" src="data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAIAAAAmkwkpAAAAEElEQVR42mMwTpsJRwzEcQDrIxMhKmJgcwAAAABJRU5ErkJggg==">`
 )
 
 func (t *teller) write(ctx context.Context) func() error {
 	return func() error {
 		_, err := t.stack.Box.Alvao.AddMessage(ctx, alvao.Requester, t.ticket, alvao.Message{
-			Subject: "Still broken", HTML: "<p>" + question + "</p>",
+			Subject: "Still broken", HTML: "<p>" + question + picture + "</p>",
 			Attachments: []alvao.NewAttachment{{Name: photo, ContentType: "text/plain", Content: []byte("PC LOAD LETTER\n")}},
 		})
 		return err
@@ -242,6 +257,14 @@ func (t *teller) heard() []expectation {
 			}
 			return found == 1, fmt.Sprintf("%d comments say it", found)
 		}},
+		{"the picture within it is shown from a file of Azure DevOps", func() (bool, string) {
+			for _, c := range t.stack.Box.AzureDevOps.Comments(t.workItem) {
+				if strings.Contains(c.Text, asked) {
+					return strings.Contains(c.Text, "/_apis/wit/attachments/") && strings.Contains(c.Text, `alt="the queue"`), "it says " + strconv.Quote(c.Text)
+				}
+			}
+			return false, "there is no such comment"
+		}},
 		{"her file is attached to the work item once", func() (bool, string) {
 			item, _ := t.stack.Box.AzureDevOps.WorkItem(t.workItem)
 			found := 0
@@ -258,7 +281,7 @@ func (t *teller) heard() []expectation {
 func (t *teller) comment() func() error {
 	return func() error {
 		person := t.stack.Box.AzureDevOps.As(developer)
-		if _, err := person.Comment(t.workItem, "<div>"+answerText+"</div>", "html"); err != nil {
+		if _, err := person.Comment(t.workItem, "<div>"+answerText+picture+"</div>", "html"); err != nil {
 			return err
 		}
 		_, err := person.Attach(t.workItem, patch, strings.NewReader("--- a\n+++ b\n"))
@@ -282,6 +305,9 @@ func (t *teller) answered() []expectation {
 	return []expectation{
 		{"the comment stands in the ticket's log once, not shown to the requester", count(func(r alvao.Record) bool {
 			return strings.Contains(r.HTML, answerText) && !r.ShowToRequester
+		})},
+		{"the picture within it came along as a file of its own", count(func(r alvao.Record) bool {
+			return strings.Contains(r.HTML, answerText) && len(r.Attachments) == 1 && r.Attachments[0].ContentType == "image/png"
 		})},
 		{"the file stands in the ticket's log once", count(func(r alvao.Record) bool {
 			return slices.ContainsFunc(r.Attachments, func(a alvao.Attachment) bool { return a.Name == patch })
@@ -390,24 +416,21 @@ func (t *teller) call(ctx context.Context, method, path string, body io.Reader) 
 }
 
 // needed is how many writes the story takes: the work item and its number in the
-// ticket, two statuses, one state; a comment for each of two messages, a file uploaded
-// and attached; a record for the comment, and one with the file.
-const needed = 11
+// ticket, two statuses, one state; a comment for each of two messages, a picture
+// uploaded, a file uploaded and attached; a record for the comment, and one with the
+// file.
+const needed = 12
 
 // quiet holds when a look was taken after the call and all writes so far are those
 // that the story needed.
 func (t *teller) quiet() expectation {
 	return expectation{"both sides are in step, and Tandem wrote no more than needed", func() (bool, string) {
-		looked := false
-		for _, line := range t.stack.Core.Lines()[t.asked:] {
-			looked = looked || line.Text("msg") == "sync.handled" && line["forced"] == true && line.Text("outcome") == "done"
-		}
 		_, writes := t.stack.Box.Alvao.WriteCounts()
 		for _, write := range t.stack.Box.AzureDevOps.Writes() {
 			if write.REST && write.By != developer {
 				writes++
 			}
 		}
-		return looked && writes == needed, fmt.Sprintf("looked %v, %d writes where %d are needed", looked, writes, needed)
+		return t.looked() && writes == needed, fmt.Sprintf("it has looked: %v; %d writes where %d are needed", t.looked(), writes, needed)
 	}}
 }

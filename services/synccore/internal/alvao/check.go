@@ -66,7 +66,7 @@ func (c *Client) checkService(ctx context.Context) ([]item.Finding, int64, bool)
 	}, &p)
 	switch {
 	case fault.Is(err, fault.BadToken), fault.Is(err, fault.Unavailable), fault.Is(err, fault.Throttled), fault.Is(err, fault.NotFound):
-		return []item.Finding{failed(checkAccount, err, "Check the Alvao URL, and the user name and password of the application account.")}, 0, false
+		return []item.Finding{failed(checkAccount, err, "Check the Alvao URL, and the credentials of the application account.")}, 0, false
 	case err != nil:
 		return []item.Finding{failed(checkService, err, "Give the account the role Manager on the service "+c.service+".")}, 0, false
 	}

@@ -76,6 +76,10 @@ func (c *Client) unsent(q call, err error) error {
 		return fault.Wrap(err, fault.Throttled,
 			"Alvao asked for a pause; Tandem tries %s again by itself.", q.subject).After(wait.For)
 	case errors.Is(err, outbound.ErrNoCredential):
+		if f, ok := fault.As(err); ok {
+			// Who gives the token says it better.
+			return f
+		}
 		return fault.Wrap(err, fault.BadToken,
 			"The password for %s can't be read; check the file or variable that holds it.", c.base)
 	case errors.Is(err, outbound.ErrForeign):

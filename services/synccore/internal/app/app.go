@@ -32,6 +32,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/limiter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
@@ -229,7 +230,7 @@ func (a *App) build(replica string) error {
 	if err != nil {
 		return err
 	}
-	opener, err := newOpener(a.tel, a.cfg.Version, now)
+	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.cfg.Version, now)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"math"
 	"net/http"
 	"net/url"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/letter"
+	"github.com/tandem-sync/tandem/services/synccore/internal/limiter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mail"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
@@ -38,18 +38,17 @@ type opener struct {
 	meters  metric.MeterProvider
 	version string
 	now     func() time.Time
-	// waits measures how long calls wait for their turn.
-	waits metric.Float64Histogram
+	limits  *limits
+	// entra sends the requests for tokens; nil: a pool of its own for each connector.
+	entra http.RoundTripper
 }
 
-func newOpener(tel *telemetry.Telemetry, version string, now func() time.Time) (*opener, error) {
-	waits, err := tel.Meters.Meter("github.com/tandem-sync/tandem/services/synccore/app").Float64Histogram("tandem.limiter.wait",
-		metric.WithUnit("s"), metric.WithDescription("How long calls to a system waited for their turn: for a free place, for the rate, or because the system asked to wait."),
-		metric.WithExplicitBucketBoundaries(.001, .005, .01, .05, .1, .5, 1, 5, 10, 30))
+func newOpener(tel *telemetry.Telemetry, ledger *limiter.Ledger, version string, now func() time.Time) (*opener, error) {
+	limits, err := newLimits(tel.Meters.Meter("github.com/tandem-sync/tandem/services/synccore/app"), ledger, now)
 	if err != nil {
-		return nil, fmt.Errorf("making the histogram of waits: %w", err)
+		return nil, err
 	}
-	return &opener{secrets: &secret.Store{}, tracers: tel.Tracers, meters: tel.Meters, version: version, now: now, waits: waits}, nil
+	return &opener{secrets: &secret.Store{}, tracers: tel.Tracers, meters: tel.Meters, version: version, now: now, limits: limits}, nil
 }
 
 func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
@@ -61,27 +60,54 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	if err != nil {
 		return connector.Clients{}, err
 	}
+	deskLogin, err := o.deskLogin(cfg.Alvao.Credentials)
+	if err != nil {
+		return connector.Clients{}, err
+	}
+	boardsLogin, err := o.boardsLogin(cfg.Token)
+	if err != nil {
+		deskLogin.close()
+		return connector.Clients{}, err
+	}
+	deskGate, leaveDesk := o.limits.gate(cfg.Name, limitKey{
+		system: item.Alvao, account: cfg.Alvao.URL, credential: deskLogin.name,
+		perSecond: cfg.Alvao.Limit.PerSecond, concurrent: cfg.Alvao.Limit.Concurrent,
+	}, limiter.Rules{}, nil)
+	rules := limiter.Rules{}
+	if azuredevops.Hosted(cfg.Rules.Project.URL()) {
+		rules = limiter.Rules{
+			Limit: azuredevops.BudgetUnits, Window: azuredevops.BudgetWindow, Background: backgroundShare,
+			Read: azuredevops.ReadUnits, Write: azuredevops.WriteUnits,
+		}
+	}
+	boardsGate, leaveBoards := o.limits.gate(cfg.Name, limitKey{
+		system: item.AzureDevOps, account: cfg.Rules.Project.Account, credential: boardsLogin.name, concurrent: 16,
+	}, rules, azuredevops.WhoseAnswer)
+	closeAll := func() {
+		leaveDesk()
+		leaveBoards()
+		deskLogin.close()
+		boardsLogin.close()
+		closeDesk()
+		closeBoards()
+	}
 	agent := "tandem/" + o.version
 	alvaoClient, err := alvao.New(alvao.Options{
 		BaseURL: cfg.Alvao.URL, WebURL: cfg.Alvao.WebURL, Service: cfg.Alvao.Service,
 		ExternalIDField: cfg.Alvao.ExternalIDField, Username: cfg.Alvao.Credentials.Username,
-		Password: o.read(cfg.Alvao.Credentials.Password), Base: desk, Now: o.now, UserAgent: agent,
-		DefaultLocation: cfg.Alvao.Location,
-		Gate: o.gate(cfg.Name, item.Alvao, outbound.PaceOptions{
-			PerSecond: cfg.Alvao.Limit.PerSecond, Burst: int(math.Ceil(2 * cfg.Alvao.Limit.PerSecond)), Concurrent: cfg.Alvao.Limit.Concurrent,
-		}),
+		Password: o.read(cfg.Alvao.Credentials.Ref), Credential: deskLogin.credential, Base: desk, Now: o.now, UserAgent: agent,
+		DefaultLocation: cfg.Alvao.Location, Gate: deskGate,
 	})
 	if err != nil {
+		closeAll()
 		return connector.Clients{}, err
 	}
 	azureClient, err := azuredevops.New(azuredevops.Options{
-		ProjectURL: cfg.Rules.Project.URL(), Credential: azuredevops.PAT(o.read(cfg.Token)), Base: boards,
-		Now: o.now, UserAgent: agent, APIVersion: cfg.AzureDevOps.APIVersion,
-		// Azure DevOps has limits of its own and tells when they are reached; the bound is
-		// for what is under way at once.
-		Gate: o.gate(cfg.Name, item.AzureDevOps, outbound.PaceOptions{Concurrent: 16}),
+		ProjectURL: cfg.Rules.Project.URL(), Credential: boardsLogin.credential, Base: boards,
+		Now: o.now, UserAgent: agent, APIVersion: cfg.AzureDevOps.APIVersion, Gate: boardsGate,
 	})
 	if err != nil {
+		closeAll()
 		return connector.Clients{}, err
 	}
 	wants := azuredevops.Wants{
@@ -96,11 +122,18 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	}
 	channels, closeChannels, err := o.channels(cfg.Notice, agent)
 	if err != nil {
+		closeAll()
 		return connector.Clients{}, err
 	}
 	return connector.Clients{
 		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants}, Channels: channels,
-		Close: func() { closeDesk(); closeBoards(); closeChannels() },
+		Close: func() { closeAll(); closeChannels() },
+		Expiry: func(system item.System) time.Time {
+			if system == item.AzureDevOps {
+				return boardsLogin.expiry()
+			}
+			return deskLogin.expiry()
+		},
 	}, nil
 }
 
@@ -152,31 +185,6 @@ func hostOf(address string) string {
 		return ""
 	}
 	return u.Host
-}
-
-// gate bounds the calls of a client and measures their waits.
-func (o *opener) gate(name string, system item.System, options outbound.PaceOptions) outbound.Gate {
-	options.Now = o.now
-	return measured{
-		gate: outbound.NewPace(options), waits: o.waits, now: o.now,
-		labels: metric.WithAttributes(attribute.String("connector", name), attribute.String("tandem.system", string(system))),
-	}
-}
-
-// measured is a gate that tells how long calls waited in front of it.
-type measured struct {
-	gate   outbound.Gate
-	waits  metric.Float64Histogram
-	labels metric.MeasurementOption
-	now    func() time.Time
-}
-
-// Enter implements outbound.Gate.
-func (m measured) Enter(ctx context.Context) (func(*http.Response), error) {
-	began := m.now()
-	leave, err := m.gate.Enter(ctx) //nolint:bodyclose // leave takes an answer, it gives none
-	m.waits.Record(ctx, m.now().Sub(began).Seconds(), m.labels)
-	return leave, err
 }
 
 // read gives a secret anew at each call, so that a rotated one counts at once.

@@ -155,6 +155,11 @@ func (a *App) observe() error {
 	if err != nil {
 		return fmt.Errorf("making a gauge: %w", err)
 	}
+	expiry, err := meter.Float64ObservableGauge("tandem.token.expiry.timestamp", metric.WithUnit("s"),
+		metric.WithDescription("When a connector's credential for a system ends, in seconds since 1970, where that is declared or told by a certificate."))
+	if err != nil {
+		return fmt.Errorf("making a gauge: %w", err)
+	}
 	braked, err := meter.Int64ObservableGauge("tandem.connectors.braked",
 		metric.WithDescription("1 for a connector with a mass change that waits for a person, else 0."))
 	if err != nil {
@@ -162,6 +167,10 @@ func (a *App) observe() error {
 	}
 	_, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		for _, one := range a.connectors.List() {
+			for _, end := range one.Expiries {
+				o.ObserveFloat64(expiry, float64(end.At.Unix()), metric.WithAttributes(
+					attribute.String("connector", one.Config.Name), attribute.String("system", string(end.System))))
+			}
 			for _, system := range []item.System{item.Alvao, item.AzureDevOps} {
 				value := int64(0)
 				if slices.ContainsFunc(one.Refusals, func(r connector.Refusal) bool { return r.System == system }) {
@@ -186,7 +195,7 @@ func (a *App) observe() error {
 		}
 		o.ObserveFloat64(age, stats.OldestAge.Seconds())
 		return nil
-	}, items, age, unhealthy, braked)
+	}, items, age, unhealthy, braked, expiry)
 	if err != nil {
 		return fmt.Errorf("registering the gauges: %w", err)
 	}

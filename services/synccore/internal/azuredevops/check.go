@@ -133,6 +133,9 @@ func (c *Client) tokenRemedy(err error) string {
 	if passes(err) && !fault.Is(err, fault.BadToken) {
 		return "Run the check again once " + c.at.account + " can be reached from here."
 	}
+	if c.entra {
+		return "Add the application or managed identity to " + c.at.account + " as a user with a Basic licence, and grant it the project; check its entry in accessTokens."
+	}
 	return "Create a personal access token with the scopes Work Items (Read & write) and User Profile (Read) for " + c.at.account + " and store it where accessTokens points."
 }
 

@@ -68,6 +68,8 @@ type Client struct {
 	// others holds what the project was called when another project's name was met.
 	others *memo.Memo[Project]
 
+	// entra tells that the credential is one of Microsoft Entra.
+	entra             bool
 	ttl               time.Duration
 	chunkAbove, chunk int64
 	// hosted tells that this is Azure DevOps Services.
@@ -130,6 +132,7 @@ func New(o Options) (*Client, error) {
 
 		ttl: o.DescriptionTTL, chunkAbove: orElse(o.ChunkAbove, simpleLimit), chunk: orElse(o.Chunk, defaultChunk),
 	}
+	_, c.entra = o.Credential.(outbound.Renewer)
 	c.hosted.Store(at.organization != "")
 	return c, nil
 }

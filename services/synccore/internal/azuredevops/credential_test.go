@@ -70,6 +70,14 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 			c.Check(ctx, azuredevops.Wants{Type: "Task", States: []string{"Doing"}, Fields: []string{"System.Title"}, Reporter: true})
 			return nil
 		},
+		"CheckHooks": func(ctx context.Context, c *azuredevops.Client) error {
+			c.CheckHooks(ctx, azuredevops.Wants{Connector: "development", DeskHost: "contoso.onalvao.com"})
+			return nil
+		},
+		"Validate": func(ctx context.Context, c *azuredevops.Client) error {
+			c.Validate(ctx, draft())
+			return nil
+		},
 		// The links of what is read are followed as the engine follows them.
 		"WorkItem": func(ctx context.Context, c *azuredevops.Client) error {
 			w, err := c.WorkItem(ctx, 1)

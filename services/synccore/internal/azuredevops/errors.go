@@ -198,6 +198,10 @@ func (c *Client) unsent(q call, err error) error {
 		return fault.Wrap(err, fault.Throttled,
 			"Azure DevOps asked for a pause; Tandem tries %s again by itself.", q.subject).After(wait.For)
 	case errors.Is(err, outbound.ErrNoCredential):
+		if f, ok := fault.As(err); ok {
+			// Who gives the token says it better.
+			return f
+		}
 		return fault.Wrap(err, fault.BadToken,
 			"The access token for %s can't be read; check the file or variable that holds it.", c.at.account)
 	case errors.Is(err, outbound.ErrForeign):

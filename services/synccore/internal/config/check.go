@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/entra"
 	"github.com/tandem-sync/tandem/services/synccore/internal/hookkey"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
@@ -73,8 +74,22 @@ func (c *Config) reachable(file string) Problems {
 		}
 		return value, err == nil
 	}
+	usable := func(path string, credential Credential) {
+		switch e := credential.Entra; {
+		case e == nil && credential.ManagedIdentity == nil:
+			read(path, credential.Ref)
+		case e != nil && !e.ClientSecret.IsZero():
+			read(path+".entra.clientSecret", e.ClientSecret)
+		case e != nil:
+			if value, ok := read(path+".entra.certificate", e.Certificate); ok {
+				if err := entra.CheckCertificate(value.Reveal()); err != nil {
+					warn(path+".entra.certificate", err, "Give a PEM file of the certificate and its private key, without a password")
+				}
+			}
+		}
+	}
 	for _, index := range slices.Sorted(maps.Keys(c.AccessTokens)) {
-		read("accessTokens"+step(index), c.AccessTokens[index])
+		usable("accessTokens"+step(index), c.AccessTokens[index])
 	}
 	for i, ref := range c.HookSecrets {
 		path := fmt.Sprintf("hookSecrets[%d]", i)
@@ -92,7 +107,11 @@ func (c *Config) reachable(file string) Problems {
 	}
 	for i, connector := range c.Connectors {
 		path := fmt.Sprintf("connectors[%d]", i)
-		read(path+".alvao.credentials.password", connector.Alvao.Credentials.Password)
+		if account := connector.Alvao.Credentials; account.Username != "" {
+			read(path+".alvao.credentials.password", account.Ref)
+		} else {
+			usable(path+".alvao.credentials", account.Credential)
+		}
 		if !connector.Notice.Teams.IsZero() {
 			if value, ok := read(path+".notice.teams", connector.Notice.Teams); ok && !isWebhook(value.Reveal()) {
 				warn(path+".notice.teams", errNoWebhook, "Put the URL that the Teams flow shows into it")

@@ -27,7 +27,7 @@ type Config struct {
 	Resync Resync
 	// AccessTokens holds the Azure DevOps tokens by the number that settings call
 	// them by (Alvao: the settings DevOpsIntegrationToken0, 1, …).
-	AccessTokens map[string]secret.Ref
+	AccessTokens map[string]Credential
 	// HookSecrets holds the secrets that webhook credentials are derived from: the
 	// present one first, then the previous one while it is being replaced.
 	HookSecrets []secret.Ref
@@ -59,7 +59,7 @@ type Connector struct {
 	// AzureDevOps is what the settings leave open about the side of the work items.
 	AzureDevOps AzureDevOps
 	// Token is the access token that the settings ask for.
-	Token secret.Ref
+	Token Credential
 	// Settings is the content of Alvao's "Connector Settings" field as written.
 	Settings mapping.Settings
 	// Rules is Settings and the policies below, compiled.
@@ -140,12 +140,17 @@ type Limit struct {
 	Concurrent int
 }
 
-// Credentials are a user name and where its password is.
+// Credentials are a user name with its password, or an application of Microsoft Entra
+// (alvao.md §1.1).
 type Credentials struct {
-	// Username is the account's login.
+	// Username is the account's login; empty: it is an application.
 	Username string
-	// Password says where the password is.
-	Password secret.Ref
+	// Credential says where the password is, or which application it is.
+	Credential
+
+	// Application is the id of Alvao's own application in Microsoft Entra, which tokens
+	// are asked for.
+	Application string
 }
 
 // AzureDevOps is what the settings leave open about the Azure DevOps side.

@@ -148,7 +148,7 @@ func TestSeedSettingsAreAcceptedUnchanged(t *testing.T) {
 		if diff := cmp.Diff(want, c.Connectors[0].Settings); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		if len(c.Warnings) > 0 || c.Connectors[0].Token != (secret.Ref{Env: "TOKEN"}) {
+		if len(c.Warnings) > 0 || c.Connectors[0].Token.Ref != (secret.Ref{Env: "TOKEN"}) {
 			t.Errorf("%s: warnings %v, token %v", name, c.Warnings, c.Connectors[0].Token)
 		}
 	}

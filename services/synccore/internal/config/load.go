@@ -125,9 +125,9 @@ func (r *reader) config(root value) Config {
 	r.collisions(config.Connectors, places)
 	config.Mail = r.mail(o.get("mail"))
 	r.useMail(o, config.Mail, config.Connectors, places)
-	config.AccessTokens = map[string]secret.Ref{}
+	config.AccessTokens = map[string]Credential{}
 	for _, t := range tokens {
-		config.AccessTokens[t.index] = t.ref
+		config.AccessTokens[t.index] = t.credential
 		if !used[t.index] {
 			r.warn(t.at, "no connector uses this token", "Remove it, or name it as AccessToken in a connector's settings")
 		}
@@ -160,9 +160,9 @@ func (r *reader) hookSecrets(v value) []secret.Ref {
 }
 
 type token struct {
-	index string
-	ref   secret.Ref
-	at    value
+	index      string
+	credential Credential
+	at         value
 }
 
 var tokenIndex = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})$`)
@@ -187,8 +187,7 @@ func (r *reader) accessTokens(v value) []token {
 		}
 		// A token whose reference is wrong is known all the same, so that the mistake
 		// is not reported again at each connector.
-		ref, _ := r.ref(e.value)
-		tokens = append(tokens, token{index: e.key, ref: ref, at: e.value})
+		tokens = append(tokens, token{index: e.key, credential: r.token(e.value), at: e.value})
 	}
 	return tokens
 }
@@ -227,7 +226,7 @@ func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes
 	c.Settings, c.Rules = r.settings(o.get("settings"), c.Settings, policy, func(at value, index string) {
 		for _, t := range tokens {
 			if t.index == index {
-				c.Token = t.ref
+				c.Token = t.credential
 				used[index] = true
 				return
 			}
@@ -284,17 +283,39 @@ func (r *reader) alvao(connector object, a Alvao) Alvao {
 const exampleAlvao = "https://contoso.onalvao.com/AlvaoRestApi"
 
 func (r *reader) credentials(alvao object) Credentials {
-	const remedy = "Write credentials: {username: …, password: {file: /path/of/the/password}} of an application account"
+	const remedy = "Write credentials: {username: …, password: {file: /path/of/the/password}} of an application account, or {application: …, entra: {…}}"
 	v := alvao.get("credentials")
 	if v.absent() {
 		r.missing(alvao, "credentials", remedy)
 		return Credentials{}
 	}
-	o, ok := r.object(v, "username", "password")
+	o, ok := r.object(v, "username", "password", "application", "entra", "managedIdentity", "expires")
 	if !ok {
 		return Credentials{}
 	}
 	var c Credentials
+	c.Expires = r.day(o.get("expires"))
+	switch r.ways(o, "username", "entra", "managedIdentity") {
+	case "entra":
+		c.Entra = r.entra(o.get("entra"))
+	case "managedIdentity":
+		c.ManagedIdentity = r.managedIdentity(o.get("managedIdentity"))
+		r.noEnd(o)
+	default:
+		if at := o.get("application"); !at.absent() {
+			r.report(at, "application belongs to entra or managedIdentity", "Remove it, or sign in by Microsoft Entra")
+		}
+		return r.account(o, c)
+	}
+	if at := o.get("password"); !at.absent() {
+		r.report(at, "password belongs to username", "Remove it")
+	}
+	c.Application = r.id(o, "application", "Write the Application (client) ID of Alvao's own application in Microsoft Entra")
+	return c
+}
+
+// account reads a user name and its password.
+func (r *reader) account(o object, c Credentials) Credentials {
 	c.Username, _ = r.needed(o, "username", "Write the application account's login")
 	if strings.Contains(c.Username, ":") {
 		r.report(o.get("username"), "a login can't hold a colon (RFC 7617)", "Write the login alone")
@@ -302,7 +323,7 @@ func (r *reader) credentials(alvao object) Credentials {
 	if at := o.get("password"); at.absent() {
 		r.missing(o, "password", "Write {file: /path/of/the/password} or {env: NAME}")
 	} else {
-		c.Password, _ = r.ref(at)
+		c.Ref, _ = r.ref(at)
 	}
 	return c
 }

@@ -51,7 +51,7 @@ func connectorNode(c Connector) *yaml.Node {
 			"service", c.Alvao.Service,
 			"process", given(c.Alvao.Process),
 			"externalIdField", c.Alvao.ExternalIDField,
-			"credentials", objectNode("username", c.Alvao.Credentials.Username, "password", refNode(c.Alvao.Credentials.Password)),
+			"credentials", credentialsNode(c.Alvao.Credentials),
 			"caFile", given(c.Alvao.CAFile),
 			"timeZone", c.Alvao.Location.String(),
 			"limit", objectNode("perSecond", c.Alvao.Limit.PerSecond, "concurrent", c.Alvao.Limit.Concurrent),
@@ -149,10 +149,21 @@ func refNode(ref secret.Ref) *yaml.Node {
 	return node
 }
 
-func tokens(refs map[string]secret.Ref) *yaml.Node {
+func tokens(all map[string]Credential) *yaml.Node {
 	node := objectNode()
-	for _, index := range slices.Sorted(maps.Keys(refs)) {
-		add(node, index, refNode(refs[index]))
+	for _, index := range slices.Sorted(maps.Keys(all)) {
+		add(node, index, credentialNode(all[index]))
 	}
+	return node
+}
+
+func credentialsNode(c Credentials) *yaml.Node {
+	if c.Username == "" {
+		node := credentialNode(c.Credential)
+		add(node, "application", c.Application)
+		return node
+	}
+	node := objectNode("username", c.Username, "password", refNode(c.Ref))
+	add(node, "expires", dayNode(c.Expires))
 	return node
 }

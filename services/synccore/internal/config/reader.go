@@ -268,7 +268,6 @@ var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // ref reads where a secret is: {file: …} or {env: …}.
 func (r *reader) ref(v value) (secret.Ref, bool) {
-	const remedy = "Write {file: /path/of/the/secret} or {env: NAME}"
 	if v.absent() {
 		return secret.Ref{}, false
 	}
@@ -281,6 +280,12 @@ func (r *reader) ref(v value) (secret.Ref, bool) {
 	if !ok {
 		return secret.Ref{}, false
 	}
+	return r.place(v, o)
+}
+
+// place reads file or env of an object that has either.
+func (r *reader) place(v value, o object) (secret.Ref, bool) {
+	const remedy = "Write {file: /path/of/the/secret} or {env: NAME}"
 	file, env := o.get("file"), o.get("env")
 	switch {
 	case file.absent() == env.absent():

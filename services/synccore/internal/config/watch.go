@@ -192,10 +192,12 @@ func referenced(absolute string, c *Config) []string {
 	if c == nil {
 		return paths
 	}
-	refs := append(slices.Collect(maps.Values(c.AccessTokens)), c.HookSecrets...)
-	refs = append(refs, c.Mail.Password, secret.Ref{File: c.Mail.CAFile})
+	refs := append(slices.Clone(c.HookSecrets), c.Mail.Password, secret.Ref{File: c.Mail.CAFile})
+	for _, credential := range c.AccessTokens {
+		refs = append(refs, credential.refs()...)
+	}
 	for _, connector := range c.Connectors {
-		refs = append(refs, connector.Alvao.Credentials.Password, connector.Notice.Teams)
+		refs = append(append(refs, connector.Alvao.Credentials.refs()...), connector.Notice.Teams)
 		for _, file := range []string{connector.Alvao.CAFile, connector.AzureDevOps.CAFile, connector.Notice.BodyFile} {
 			refs = append(refs, secret.Ref{File: file})
 		}

@@ -92,6 +92,7 @@ func braked(ctx context.Context, origins Origins, connector string) (brake.State
 // those that were compared under.
 func (r *running) runResync(ctx context.Context) {
 	r.turn(ctx, turnResync, r.resync, []item.System{item.Alvao, item.AzureDevOps}, r.unjudged, func(ctx context.Context) error {
+		ctx = unhurried(ctx)
 		last, err := note[basis](ctx, r.deps.Origins, r.cfg.Name, noteBasis)
 		if err != nil {
 			return err

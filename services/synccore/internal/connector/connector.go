@@ -26,6 +26,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/poll"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
@@ -99,6 +100,9 @@ type Leases interface {
 type Clients struct {
 	Tickets   Tickets
 	WorkItems WorkItems
+	// Expiry is when the secret that opens a system ends; zero: not known. nil: neither
+	// is.
+	Expiry func(item.System) time.Time
 	// Channels is how the solvers of tickets are told of comments.
 	Channels notice.Channels
 	// Close lets go of idle connections. It may be called while calls are under way.
@@ -215,6 +219,7 @@ func (r *running) tend(ctx context.Context) {
 	// while the process was down is made up for at start.
 	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
+	all.Go(func() { every(ctx, expiryEvery, nil, r.warnOfExpiry) })
 	all.Go(func() { every(ctx, r.deps.HooksEvery, nil, r.watchHooks) })
 	all.Wait()
 }
@@ -314,6 +319,15 @@ func (r *running) noteExisting(ctx context.Context) error {
 		return fmt.Errorf("noting that the connector started: %w", err)
 	}
 	return nil
+}
+
+// resyncPatience is how long a call of a resync waits for its turn rather than give
+// up: what it has compared so far would be lost.
+const resyncPatience = 15 * time.Minute
+
+// unhurried marks calls that nobody waits for.
+func unhurried(ctx context.Context) context.Context {
+	return outbound.Patient(outbound.Background(ctx), resyncPatience)
 }
 
 func (r *running) listExisting(ctx context.Context) error {

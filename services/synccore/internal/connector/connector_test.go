@@ -138,6 +138,39 @@ func TestFirstStart(t *testing.T) {
 	})
 }
 
+// TestBackgroundWorkIsMarked: the calls for what a resync found let others go first.
+func TestBackgroundWorkIsMarked(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.apply(t, r.settings(t, name))
+	r.ready(t, name)
+	writes := func(kind string) int {
+		r.calls.mu.Lock()
+		defer r.calls.mu.Unlock()
+		return r.calls.count[kind]
+	}
+	found := r.ticket(t, "Development")
+	_, err := r.inbox.Append(t.Context(), item.Event{
+		Key: item.Key{Connector: name, System: item.Alvao, ID: found}, Type: "resync", Received: time.Now(), Background: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the ticket has a work item", r.linked(t, name, found))
+	r.quiet(t)
+	background := writes("background writes")
+	if background == 0 || writes("live writes") != 0 {
+		t.Errorf("%d background and %d live writes for what a resync found", background, writes("live writes"))
+	}
+	told := r.ticket(t, "Development")
+	r.hint(t, name, told)
+	eventually(t, "the other ticket has a work item", r.linked(t, name, told))
+	r.quiet(t)
+	if writes("background writes") != background || writes("live writes") == 0 {
+		t.Errorf("%d more background and %d live writes for what an event told of", writes("background writes")-background, writes("live writes"))
+	}
+}
+
 // A poll alone keeps things going where there are no webhooks.
 func TestPollsFindWhatNobodyTold(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
@@ -129,6 +130,9 @@ func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, erro
 		attrs, err := s.deps.Notices.Handle(ctx, r.forNotices(), d.Key)
 		return worker.Served{Attrs: attrs}, err
 	}
+	if d.Background {
+		ctx = outbound.Background(ctx)
+	}
 	report, err := s.deps.Engine.Handle(ctx, r.forRound(), hints(d))
 	return worker.Served{Forward: report.Forward, Attrs: attrs(report)}, err
 }
@@ -209,6 +213,8 @@ type Summary struct {
 	// Refusals says which systems refuse its token, the longest first; empty: it is
 	// healthy.
 	Refusals []Refusal
+	// Expiries says when its credentials end, as far as that is known.
+	Expiries []Expiry
 	// Degraded says in sentences what it can't do though it is healthy, such as hear of
 	// changes at once; empty: nothing.
 	Degraded string
@@ -249,7 +255,7 @@ func (s *Set) List() []Summary {
 }
 
 func (r *running) summary() Summary {
-	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Degraded: r.health.limited()}
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Degraded: r.health.limited(), Expiries: r.expiries()}
 }
 
 // Check asks both systems, and the mail server if there is one, whether a connector can
@@ -260,7 +266,7 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
 	}
 	r.watchHooks(ctx)
-	found := slices.Concat(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx), r.clients.Channels.Check(ctx))
+	found := slices.Concat(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx), r.clients.Channels.Check(ctx), r.checkExpiry())
 	if slices.ContainsFunc(found, func(f item.Finding) bool { return f.Severity == item.Error }) {
 		return found, nil // what follows would only say the same in other words
 	}

@@ -36,6 +36,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
@@ -206,11 +207,31 @@ func (c workItems) Check(ctx context.Context) []item.Finding {
 	return c.Client.Check(ctx, azuredevops.Wants{Type: "Task"})
 }
 
+// marked counts writes by whether somebody waits for them.
+type marked struct {
+	http.RoundTripper
+
+	calls *calls
+}
+
+func (m marked) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPatch || r.Method == http.MethodPut {
+		kind := "live writes"
+		if outbound.IsBackground(r.Context()) {
+			kind = "background writes"
+		}
+		m.calls.mu.Lock()
+		m.calls.count[kind]++
+		m.calls.mu.Unlock()
+	}
+	return m.RoundTripper.RoundTrip(r)
+}
+
 func (c workItems) CheckHooks(ctx context.Context) []item.Finding {
 	return c.Client.CheckHooks(ctx, azuredevops.Wants{Connector: name})
 }
 
-func open(t *testing.T, secrets *secret.Store) func(config.Connector) (connector.Clients, error) {
+func open(t *testing.T, calls *calls, secrets *secret.Store) func(config.Connector) (connector.Clients, error) {
 	t.Helper()
 	read := func(ref secret.Ref) func() (string, error) {
 		return func() (string, error) {
@@ -219,19 +240,20 @@ func open(t *testing.T, secrets *secret.Store) func(config.Connector) (connector
 		}
 	}
 	return func(cfg config.Connector) (connector.Clients, error) {
-		pool := &http.Transport{}
+		connections := &http.Transport{}
+		pool := marked{connections, calls}
 		desk, err := alvao.New(alvao.Options{
-			BaseURL: cfg.Alvao.URL, Service: cfg.Alvao.Service, Username: "tandem", Password: read(cfg.Alvao.Credentials.Password),
+			BaseURL: cfg.Alvao.URL, Service: cfg.Alvao.Service, Username: "tandem", Password: read(cfg.Alvao.Credentials.Ref),
 			Base: pool, PerSecond: 10_000, Burst: 10_000,
 		})
 		if err != nil {
 			return connector.Clients{}, err
 		}
-		boards, err := azuredevops.New(azuredevops.Options{ProjectURL: cfg.Rules.Project.URL(), Credential: azuredevops.PAT(read(cfg.Token)), Base: pool})
+		boards, err := azuredevops.New(azuredevops.Options{ProjectURL: cfg.Rules.Project.URL(), Credential: azuredevops.PAT(read(cfg.Token.Ref)), Base: pool})
 		if err != nil {
 			return connector.Clients{}, err
 		}
-		return connector.Clients{Tickets: tickets{desk}, WorkItems: workItems{boards}, Close: pool.CloseIdleConnections}, nil
+		return connector.Clients{Tickets: tickets{desk}, WorkItems: workItems{boards}, Close: connections.CloseIdleConnections}, nil
 	}
 }
 
@@ -245,7 +267,7 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *r
 	logger := slog.New(slog.NewJSONHandler(r.log, nil))
 	leases := lease.New(store)
 	r.set = connector.NewSet(connector.Deps{
-		Open:  open(t, &secret.Store{}),
+		Open:  open(t, s.calls, &secret.Store{}),
 		Links: r.links, Leases: leases, Origins: r.origins, Inbox: queue, Logger: logger, Now: r.now,
 		Engine: reconcile.New(reconcile.Config{
 			Links: r.links, Leases: leases, Origins: r.origins, Tracers: tracenoop.NewTracerProvider(), Now: time.Now,
@@ -310,8 +332,8 @@ func (r *replica) settings(t *testing.T, name string, change ...func(*config.Con
 	t.Helper()
 	c := config.Connector{
 		Name:         name,
-		Alvao:        config.Alvao{URL: r.url + "/AlvaoRestApi", Service: "Development", Credentials: config.Credentials{Username: "tandem", Password: secret.Ref{File: filepath.Join(r.dir, "password")}}},
-		Token:        secret.Ref{File: filepath.Join(r.dir, "pat")},
+		Alvao:        config.Alvao{URL: r.url + "/AlvaoRestApi", Service: "Development", Credentials: config.Credentials{Username: "tandem", Credential: config.Credential{Ref: secret.Ref{File: filepath.Join(r.dir, "password")}}}},
+		Token:        config.Credential{Ref: secret.Ref{File: filepath.Join(r.dir, "pat")}},
 		Rules:        mapping.Rules{Conflict: mapping.ConflictNewest, ExistingTickets: mapping.ExistingIgnore},
 		PollInterval: time.Hour,
 		Settings: mapping.Settings{

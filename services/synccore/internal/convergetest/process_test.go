@@ -170,6 +170,8 @@ func (c tickets) InStatus(ctx context.Context, statuses []string) iter.Seq2[item
 
 type workItems struct{ *azuredevops.Client }
 
+func (c workItems) CheckHooks(context.Context) []item.Finding { return nil }
+
 func (c workItems) Prepare(ctx context.Context) error {
 	_, err := c.Project(ctx)
 	return err

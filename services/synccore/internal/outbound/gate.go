@@ -13,10 +13,12 @@ import (
 // Gate decides when a call may go out. Pace is the gate of one process; one that
 // all replicas share fits the same interface.
 type Gate interface {
-	// Enter waits for its turn. It returns a *WaitError at once where the wait would
-	// be longer than a worker should hold on to its item. The function returned must
-	// be called once, with what was answered, or with nil where nothing was.
-	Enter(ctx context.Context) (leave func(*http.Response), err error)
+	// Enter waits for its turn; writes tells that the call may change something. It
+	// returns a *WaitError at once where the wait would be longer than a worker should
+	// hold on to its item, see Patient; calls marked as Background come after all others.
+	// The function returned must be called once, with what was answered, or with nil
+	// where nothing was.
+	Enter(ctx context.Context, writes bool) (leave func(*http.Response), err error)
 }
 
 // WaitError tells that a call may not go out before For has passed.
@@ -33,19 +35,19 @@ type PaceOptions struct {
 	Burst int
 	// Concurrent is how many calls may be in flight; default 8.
 	Concurrent int
-	// Longest is how long Enter waits for a pause to end before it gives a WaitError;
-	// default 5 s.
+	// Longest is how long Enter waits for a pause to end before it gives a WaitError,
+	// unless the call is Patient; default 5 s.
 	Longest time.Duration
 	// Now is the clock.
 	Now func() time.Time
 }
 
 // Pace is a Gate that bounds rate and concurrency and pauses everything while the
-// other side asks to wait (Retry-After on any status, a 200 too: Azure DevOps rate
-// limits page). Safe for use by many goroutines.
+// other side asks to wait (see Advise). After a pause it begins anew with one call at
+// a time, so that all who waited do not knock at once. Safe for use by many goroutines.
 type Pace struct {
 	rate    *rate.Limiter
-	slots   chan struct{}
+	slots   *slots
 	longest time.Duration
 	now     func() time.Time
 
@@ -64,7 +66,7 @@ func NewPace(o PaceOptions) *Pace {
 	if o.Now == nil {
 		o.Now = time.Now //nolint:forbidigo // the default of an injected clock
 	}
-	p := &Pace{slots: make(chan struct{}, o.Concurrent), longest: o.Longest, now: o.Now}
+	p := &Pace{slots: newSlots(o.Concurrent), longest: o.Longest, now: o.Now}
 	if o.PerSecond > 0 {
 		if o.Burst <= 0 {
 			o.Burst = max(1, int(o.PerSecond))
@@ -75,18 +77,17 @@ func NewPace(o PaceOptions) *Pace {
 }
 
 // Enter implements Gate.
-func (p *Pace) Enter(ctx context.Context) (func(*http.Response), error) {
+func (p *Pace) Enter(ctx context.Context, _ bool) (func(*http.Response), error) {
 	if err := p.sitOut(ctx); err != nil {
 		return nil, err
 	}
-	// select picks by chance where a slot is free for a caller that is gone.
+	// A free slot may come at the moment at which the caller goes.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	background := IsBackground(ctx)
+	if err := p.slots.acquire(ctx, background); err != nil {
+		return nil, err
 	}
 	// A pause may have begun while the slot was awaited.
 	err := p.sitOut(ctx)
@@ -94,17 +95,33 @@ func (p *Pace) Enter(ctx context.Context) (func(*http.Response), error) {
 		err = p.rate.Wait(ctx)
 	}
 	if err != nil {
-		<-p.slots
+		p.slots.release(background)
 		return nil, err
 	}
 	var once sync.Once
 	return func(answer *http.Response) {
 		once.Do(func() {
 			p.heed(answer)
-			<-p.slots
+			p.slots.release(background)
 		})
 	}, nil
 }
+
+// Pause lets nothing out before until.
+func (p *Pace) Pause(until time.Time) {
+	p.mu.Lock()
+	longer := until.After(p.until)
+	if longer {
+		p.until = until
+	}
+	p.mu.Unlock()
+	if longer {
+		p.slots.slow()
+	}
+}
+
+// InFlight is how many calls are under way.
+func (p *Pace) InFlight() int { return p.slots.inFlight() }
 
 // Remaining is how long the present pause still lasts; 0: none.
 func (p *Pace) Remaining() time.Duration {
@@ -119,7 +136,7 @@ func (p *Pace) sitOut(ctx context.Context) error {
 		if left <= 0 {
 			return nil
 		}
-		if left > p.longest {
+		if left > Patience(ctx, p.longest) {
 			return &WaitError{For: left}
 		}
 		if err := sleep(ctx, left); err != nil {
@@ -132,17 +149,14 @@ func (p *Pace) heed(answer *http.Response) {
 	if answer == nil {
 		return
 	}
-	wait := RetryAfter(answer.Header, p.now())
-	if wait == 0 && answer.StatusCode == http.StatusTooManyRequests {
-		wait = time.Second
-	}
-	if wait == 0 {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until := p.now().Add(wait); until.After(p.until) {
-		p.until = until
+	now := p.now()
+	switch advice := Advise(answer.StatusCode, answer.Header, now); {
+	case advice.Pause > 0:
+		p.Pause(now.Add(advice.Pause))
+	case advice.Pressed:
+		p.slots.slow()
+	default:
+		p.slots.quicken()
 	}
 }
 

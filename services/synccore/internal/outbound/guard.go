@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 )
@@ -26,6 +27,14 @@ type Credential interface {
 	Authorization(ctx context.Context) (string, error)
 }
 
+// Renewer is a Credential that can be got anew when the other side refuses it.
+type Renewer interface {
+	Credential
+	// Renew is told which value was refused. It tells whether another one is to be had;
+	// it may refuse when it was asked a moment ago.
+	Renew(ctx context.Context, refused string) bool
+}
+
 // Guard adds the credential to a request, and refuses every request that leads
 // outside its origins, so no credential ever leaves for another host.
 type Guard struct {
@@ -38,7 +47,9 @@ type Guard struct {
 	Next   http.RoundTripper
 }
 
-// RoundTrip sends r, or returns ErrForeign or ErrNoCredential and sends nothing.
+// RoundTrip sends r, or returns ErrForeign or ErrNoCredential and sends nothing. Where
+// the credential is refused and can be renewed, r is sent once more if it can be: who
+// was not let in has changed nothing.
 func (g *Guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !g.holds(r) {
 		closeBody(r)
@@ -52,6 +63,38 @@ func (g *Guard) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, fmt.Errorf("%w: %w", ErrNoCredential, err)
 		}
 	}
+	answer, err := g.send(r, value)
+	renewer, ok := g.Credential.(Renewer)
+	if err != nil || !ok || !refuses(answer) || !renewer.Renew(r.Context(), value) {
+		return answer, err
+	}
+	again := r.Clone(r.Context())
+	if r.Body != nil && r.Body != http.NoBody {
+		if r.GetBody == nil {
+			// The next call has the new credential.
+			return answer, nil
+		}
+		if again.Body, err = r.GetBody(); err != nil {
+			return answer, nil //nolint:nilerr // the first answer is an answer
+		}
+	}
+	fresh, err := g.Credential.Authorization(r.Context())
+	if err != nil {
+		closeBody(again)
+		return answer, nil //nolint:nilerr // the first answer is an answer
+	}
+	_, _ = io.CopyN(io.Discard, answer.Body, 64<<10)
+	_ = answer.Body.Close()
+	return g.send(again, fresh)
+}
+
+// refuses tells whether an answer turns the credential down: 401, or 203 with a page to
+// sign in at (azure-devops.md §2.10).
+func refuses(answer *http.Response) bool {
+	return answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusNonAuthoritativeInfo
+}
+
+func (g *Guard) send(r *http.Request, value string) (*http.Response, error) {
 	out := r.Clone(r.Context())
 	for name, values := range g.Header {
 		if _, set := out.Header[name]; !set {

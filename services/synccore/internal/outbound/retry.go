@@ -26,7 +26,8 @@ type Retry struct {
 	Gate Gate
 	// Attempts is how often a repeatable request is sent at most; default 3.
 	Attempts int
-	// Patience is the longest single wait between two tries; default 2 s.
+	// Patience is the longest single wait between two tries, unless the call is Patient;
+	// default 2 s.
 	Patience time.Duration
 	// Timeout bounds each try from sending to the end of the body; default 60 s,
 	// because Azure DevOps delays throttled calls by up to 30 s. Of a stream it bounds
@@ -53,7 +54,7 @@ func (t *Retry) RoundTrip(r *http.Request) (*http.Response, error) {
 		if answer != nil {
 			wait = max(wait, RetryAfter(answer.Header, t.Now()))
 		}
-		if wait > orDefault(t.Patience, 2*time.Second) {
+		if wait > Patience(r.Context(), orDefault(t.Patience, 2*time.Second)) {
 			return answer, err
 		}
 		if answer != nil {
@@ -67,7 +68,7 @@ func (t *Retry) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (t *Retry) once(r *http.Request, n int) (*http.Response, error) {
-	leave, err := t.Gate.Enter(r.Context())
+	leave, err := t.Gate.Enter(r.Context(), !reads(r))
 	if err != nil {
 		closeBody(r)
 		return nil, err
@@ -113,6 +114,11 @@ func repeatable(r *http.Request) bool {
 	if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 		return false
 	}
+	return reads(r)
+}
+
+// reads tells whether a request changes nothing.
+func reads(r *http.Request) bool {
 	if marked, ok := r.Context().Value(replayKey{}).(bool); ok && marked {
 		return true
 	}
