@@ -181,10 +181,6 @@ func (c workItems) Check(ctx context.Context) []item.Finding {
 	return c.Client.Check(ctx, azuredevops.Wants{Type: "Task"})
 }
 
-func (c workItems) CheckHooks(ctx context.Context) []item.Finding {
-	return c.Client.CheckHooks(ctx, azuredevops.Wants{Connector: name})
-}
-
 func (p *process) open(cfg config.Connector) (connector.Clients, error) {
 	known := func(secret string) func() (string, error) { return func() (string, error) { return secret, nil } }
 	desk, err := alvao.New(alvao.Options{
