@@ -57,6 +57,16 @@ unit: $(tools) ## every module's tests with the race detector, shuffled
 	rm -rf .bin/tape/unit
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/unit .ci/gotestsum.sh unit -race -shuffle=on -vet=off -timeout=10m work
 
+# HISTORIES is how many random histories `make converge` plays; `make unit` plays a few.
+HISTORIES ?= 10000
+.PHONY: converge
+converge: ## random histories of edits and misfortunes on both sides, HISTORIES (10,000) of them
+	go test -vet=off -count=1 -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesConverge$$' -histories=$(HISTORIES) -worlds=$(shell nproc)
+
+.PHONY: converge-teeth
+converge-teeth: ## plant bugs, one at a time, and see that suite fail
+	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^TestTeeth$$'
+
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
 	go test -short -vet=off work

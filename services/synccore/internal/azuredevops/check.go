@@ -152,7 +152,7 @@ func (c *Client) checkClock(at time.Time) item.Finding {
 }
 
 func (c *Client) checkProject(ctx context.Context) item.Finding {
-	p, err := c.readProject(ctx)
+	p, err := c.readProject(ctx, c.at.project)
 	if err == nil {
 		return item.Finding{Check: checkProject, Severity: item.OK, Detail: fmt.Sprintf("The project is %s (%s).", p.Name, p.ID)}
 	}

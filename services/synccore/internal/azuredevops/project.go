@@ -23,16 +23,17 @@ func (c *Client) Project(ctx context.Context) (Project, error) {
 	if p := c.project.Load(); p != nil {
 		return *p, nil
 	}
-	return c.readProject(ctx)
+	return c.readProject(ctx, c.at.project)
 }
 
-func (c *Client) readProject(ctx context.Context) (Project, error) {
+// readProject reads the project by its name or GUID.
+func (c *Client) readProject(ctx context.Context, ref string) (Project, error) {
 	var w struct {
 		ID   lenient.Text `json:"id"`
 		Name lenient.Text `json:"name"`
 	}
 	q := call{
-		method: http.MethodGet, path: "/_apis/projects/" + url.PathEscape(c.at.project),
+		method: http.MethodGet, path: "/_apis/projects/" + url.PathEscape(ref),
 		subject: "project " + c.at.project, deed: "read",
 	}
 	_, err := c.do(ctx, q, &w)
@@ -66,7 +67,8 @@ func (c *Client) place(ctx context.Context, workItems ...*item.WorkItem) error {
 
 // elsewhere tells whether a project is another one than the connector's, by its name.
 // Names change: one that is not the known one is compared with the project's present
-// name once more. Where the token may not read projects the settings' name counts.
+// name, asked for by its GUID. Where the token may not read projects the settings' name
+// counts; where nothing is certain the item counts as ours.
 func (c *Client) elsewhere(ctx context.Context, name string) (bool, error) {
 	known := c.project.Load()
 	switch {
@@ -77,13 +79,15 @@ func (c *Client) elsewhere(ctx context.Context, name string) (bool, error) {
 	case strings.EqualFold(known.Name, name):
 		return false, nil
 	}
-	present, err := c.others.Get(ctx, strings.ToLower(name), c.readProject)
+	present, err := c.others.Get(ctx, strings.ToLower(name), func(ctx context.Context) (Project, error) {
+		return c.readProject(ctx, known.ID)
+	})
 	switch {
 	case err == nil:
 	case passes(err):
 		return false, err
 	default:
-		return true, nil
+		return false, nil
 	}
 	return !strings.EqualFold(present.Name, name), nil
 }

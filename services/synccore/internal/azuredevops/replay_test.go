@@ -116,7 +116,7 @@ func (r recordedItem) matches(t *testing.T, got item.WorkItem) {
 	}
 	want := item.WorkItem{
 		ID: r.ID, Rev: r.Rev, Project: text("System.TeamProject"), Type: text("System.WorkItemType"),
-		State: text("System.State"), Title: text("System.Title"), Deleted: got.Deleted, URL: got.URL, CommentCount: -1,
+		State: text("System.State"), Title: text("System.Title"), Deleted: got.Deleted, Elsewhere: got.Elsewhere, URL: got.URL, CommentCount: -1,
 	}
 	if count, ok := r.Fields["System.CommentCount"].(float64); ok {
 		want.CommentCount = int64(count)

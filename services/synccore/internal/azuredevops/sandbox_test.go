@@ -376,3 +376,46 @@ func TestCoversOwnEvents(t *testing.T) {
 		t.Error("no ActivityId for the log")
 	}
 }
+
+// A work item that was moved can be read with the same token; it says so, alone and in
+// a batch. A project that was merely renamed is still the same one.
+func TestWorkItemElsewhere(t *testing.T) {
+	t.Parallel()
+	o := open(t, settings{change: func(o *sandbox.Options) {
+		o.Projects = append(o.Projects, sandbox.Project{Name: "Archive"})
+	}})
+	if _, err := o.Project(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	made, err := o.Server.As(jana).Create("Alvaoproject", "Task", "Printer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(want bool) {
+		t.Helper()
+		one, err := o.WorkItem(t.Context(), int64(made.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := o.WorkItems(t.Context(), []int64{int64(made.ID)})
+		if err != nil || len(all) != 1 {
+			t.Fatal(all, err)
+		}
+		if one.Elsewhere != want || all[0].Elsewhere != want {
+			t.Errorf("in %q: elsewhere %v, in a batch %v", one.Project, one.Elsewhere, all[0].Elsewhere)
+		}
+	}
+	look(false)
+	if _, err := o.Server.As(jana).Move(made.ID, "Archive"); err != nil {
+		t.Fatal(err)
+	}
+	look(true)
+	if _, err := o.Server.As(jana).Move(made.ID, "Alvaoproject"); err != nil {
+		t.Fatal(err)
+	}
+	look(false)
+	if !o.Server.RenameProject("Alvaoproject", "Alvao project 2") {
+		t.Fatal("the project was not renamed")
+	}
+	look(false)
+}

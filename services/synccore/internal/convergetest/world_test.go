@@ -15,6 +15,7 @@ import (
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
+	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
@@ -247,8 +248,8 @@ func (w *world) configure() error {
 			},
 			StatusMap: w.shape.pairs(), TicketReporter: "Requester", SyncCommunication: true,
 		},
-		PollInterval: pollEvery,
-		Messages:     config.Messages{SinceLinked: w.shape.sinceLinked, ShowToRequester: w.shape.reveal, Format: w.shape.format, MaxFile: 1 << 20},
+		PollInterval: pollEvery, Brake: brake.Settings{Share: 0.2, AtLeast: 25}, Redact: config.Redact{Shipped: true},
+		Messages: config.Messages{SinceLinked: w.shape.sinceLinked, ShowToRequester: w.shape.reveal, Format: w.shape.format, MaxFile: 1 << 20},
 	}
 	rules, problems := mapping.Compile(w.settings.Settings, mapping.Policy{Conflict: w.shape.conflict, ExistingTickets: w.shape.existing})
 	if len(problems) > 0 {

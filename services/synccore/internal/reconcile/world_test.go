@@ -259,6 +259,15 @@ type cuts struct {
 	at     int
 	before bool
 	names  []string
+	// first, by the name of an effect, is run once before it.
+	first map[string]func()
+}
+
+// happens lets something happen just before an effect.
+func (c *cuts) happens(what string, do func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.first = map[string]func(){what: do}
 }
 
 func (c *cuts) arm(at int, before bool) {
@@ -273,7 +282,12 @@ func effect[T any](c *cuts, what string, do func() (T, error)) (T, error) {
 	c.count++
 	c.names = append(c.names, what)
 	die := c.count == c.at
+	first := c.first[what]
+	delete(c.first, what)
 	c.mu.Unlock()
+	if first != nil {
+		first()
+	}
 	var none T
 	if die && c.before {
 		return none, errCut

@@ -271,6 +271,26 @@ func TestParkedAndGone(t *testing.T) {
 	}
 }
 
+// A ticket that was destroyed or moved to another service is in no list any more: a
+// round looks for it, until its link says that it is gone.
+func TestTicketsThatAreNotListedAreLookedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t, redistest.Embedded(t))
+	for id := int64(1); id <= 3; id++ {
+		b.pair(t, id)
+	}
+	b.tickets = slices.DeleteFunc(b.tickets, func(t item.Ticket) bool { return t.ID == 2 })
+	b.run(t)
+	if ids := b.take(t); !slices.Equal(ids, []int64{2}) {
+		t.Errorf("queued %v", ids)
+	}
+	b.put(t, item.Link{Ticket: 2, WorkItem: 1002, State: item.LinkGone, Reason: "gone", Agreed: item.Pair{Status: "Development", State: "To Do"}})
+	b.run(t)
+	if ids := b.take(t); len(ids) != 0 {
+		t.Errorf("once it is gone, queued %v", ids)
+	}
+}
+
 func TestOldTicketsAreLookedAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, redistest.Embedded(t))
