@@ -299,7 +299,7 @@ func (h *history) checkMessage(s *said) {
 		seen[w.word] = true
 		n := h.copies(s, l.WorkItem, w.word)
 		ever += n
-		if n > 1 && !(h.retouched(s, w.word) && n == 2) {
+		if n > 1 && (n != 2 || !h.retouched(s, w.word)) {
 			h.failf("%s %d of ticket %d stands %d times as %s", kind, s.id, s.ticket, n, w.word)
 		}
 		if s.record() && n > 0 && w.word != now.word && away == "" {

@@ -34,7 +34,7 @@ var (
 type history struct {
 	*world
 
-	ctx      context.Context //nolint:containedctx // of the test
+	ctx      context.Context
 	said     []*said
 	files    []*filed
 	tickets  []int
@@ -268,7 +268,7 @@ func TestRandomHistoriesConverge(t *testing.T) {
 	}
 	base := uint64(time.Now().UnixNano())
 	for n := range *parallel {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			t.Parallel()
 			for i := n; i < *histories; i += *parallel {
 				seed := base + uint64(i)

@@ -373,7 +373,7 @@ func (h *history) deleteWorkItem(r *rand.Rand) {
 	_ = h.boards.As(developer).Delete(w)
 }
 
-func (h *history) restoreWorkItem(r *rand.Rand) {
+func (h *history) restoreWorkItem(*rand.Rand) {
 	for _, t := range h.tickets {
 		if h.boards.As(developer).Restore(int(h.linkOf(t).WorkItem)) == nil {
 			return

@@ -98,7 +98,7 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	var answer *http.Response
 	err := p.live(r.Method != http.MethodGet, func() error {
 		var err error
-		answer, err = p.w.call(r)
+		answer, err = p.w.call(r) //nolint:bodyclose // the caller closes it
 		return err
 	})
 	if err != nil {

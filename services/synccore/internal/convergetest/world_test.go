@@ -88,8 +88,10 @@ func shapeOf(seed uint64) shape {
 func (s shape) pairs() []item.Pair {
 	if s.agile {
 		return []item.Pair{
-			{State: "New", Status: "Development"}, {State: "Active", Status: "Development pending"},
-			{State: "Resolved", Status: "Testing"}, {State: "Closed", Status: "Testing"},
+			{State: "New", Status: "Development"},
+			{State: "Active", Status: "Development pending"},
+			{State: "Resolved", Status: "Testing"},
+			{State: "Closed", Status: "Testing"},
 		}
 	}
 	return []item.Pair{{State: "To Do", Status: "Development"}, {State: "Doing", Status: "Development pending"}, {State: "Done", Status: "Testing"}}
@@ -155,7 +157,7 @@ func (w *world) isCalm() bool {
 // newWorld makes a world. It must be called in a bubble.
 func newWorld(ctx context.Context, seed uint64, logger *slog.Logger) (*world, error) {
 	// The bubble's time begins in 2000, before anybody in the directory was born.
-	time.Sleep(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC).Sub(time.Now())) //nolint:forbidigo // virtual time
+	time.Sleep(time.Until(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC))) //nolint:forbidigo // virtual time
 	w := &world{seed: seed, shape: shapeOf(seed), logger: logger, redis: miniredis.NewMiniRedis(), calm: true, created: map[int]int{}}
 	w.ticked = time.Now()
 	w.weather = &weather{seed: seed, seen: map[string]uint64{}}
@@ -243,7 +245,8 @@ func (w *world) configure() error {
 		Settings: mapping.Settings{
 			ConnectorType: "AzureDevOps", URL: vendors + "/azuredevops/contoso/" + project, AccessToken: "0",
 			AttributeMap: []mapping.AttributeText{
-				{Field: "System.Title", Value: "[$TicketTitle$]"}, {Field: "System.Description", Value: "[$LatestImportantMessage$]"},
+				{Field: "System.Title", Value: "[$TicketTitle$]"},
+				{Field: "System.Description", Value: "[$LatestImportantMessage$]"},
 				{Field: "System.WorkItemType", Value: w.shape.kinds()[0]},
 			},
 			StatusMap: w.shape.pairs(), TicketReporter: "Requester", SyncCommunication: true,

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +21,8 @@ func leaving(t *testing.T, format item.TextFormat) *chat {
 }
 
 // told gives what Tandem itself says of the pair on each side.
-func (c *chat) told() (ticket, workItem []string) {
+func (c *chat) told() ([]string, []string) {
+	var ticket, workItem []string
 	for _, r := range c.desk.Records(int(c.ticket)) {
 		if r.ByApplication && strings.Contains(r.HTML, "TANDEM-W"+strconv.FormatInt(c.workItem, 10)+"-N") {
 			ticket = append(ticket, r.HTML)
@@ -41,18 +43,18 @@ func TestGoneAndBackIsTold(t *testing.T) {
 	t.Parallel()
 	const elsewhere = "IT support"
 	for name, way := range map[string]struct {
-		leave, back func(*testing.T, *chat) error
+		leave, back func(context.Context, *chat) error
 		// ticket tells that the ticket is the side that is told.
 		ticket bool
 		says   string
 	}{
 		"work item deleted and restored": {
-			func(_ *testing.T, c *chat) error { return c.boards.As(developer).Delete(int(c.workItem)) },
-			func(_ *testing.T, c *chat) error { return c.boards.As(developer).Restore(int(c.workItem)) },
+			func(_ context.Context, c *chat) error { return c.boards.As(developer).Delete(int(c.workItem)) },
+			func(_ context.Context, c *chat) error { return c.boards.As(developer).Restore(int(c.workItem)) },
 			true, "was deleted in Azure DevOps",
 		},
 		"work item destroyed": {
-			func(_ *testing.T, c *chat) error {
+			func(_ context.Context, c *chat) error {
 				if err := c.boards.As(developer).Delete(int(c.workItem)); err != nil {
 					return err
 				}
@@ -60,36 +62,36 @@ func TestGoneAndBackIsTold(t *testing.T) {
 			}, nil, true, "was deleted in Azure DevOps",
 		},
 		"work item moved to another project and back": {
-			func(_ *testing.T, c *chat) error {
+			func(_ context.Context, c *chat) error {
 				_, err := c.boards.As(developer).Move(int(c.workItem), "Archive")
 				return err
 			},
-			func(_ *testing.T, c *chat) error {
+			func(_ context.Context, c *chat) error {
 				_, err := c.boards.As(developer).Move(int(c.workItem), "Alvaoproject")
 				return err
 			},
 			true, "moved to the project",
 		},
 		"ticket removed and restored": {
-			func(t *testing.T, c *chat) error {
-				return c.desk.DeleteTicket(t.Context(), standalvao.Solver, int(c.ticket))
+			func(ctx context.Context, c *chat) error {
+				return c.desk.DeleteTicket(ctx, standalvao.Solver, int(c.ticket))
 			},
-			func(t *testing.T, c *chat) error {
-				return c.desk.RestoreTicket(t.Context(), standalvao.Solver, int(c.ticket))
+			func(ctx context.Context, c *chat) error {
+				return c.desk.RestoreTicket(ctx, standalvao.Solver, int(c.ticket))
 			},
 			false, "was removed in Alvao",
 		},
 		"ticket destroyed": {
-			func(t *testing.T, c *chat) error {
-				return c.desk.DestroyTicket(t.Context(), standalvao.Solver, int(c.ticket))
+			func(ctx context.Context, c *chat) error {
+				return c.desk.DestroyTicket(ctx, standalvao.Solver, int(c.ticket))
 			}, nil, false, "was removed in Alvao",
 		},
 		"ticket moved to another service and back": {
-			func(t *testing.T, c *chat) error {
-				return c.desk.MoveToService(t.Context(), standalvao.Solver, int(c.ticket), elsewhere)
+			func(ctx context.Context, c *chat) error {
+				return c.desk.MoveToService(ctx, standalvao.Solver, int(c.ticket), elsewhere)
 			},
-			func(t *testing.T, c *chat) error {
-				return c.desk.MoveToService(t.Context(), standalvao.Solver, int(c.ticket), "Development")
+			func(ctx context.Context, c *chat) error {
+				return c.desk.MoveToService(ctx, standalvao.Solver, int(c.ticket), "Development")
 			},
 			false, "moved to the service",
 		},
@@ -98,7 +100,7 @@ func TestGoneAndBackIsTold(t *testing.T) {
 			t.Run(name+" "+string(format), func(t *testing.T) {
 				t.Parallel()
 				c := leaving(t, format)
-				if err := way.leave(t, c); err != nil {
+				if err := way.leave(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
 				c.round(t)
@@ -117,7 +119,7 @@ func TestGoneAndBackIsTold(t *testing.T) {
 				if way.back == nil {
 					return
 				}
-				if err := way.back(t, c); err != nil {
+				if err := way.back(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
 				c.write(t, "<p>meanwhile</p>")
