@@ -80,7 +80,7 @@ func law(testPackages []string) []row {
 	var rows []row
 	add := func(more []row) { rows = append(rows, more...) }
 
-	for _, pure := range []string{"item", "fault", "mapping", "template", "plan", "letter", "crossing", "redact", "brake"} {
+	for _, pure := range []string{"item", "fault", "mapping", "template", "plan", "letter", "nearest", "crossing", "redact", "brake"} {
 		add(imports("depguard/pure", synccore+pure,
 			"context", "net", "net/http", "os", "os/exec", "log", "log/slog", "database/sql", "math/rand/v2", "sync",
 			redis, otel, sdk, contract, core("link"), core("inbox"), core("azuredevops"), "go.yaml.in/yaml/v4"))

@@ -119,7 +119,7 @@ func TestDemoNamesWhatBroke(t *testing.T) {
 		},
 		"files can't be attached": {
 			[]string{"--fault", `6:{"method":"POST","path":"/azuredevops/**/attachments",` + unstep},
-			`^demo: step 6, Jana writes a message, with a file: expected that her file is attached`,
+			`^demo: step 6, Jana writes a message, with a file: expected that her message stands as one comment`,
 		},
 		"records can't be written": {
 			[]string{"--fault", `7:{"method":"POST","path":"/AlvaoRestApi/v1/tickets/*/**",` + unstep},

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/agnivade/levenshtein"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
+	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
 )
 
 // Names of the checks.
@@ -145,7 +145,7 @@ func (c *Client) checkExternalID(ctx context.Context, ticket item.Ticket) item.F
 	}
 	f := item.Finding{
 		Check: checkExternalID, Severity: item.Warning,
-		Detail: fmt.Sprintf("Alvao shows no custom field with the database column %s on tickets%s.", c.external, perhaps(c.external, names)),
+		Detail: fmt.Sprintf("Alvao shows no custom field with the database column %s on tickets%s.", c.external, nearest.Perhaps(c.external, names)),
 		Remedy: "Create the custom field for tickets in Alvao, or set externalIdField to its database column; without it no ticket can be linked.",
 	}
 	switch {
@@ -202,19 +202,4 @@ func (c *Client) checkPeople(ctx context.Context, ticket item.Ticket) item.Findi
 
 func failed(check string, err error, remedy string) item.Finding {
 	return item.Finding{Check: check, Severity: item.Error, Detail: fault.Sentence(err), Remedy: remedy}
-}
-
-// perhaps suggests the name that is nearest, to stand before a sentence's end; empty
-// where none is near.
-func perhaps(name string, names []string) string {
-	best, least := "", len(name)/2+1
-	for _, n := range names {
-		if d := levenshtein.ComputeDistance(fold(name), fold(n)); d < least {
-			best, least = n, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return " (perhaps " + best + ")"
 }

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/agnivade/levenshtein"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
 )
 
 // Wants is what a connector's settings expect of the project.
@@ -174,7 +174,7 @@ func (c *Client) checkType(ctx context.Context, name string) ([]item.Finding, bo
 	}
 	finding := failed(checkType, err, "Correct System.WorkItemType in the AttributeMap.")
 	if names, err := c.Types(ctx); err == nil && len(names) > 0 {
-		finding.Remedy = fmt.Sprintf("Set System.WorkItemType to one of: %s%s.", strings.Join(names, ", "), perhaps(name, names))
+		finding.Remedy = fmt.Sprintf("Set System.WorkItemType to one of: %s%s.", strings.Join(names, ", "), nearest.Perhaps(name, names))
 	}
 	return []item.Finding{finding}, false
 }
@@ -194,7 +194,7 @@ func (c *Client) checkStates(ctx context.Context, want Wants) []item.Finding {
 			found = append(found, item.Finding{
 				Check: checkStates, Severity: item.Error,
 				Detail: fmt.Sprintf("The StatusMap names the state %s, which %s does not have.", state, t.Name),
-				Remedy: fmt.Sprintf("Use one of: %s%s.", strings.Join(names, ", "), perhaps(state, names)),
+				Remedy: fmt.Sprintf("Use one of: %s%s.", strings.Join(names, ", "), nearest.Perhaps(state, names)),
 			})
 		}
 	}
@@ -221,7 +221,7 @@ func (c *Client) checkFields(ctx context.Context, want Wants) []item.Finding {
 			found = append(found, item.Finding{
 				Check: checkFields, Severity: item.Error,
 				Detail: fmt.Sprintf("The AttributeMap names the field %s, which %s does not have.", reference, want.Type),
-				Remedy: fmt.Sprintf("Correct the reference name%s.", perhaps(reference, names)),
+				Remedy: fmt.Sprintf("Correct the reference name%s.", nearest.Perhaps(reference, names)),
 			})
 		case fields[names[at]].ReadOnly:
 			found = append(found, item.Finding{
@@ -264,19 +264,4 @@ func failed(check string, err error, remedy string) item.Finding {
 
 func containsFold(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, strings.TrimSpace(name)) })
-}
-
-// perhaps suggests the name that is nearest, to stand before a sentence's end; empty
-// where none is near.
-func perhaps(name string, names []string) string {
-	best, least := "", len(name)/2+1
-	for _, n := range names {
-		if d := levenshtein.ComputeDistance(fold(name), fold(n)); d < least {
-			best, least = n, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return " (perhaps " + best + ")"
 }

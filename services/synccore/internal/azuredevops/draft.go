@@ -11,6 +11,7 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
+	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
 )
 
 // withoutStrangers leaves out the fields that name somebody whom the server does not
@@ -118,7 +119,7 @@ func (c *Client) unfit(ctx context.Context, kind string, f item.FieldValue, err 
 		finding.Remedy = `Write the full path of a node that the project has, such as Project\Team.`
 	case described.Type != item.FieldIdentity && described.Type != item.FieldHTML:
 		if allowed := c.allowed(ctx, kind, f.Reference); len(allowed) > 0 {
-			finding.Remedy = fmt.Sprintf("Use one of: %s%s.", strings.Join(allowed, ", "), perhaps(f.Value, allowed))
+			finding.Remedy = fmt.Sprintf("Use one of: %s%s.", strings.Join(allowed, ", "), nearest.Perhaps(f.Value, allowed))
 		}
 	}
 	return finding

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 )
 
 // Problem is one thing wrong with a configuration file.
@@ -96,15 +95,4 @@ func (p Problems) split() (Problems, Problems) {
 		}
 	}
 	return fatal, warnings
-}
-
-// nearest finds the candidate that name is a slip of, or "".
-func nearest(name string, candidates []string) string {
-	best, distance := "", len(name)/3+2
-	for _, candidate := range candidates {
-		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(candidate)); d < distance {
-			best, distance = candidate, d
-		}
-	}
-	return best
 }

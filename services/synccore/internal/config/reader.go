@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
 
@@ -112,7 +113,7 @@ func unknownRemedy(key string, keys []string) string {
 	case "<<":
 		return "Merge keys are not supported; write the keys out"
 	}
-	if near := nearest(key, keys); near != "" {
+	if near := nearest.Name(key, keys); near != "" {
 		return "Did you mean " + near + "?"
 	}
 	return "Remove it; known here are " + strings.Join(keys, ", ")
@@ -257,7 +258,7 @@ func (r *reader) choice(v value, words []string, otherwise string) string {
 		return otherwise
 	}
 	remedy := "Write " + strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
-	if near := nearest(word, words); near != "" {
+	if near := nearest.Name(word, words); near != "" {
 		remedy = "Did you mean " + near + "?"
 	}
 	r.report(v, fmt.Sprintf("%q is not one of its values", word), remedy)

@@ -4,18 +4,69 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
 )
 
 // Names of the checks.
 const (
 	checkAttributes = "settings.attribute-map"
 	checkReporter   = "settings.ticket-reporter"
+	checkStatuses   = "settings.status-map"
 )
+
+// statusSample is how many tickets are looked at for the statuses that there are.
+const statusSample = 1000
+
+// checkStatuses tells which statuses of the StatusMap no ticket is in. Alvao lists no
+// statuses of a process (alvao.md §2.3), so a misspelt one shows itself only so.
+func (r *running) checkStatuses(ctx context.Context) []item.Finding {
+	var there []string
+	seen := func(status string) bool {
+		return slices.ContainsFunc(there, func(s string) bool { return mapping.Same(s, status) })
+	}
+	looked := 0
+	for ticket, err := range r.clients.Tickets.All(ctx) {
+		if err != nil {
+			return []item.Finding{failed(checkStatuses, err, "Run the check again.")}
+		}
+		if ticket.Status != "" && !seen(ticket.Status) {
+			there = append(there, ticket.Status)
+		}
+		if looked++; looked == statusSample {
+			break
+		}
+	}
+	var unseen []string
+	for _, status := range statusesOf(r.cfg.Rules.Statuses) {
+		if seen(status) {
+			continue
+		}
+		for _, err := range r.clients.Tickets.InStatus(ctx, []string{status}) {
+			if err == nil {
+				there = append(there, status)
+			}
+			break
+		}
+		if !seen(status) {
+			unseen = append(unseen, strconv.Quote(status)+nearest.Perhaps(status, there))
+		}
+	}
+	if len(unseen) == 0 {
+		return []item.Finding{{Check: checkStatuses, Severity: item.OK, Detail: "There are tickets in every status of the StatusMap."}}
+	}
+	return []item.Finding{{
+		Check: checkStatuses, Severity: item.Warning,
+		Detail: fmt.Sprintf("No ticket of service %s is in the status %s, which the StatusMap names.", r.cfg.Alvao.Service, strings.Join(unseen, " or ")),
+		Remedy: "Compare the spelling with the statuses of the process in Alvao; a status that no ticket has reached yet is no mistake.",
+	}}
+}
 
 // checkDraft renders the AttributeMap for the youngest ticket, or for one that is made
 // up, and asks Azure DevOps whether it would make that work item. Nothing is written.

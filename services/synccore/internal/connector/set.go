@@ -272,7 +272,7 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 	if slices.ContainsFunc(found, func(f item.Finding) bool { return f.Severity == item.Error }) {
 		return found, nil // what follows would only say the same in other words
 	}
-	return append(found, r.checkDraft(ctx)...), nil
+	return slices.Concat(found, r.checkStatuses(ctx), r.checkDraft(ctx)), nil
 }
 
 // statusesOf lists the statuses of a map, each once, in order.

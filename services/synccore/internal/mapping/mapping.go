@@ -11,9 +11,9 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/template"
 )
 
@@ -307,11 +307,9 @@ func (c *compiler) reporter(name string) {
 	if strings.ContainsAny(name, `@\`) {
 		return
 	}
-	for _, word := range []string{"Default", "Requester"} {
-		if levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(word)) <= 2 {
-			c.report("TicketReporter", fmt.Sprintf("%q is neither Default nor Requester nor a user name", name), "Did you mean "+word+"?")
-			return
-		}
+	if word := nearest.Name(name, []string{"Default", "Requester"}); word != "" {
+		c.report("TicketReporter", fmt.Sprintf("%q is neither Default nor Requester nor a user name", name), "Did you mean "+word+"?")
+		return
 	}
 	c.problems = append(c.problems, Problem{
 		Path: []string{"TicketReporter"}, Warning: true,

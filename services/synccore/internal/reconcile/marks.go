@@ -12,6 +12,9 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
+// MarkOf is the tag by which a ticket's work item is found again.
+func MarkOf(ticket int64) string { return markPrefix + strconv.FormatInt(ticket, 10) }
+
 // The kinds of what has a source.
 const (
 	kindRecord  = "record"

@@ -26,9 +26,6 @@ const (
 	rememberTimeout = 5 * time.Second
 )
 
-// MarkOf is the tag by which a ticket's work item is found again.
-func MarkOf(ticket int64) string { return markPrefix + strconv.FormatInt(ticket, 10) }
-
 // mayCarryMark tells whether an event's body leaves it open that its work item is
 // one of ours. Bodies carry the tags; one that was left out or cut short tells
 // nothing. A forged body can only cause or save one read.

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
 )
 
 // Variable describes one name of Alvao's template language, for lists and help.
@@ -108,16 +108,13 @@ func (c catalogue) suggest(name string) string {
 	if dot := strings.LastIndexByte(wanted, '.'); dot >= 0 {
 		wanted, column = wanted[:dot+1], name[dot+1:]
 	}
-	best, distance := "", len(wanted)/3+2
+	var keys []string
 	for _, key := range slices.Sorted(maps.Keys(c)) {
-		v := c[key]
-		if v.unavailable != "" || (column == "") != (v.column == nil) {
-			continue
-		}
-		if d := levenshtein.ComputeDistance(wanted, key); d < distance {
-			best, distance = v.name, d
+		if v := c[key]; v.unavailable == "" && (column == "") == (v.column == nil) {
+			keys = append(keys, key)
 		}
 	}
+	best := c[nearest.Name(wanted, keys)].name
 	switch {
 	case strings.EqualFold(name, "TicketNumber"):
 		return "The ticket's number is [$TicketID$]"
