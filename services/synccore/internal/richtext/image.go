@@ -92,6 +92,10 @@ func (b *builder) takeInlined(s string) string {
 		for end < len(s) && base64Char(s[end]) {
 			end++
 		}
+		for end > at[1] && (s[end-1] == '\n' || s[end-1] == '\r') {
+			// The line end belongs to the text: a fence may follow.
+			end--
+		}
 		out.WriteString(s[:at[0]])
 		out.WriteString(b.token + strconv.Itoa(len(b.inline)) + ";")
 		b.inline = append(b.inline, s[at[0]:end])

@@ -146,3 +146,13 @@ func TestManyImages(t *testing.T) {
 		t.Errorf("%d images, %s", len(result.Images), result.Text[len(result.Text)-100:])
 	}
 }
+
+// The line that ends code is no part of an image's content before it.
+func TestInlinedImageInCode(t *testing.T) {
+	t.Parallel()
+	c := richtext.New()
+	got := c.Convert(fromDevOps("```\ndata:image/png;base64,aGVsbG8=\n```\nafter", richtext.Markdown), richtext.Target{Format: richtext.HTML})
+	if want := "<pre><code>data:image/png;base64,aGVsbG8=</code></pre>\n<p>after</p>"; got.Text != want {
+		t.Errorf("it became %q", got.Text)
+	}
+}
