@@ -595,6 +595,36 @@ func TestCheckAsksBothSystems(t *testing.T) {
 	}
 }
 
+// A status that is misspelt shows itself in that no ticket is in it.
+func TestCheckTellsStatusesThatNobodyIsIn(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	for _, status := range []string{"Development", "Testing"} {
+		r.ticket(t, status)
+	}
+	told := func(pairs ...item.Pair) item.Finding {
+		t.Helper()
+		r.apply(t, r.settings(t, name, func(_ *config.Connector, s *mapping.Settings) { s.StatusMap = pairs }))
+		findings, err := r.set.Check(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range findings {
+			if f.Check == "settings.status-map" {
+				return f
+			}
+		}
+		t.Fatalf("not told: %+v", findings)
+		return item.Finding{}
+	}
+	if f := told(item.Pair{State: "To Do", Status: "development"}, item.Pair{State: "Done", Status: "Testing"}); f.Severity != item.OK {
+		t.Errorf("%+v", f)
+	}
+	if f := told(item.Pair{State: "To Do", Status: "Development"}, item.Pair{State: "Done", Status: "Testin"}); f.Severity != item.Warning || !strings.Contains(f.Detail, `"Testin" (perhaps Testing)`) {
+		t.Errorf("%+v", f)
+	}
+}
+
 // TestCheckRendersTheAttributeMap: the AttributeMap is rendered for the youngest ticket,
 // or for one that is made up, and Azure DevOps is asked whether it would take it.
 func TestCheckRendersTheAttributeMap(t *testing.T) {
