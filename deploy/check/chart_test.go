@@ -84,7 +84,7 @@ func kinds() map[string]func() meta.Object {
 func decode(t *testing.T, rendered string) map[string]meta.Object {
 	t.Helper()
 	objects := map[string]meta.Object{}
-	for _, document := range strings.Split("\n"+rendered, "\n---") {
+	for document := range strings.SplitSeq("\n"+rendered, "\n---") {
 		raw, err := yaml.YAMLToJSONStrict([]byte(document))
 		if err != nil {
 			t.Fatalf("%v in\n%s", err, document)
@@ -96,11 +96,11 @@ func decode(t *testing.T, rendered string) map[string]meta.Object {
 		if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &head); err != nil {
 			t.Fatal(err)
 		}
-		make, known := kinds()[head.APIVersion+"/"+head.Kind]
+		empty, known := kinds()[head.APIVersion+"/"+head.Kind]
 		if !known {
 			t.Fatalf("the chart makes a %s %s", head.APIVersion, head.Kind)
 		}
-		object := make()
+		object := empty()
 		strict, err := kjson.UnmarshalStrict(raw, object)
 		if err := errors.Join(append(strict, err)...); err != nil {
 			t.Fatalf("%s: %v in\n%s", head.Kind, err, document)

@@ -70,8 +70,10 @@ func (s *stack) compose(t *testing.T, args ...string) string {
 	if len(command) == 0 {
 		command = []string{"docker", "compose"}
 	}
-	all := append(command[1:], "--file", root+"/deploy/compose.yaml", "--env-file", root+"/deploy/demo/demo.env", "--project-name", "tandem-check")
-	return run(t, ".", s.env, command[0], append(all, args...)...)
+	all := slices.Concat(command[1:], []string{
+		"--file", root + "/deploy/compose.yaml", "--env-file", root + "/deploy/demo/demo.env", "--project-name", "tandem-check",
+	}, args)
+	return run(t, ".", s.env, command[0], all...)
 }
 
 // start brings the stack up on free ports, with stand-ins for what would be pulled. There
@@ -85,7 +87,7 @@ func start(t *testing.T) *stack {
 	}{
 		{"TANDEM_HTTP", &s.gateway}, {"TANDEM_SANDBOX_HTTP", &s.sandbox}, {"JAEGER_HTTP", &s.jaeger}, {"PROMETHEUS_HTTP", &s.prometheus},
 	} {
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,6 +260,8 @@ func (s *stack) develop(t *testing.T, title string) (int, int) {
 
 // TestStack plays the demonstration's story through the published ports, sees that every
 // container is confined, and restarts one after the other while people work.
+//
+//nolint:paralleltest // one engine, one stack, one thing after the other
 func TestStack(t *testing.T) {
 	s := start(t)
 	t.Run("story", s.story)
@@ -310,7 +314,7 @@ func (s *stack) story(t *testing.T) {
 
 // confined looks at what the engine holds each container to, and at who runs in it.
 func (s *stack) confined(t *testing.T) {
-	for _, id := range strings.Fields(s.compose(t, "ps", "--quiet")) {
+	for id := range strings.FieldsSeq(s.compose(t, "ps", "--quiet")) {
 		var all []struct {
 			Name       string
 			Config     struct{ User string }
@@ -375,6 +379,7 @@ func (s *stack) metrics(t *testing.T) {
 // restart restarts a container while the developer moves work items: Azure DevOps tells of
 // each move by webhook alone, so that a ticket that follows shows that none was lost.
 func (s *stack) restart(t *testing.T, name string) {
+	t.Helper()
 	const pairs = 4
 	tickets := map[int]int{}
 	for i := range pairs {
@@ -384,7 +389,7 @@ func (s *stack) restart(t *testing.T, name string) {
 	restarted := make(chan struct{})
 	go func() {
 		defer close(restarted)
-		s.compose(t, "restart", "--timeout", "20", name)
+		s.compose(t, "restart", "--timeout", "20", name) // a failure shows in what follows
 	}()
 	for round, state := range []string{"Doing", "To Do", "Doing", "Done"} {
 		for _, workItem := range slices.Sorted(maps.Values(tickets)) {
@@ -407,7 +412,7 @@ func (s *stack) restart(t *testing.T, name string) {
 
 // TestReproducible builds the images of the committed state twice, in two places, and
 // compares programs and layers; and sees what must be in them.
-func TestReproducible(t *testing.T) {
+func TestReproducible(t *testing.T) { //nolint:paralleltest // as TestStack
 	type built struct{ files, layers map[string]string }
 	var both [2]built
 	for i := range both {
@@ -435,7 +440,7 @@ func TestReproducible(t *testing.T) {
 }
 
 // TestImages looks at each image: who runs, what it tells of itself, how much is pulled.
-func TestImages(t *testing.T) {
+func TestImages(t *testing.T) { //nolint:paralleltest // as TestStack
 	commit := strings.TrimSpace(run(t, root, nil, "git", "rev-parse", "HEAD"))
 	for _, name := range []string{"gateway", "synccore", "sandbox"} {
 		image := "tandem/" + name + ":latest"

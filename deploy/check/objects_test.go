@@ -162,7 +162,7 @@ func checkReferences(t *testing.T, objects map[string]meta.Object) {
 				if objects["Service/"+path.Backend.Service.Name] == nil {
 					t.Errorf("%s leads to the Service %s", key, path.Backend.Service.Name)
 				}
-				if strings.HasPrefix("/v1", path.Path) {
+				if path.Path == "/" || strings.HasPrefix(path.Path, "/v1") {
 					t.Errorf("%s publishes the API at %s", key, path.Path)
 				}
 			}
@@ -219,8 +219,8 @@ func TestSwitches(t *testing.T) {
 func TestPrograms(t *testing.T) {
 	t.Parallel()
 	objects := render(t, "secrets: {hookSecretKeys: [new, old], apiTokenKey: api}\nredis: {url: \"\", existingSecret: {name: redis, key: url}}\n")
-	gateway := objects["Deployment/shop-tandem-gateway"].(*apps.Deployment).Spec.Template.Spec.Containers[0] //nolint:forcetypeassert // decoded as such
-	synccore := objects["Deployment/shop-tandem-synccore"].(*apps.Deployment).Spec.Template.Spec             //nolint:forcetypeassert // decoded as such
+	gateway := pods(objects)["shop-tandem-gateway"].Spec.Containers[0]
+	synccore := pods(objects)["shop-tandem-synccore"].Spec
 	for name, want := range map[string]string{
 		"TANDEM_CORE":             "dns:///shop-tandem-synccore:9000",
 		"TANDEM_HOOK_SECRET_FILE": "/run/secrets/tandem/new,/run/secrets/tandem/old",

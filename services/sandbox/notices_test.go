@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 func TestNotices(t *testing.T) {
 	t.Parallel()
 	_, base := start(t, sandbox.Options{})
-	do := func(method, url string, body []byte) *http.Response {
+	do := func(method, url string, body []byte) (int, []byte) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader(body))
 		if err != nil {
@@ -23,20 +24,24 @@ func TestNotices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = resp.Body.Close() })
-		return resp
+		content, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, content
 	}
 	card := []byte(`{"type":"message","id":"1","attachments":[{"contentType":"application/vnd.microsoft.card.adaptive",
 		"content":{"type":"AdaptiveCard","body":[{"type":"RichTextBlock","inlines":[{"type":"TextRun","text":"hello"}]}]}}]}`)
 	for address, want := range map[string]int{
 		sandbox.TeamsURL(base): http.StatusAccepted, sandbox.TeamsURL(base) + "x": http.StatusUnauthorized, base + "/teams/workflows/sandbox": http.StatusUnauthorized,
 	} {
-		if got := do(http.MethodPost, address, card).StatusCode; got != want {
+		if got, _ := do(http.MethodPost, address, card); got != want {
 			t.Errorf("%s answers %d", address, got)
 		}
 	}
 	for body, want := range map[string]int{"{}": http.StatusBadRequest, string(bytes.Repeat([]byte(" "), 29<<10)): http.StatusRequestEntityTooLarge} {
-		if got := do(http.MethodPost, sandbox.TeamsURL(base), []byte(body)).StatusCode; got != want {
+		if got, _ := do(http.MethodPost, sandbox.TeamsURL(base), []byte(body)); got != want {
 			t.Errorf("a bad card is answered %d", got)
 		}
 	}
@@ -47,7 +52,8 @@ func TestNotices(t *testing.T) {
 		} `json:"cards"`
 	}
 	for _, want := range []int{1, 0} {
-		if err := json.NewDecoder(do(http.MethodGet, base+"/sandbox/api/notices", nil).Body).Decode(&told); err != nil {
+		_, content := do(http.MethodGet, base+"/sandbox/api/notices", nil)
+		if err := json.Unmarshal(content, &told); err != nil {
 			t.Fatal(err)
 		}
 		if len(told.Cards) != want || told.Mails == nil || want == 1 && told.Cards[0].Lines[0] != "hello" {
@@ -55,7 +61,7 @@ func TestNotices(t *testing.T) {
 		}
 		do(http.MethodDelete, base+"/sandbox/api/notices", nil)
 	}
-	if got := do(http.MethodPost, base+"/sandbox/api/notices", nil).StatusCode; got != http.StatusMethodNotAllowed {
+	if got, _ := do(http.MethodPost, base+"/sandbox/api/notices", nil); got != http.StatusMethodNotAllowed {
 		t.Errorf("POST is answered %d", got)
 	}
 }

@@ -286,16 +286,16 @@ func TestThrottlingDelaysAndSlides(t *testing.T) {
 			Budget: 10, Window: 100 * time.Second, ReadCost: 1, SoftFactor: 1.2, NoticeFactor: .5, LongestDelay: 30 * time.Second,
 		}})
 		defer func() { _ = s.Close() }()
-		get := func() *http.Response {
+		get := func() *httptest.ResponseRecorder {
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/contoso/_apis/projects", http.NoBody)
 			req.SetBasicAuth("", "sandbox-pat")
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, req)
-			return w.Result()
+			return w
 		}
 		began := time.Now()
 		for n := 1; n <= 10; n++ {
-			told := get().Header.Get("X-Ratelimit-Remaining")
+			told := get().Header().Get("X-Ratelimit-Remaining")
 			if want := map[bool]string{true: strconv.Itoa(10 - n), false: ""}[n >= 5]; told != want {
 				t.Errorf("call %d is told that %q is left, want %q", n, told, want)
 			}
@@ -307,21 +307,21 @@ func TestThrottlingDelaysAndSlides(t *testing.T) {
 		for n, want := range []time.Duration{15 * time.Second, 30 * time.Second} {
 			began := time.Now()
 			resp := get()
-			if d := time.Since(began); d != want || resp.StatusCode != 200 || resp.Header.Get("Retry-After") == "" {
-				t.Errorf("call %d over the budget: %d after %s, %v; want it after %s", n+1, resp.StatusCode, d, resp.Header, want)
+			if d := time.Since(began); d != want || resp.Code != http.StatusOK || resp.Header().Get("Retry-After") == "" {
+				t.Errorf("call %d over the budget: %d after %s, %v; want it after %s", n+1, resp.Code, d, resp.Header(), want)
 			}
 		}
 		resp := get()
-		if resp.StatusCode != 429 || s.PeakUsage() != 12 {
-			t.Errorf("%d at %v units", resp.StatusCode, s.PeakUsage())
+		if resp.Code != http.StatusTooManyRequests || s.PeakUsage() != 12 {
+			t.Errorf("%d at %v units", resp.Code, s.PeakUsage())
 		}
-		wait, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		wait, err := strconv.Atoi(resp.Header().Get("Retry-After"))
 		if err != nil || wait < 40 || wait > 50 {
 			t.Errorf("asked to wait %d s; want until three calls of the first seconds have left the window", wait)
 		}
 		<-time.After(time.Duration(wait) * time.Second)
-		if resp := get(); resp.StatusCode != 200 || resp.Header.Get("Retry-After") != "" {
-			t.Errorf("after that: %d, %v", resp.StatusCode, resp.Header)
+		if resp := get(); resp.Code != http.StatusOK || resp.Header().Get("Retry-After") != "" {
+			t.Errorf("after that: %d, %v", resp.Code, resp.Header())
 		}
 	})
 }

@@ -44,7 +44,7 @@ func send(s *mail.Server, password string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if password != "" {
 		if err := c.Auth(sasl.NewPlainClient("", "u", password)); err != nil {
 			return err
@@ -74,7 +74,7 @@ func TestTakesMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if err := c.Auth(sasl.NewPlainClient("", "u", "p")); err == nil {
 		t.Error("a password was taken without TLS")
 	}
@@ -108,11 +108,9 @@ func TestFaults(t *testing.T) {
 			s := start(t, faults)
 			err := send(s, "p")
 			code := 0
-			var answer *smtp.SMTPError
-			var text *textproto.Error
-			if errors.As(err, &answer) {
+			if answer, ok := errors.AsType[*smtp.SMTPError](err); ok {
 				code = answer.Code
-			} else if errors.As(err, &text) {
+			} else if text, ok := errors.AsType[*textproto.Error](err); ok {
 				code = text.Code
 			}
 			if err == nil || code != tc.code || len(s.Mails()) != tc.kept {

@@ -148,8 +148,8 @@ func TestMetricNames(t *testing.T) {
 			}
 		}
 	}
-	queries, recorded := ruleQueries(t)
-	all := append(queries, panelQueries(t)...)
+	rules, recorded := ruleQueries(t)
+	all := slices.Concat(rules, panelQueries(t))
 	checked := 0
 	for _, q := range all {
 		for metric, labels := range used(q.text) {

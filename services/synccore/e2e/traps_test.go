@@ -54,7 +54,7 @@ func azureDevOpsTraps() []trap {
 		{"an unknown requester leaves the default reporter, and no raw name is stored", []string{inRounds + "TestReporterIsTheRequesterIfKnown", inRounds + "TestReporterByUserNameThenEMail", inBoards + "TestReporter", inBoards + "TestStrangersAreLeftOut"}},
 		{"404 TF401232 is deleted or hidden", []string{inBoards + "TestGone", inRounds + "TestDeletedIsToldFromForbidden"}},
 		{"Retry-After on a 200 is honoured", []string{inCore + "outbound.TestRetryAfterOnSuccess"}},
-		{"comments with commentId only, and with id only", []string{inBoards + "TestCommentExamples", inBoards + "TestComments"}},
+		{"comments with commentId only, and with id only", []string{inBoards + "TestComments/commentId", inBoards + "TestSpecExamples"}},
 		{"a sign-in page in place of a file, and an image on a foreign host", []string{inBoards + "TestDownloadTrouble", inBoards + "TestForeignFiles", inCore + "outbound.TestCredentialStaysHome"}},
 		{"a byte order mark, unknown keys, seven digits, and dates without zone", []string{inGateway + "webhook.TestFixtures", inBoards + "TestLenientDecoding/zone-less date of seven digits", inCore + "lenient.TestTime"}},
 		{"texts read the same there and back", []string{inCore + "richtext.TestCorpus", inCore + "richtext.TestConversionKeepsWhatIsSaid"}},

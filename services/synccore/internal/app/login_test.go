@@ -219,19 +219,20 @@ func TestConnectorsWithOneTokenShareALimiter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := `
+	var text strings.Builder
+	text.WriteString(`
 accessTokens: {"0": {env: A}, "1": {env: B}}
 connectors:
-`
+`)
 	for name, rest := range map[string]string{"a": "contoso/One/0", "b": "contoso/Two/0", "c": "contoso/Three/1", "d": "fabrikam/One/0"} {
 		parts := strings.Split(rest, "/")
-		text += fmt.Sprintf(`  - name: %s
+		fmt.Fprintf(&text, `  - name: %s
     alvao: {url: https://contoso.onalvao.com/AlvaoRestApi, service: %s, credentials: {username: tandem, password: {env: P}}}
     settings: {"ConnectorType": "AzureDevOps", "URL": "https://dev.azure.com/%s/%s", "AccessToken": "%s",
       "AttributeMap": {"System.Title": "x", "System.WorkItemType": "Task"}, "StatusMap": {"To Do": "Development"}}
 `, name, name, parts[0], parts[1], parts[2])
 	}
-	cfg, err := config.Parse("tandem.yaml", []byte(text))
+	cfg, err := config.Parse("tandem.yaml", []byte(text.String()))
 	if err != nil {
 		t.Fatal(err)
 	}

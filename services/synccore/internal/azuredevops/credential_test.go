@@ -71,11 +71,13 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 			return nil
 		},
 		"CheckHooks": func(ctx context.Context, c *azuredevops.Client) error {
-			c.CheckHooks(ctx, azuredevops.Wants{Connector: "development", DeskHost: "contoso.onalvao.com"})
+			c.CheckHooks(ctx, azuredevops.Wants{Connector: "development"})
 			return nil
 		},
 		"Validate": func(ctx context.Context, c *azuredevops.Client) error {
-			c.Validate(ctx, draft())
+			d := draft()
+			d.Fields = append(d.Fields, item.FieldValue{Reference: "System.AssignedTo", Value: "user@contoso.com", Person: true})
+			c.Validate(ctx, d)
 			return nil
 		},
 		// The links of what is read are followed as the engine follows them.

@@ -158,6 +158,7 @@ func ruleNode(rule crossing.Rule) *yaml.Node {
 		add(node, "direction", toAzureDevOps)
 	case item.Alvao:
 		add(node, "direction", toAlvao)
+	case item.Notices: // nothing crosses to there
 	}
 	if len(rule.Kinds) > 0 {
 		add(node, "kinds", sequence(rule.Kinds, func(s string) *yaml.Node { return scalar("!!str", s) }))

@@ -200,9 +200,17 @@ func (s *Set) Release(ctx context.Context, name, id string) error {
 	}
 	s.deps.Logger.InfoContext(ctx, "connector.released", slog.String("connector", name), slog.String("brake", id))
 	// Another replica finds out by itself within a minute.
+	r.lookAgain()
+	return nil
+}
+
+// lookAgain has it looked now whether a resync is due. Nil is nothing to look at.
+func (r *running) lookAgain() {
+	if r == nil {
+		return
+	}
 	select {
 	case r.resyncNow <- struct{}{}:
 	default:
 	}
-	return nil
 }

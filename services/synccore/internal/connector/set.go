@@ -78,6 +78,8 @@ func (s *Set) Apply(ctx context.Context, cfg *config.Config) error {
 		if next[name] != one {
 			one.close()
 			s.deps.Logger.InfoContext(ctx, "connector.stopped", slog.String("connector", name))
+			// The one before may have held the turn when its successor first looked.
+			next[name].lookAgain()
 		}
 	}
 	return errors.Join(errs...)
@@ -153,7 +155,7 @@ func (r *running) forRound() reconcile.Connector {
 func (r *running) forNotices() notice.Connector {
 	return notice.Connector{
 		Name: r.cfg.Name, Tickets: r.tickets, WorkItems: r.workItems, Channels: r.clients.Channels, Location: r.cfg.Alvao.Location,
-		Boards: r.cfg.Rules.Project.URL(),
+		Boards: r.cfg.Rules.Project.URL(), Redact: r.redactToAlvao,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -125,9 +126,12 @@ func TestPauseReachesTheOthers(t *testing.T) {
 func TestRedisIsNotInTheWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var held []net.Conn
 		client := clientOf(t, func() (net.Conn, error) {
 			near, far := net.Pipe()
+			mu.Lock()
+			defer mu.Unlock()
 			held = append(held, far)
 			return near, nil
 		})

@@ -37,6 +37,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/letter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mail"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
+	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 	"github.com/tandem-sync/tandem/services/synccore/internal/teams"
 )
@@ -132,6 +133,8 @@ type Connector struct {
 	Location *time.Location
 	// Boards is the address of the project in Azure DevOps.
 	Boards string
+	// Redact finds what must not be shown of what comes from there; nil: nothing.
+	Redact *redact.Redactor
 }
 
 // Config is what a Notifier is made of. All fields but Concurrent are required.
@@ -390,7 +393,7 @@ func (r *round) comment(source string) (item.Comment, bool) {
 // data is what the template may name.
 func (r *round) data(comment item.Comment) letter.Data {
 	ticket, workItem := r.about.ticket, r.about.workItem
-	source := richtext.Source{Text: comment.Text, Format: richtext.HTML, Base: r.connector.Boards}
+	source := richtext.Source{Text: comment.Text, Format: richtext.HTML, Base: r.connector.Boards, Redact: r.connector.Redact}
 	if comment.Format == item.Markdown {
 		source.Format = richtext.Markdown
 	}
@@ -404,7 +407,7 @@ func (r *round) data(comment item.Comment) letter.Data {
 			ID: letter.Number(ticket.ID), Tag: tag, Title: ticket.Title, Status: ticket.Status, Service: ticket.Service, URL: ticket.URL,
 		},
 		WorkItem: letter.WorkItem{
-			ID: letter.Number(workItem.ID), Type: workItem.Type, Title: workItem.Title, State: workItem.State, URL: workItem.URL,
+			ID: letter.Number(workItem.ID), Type: workItem.Type, Title: r.connector.Redact.Text(workItem.Title), State: workItem.State, URL: workItem.URL,
 		},
 		Comment: letter.Comment{
 			ID: letter.Number(comment.ID), Author: comment.Author, Time: letter.Time(comment.Created, r.connector.Location),

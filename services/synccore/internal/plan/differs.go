@@ -96,6 +96,8 @@ func pairingDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules)
 		switch {
 		case !mapping.Same(ticket.Status, link.Parked.Status):
 			return when(mapped || external != "")
+		case ticketStirred(link, ticket):
+			return when(mapped || external != "")
 		case untold && link.Parked.ExternalID != "":
 			return Slight
 		default:

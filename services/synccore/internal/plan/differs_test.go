@@ -35,7 +35,7 @@ func TestDoubtMatchesTheNextRound(t *testing.T) {
 		w := drawWorld(t)
 		for range rapid.IntRange(1, 14).Draw(t, "events") {
 			w.now = w.now.Add(time.Minute)
-			switch rapid.IntRange(0, 8).Draw(t, "event") {
+			switch rapid.IntRange(0, 10).Draw(t, "event") {
 			case 0, 1, 2:
 				w.setStatus(drawStatus(t))
 			case 3, 4:
@@ -50,6 +50,12 @@ func TestDoubtMatchesTheNextRound(t *testing.T) {
 				w.refuses = !w.refuses
 			case 8:
 				w.ticket.ExternalID = rapid.SampledFrom([]string{"", "45", "99", "INC-7", "-1"}).Draw(t, "external id")
+			case 9:
+				w.ticket.LastActivity = w.now
+			case 10:
+				if w.workItem != nil {
+					w.workItem.Rev++
+				}
 			}
 			shows := rapid.Bool().Draw(t, "the list shows custom fields")
 			// Where custom fields are not shown, what a person did to the number can't be
@@ -64,7 +70,7 @@ func TestDoubtMatchesTheNextRound(t *testing.T) {
 		}
 		w.converge(t)
 		if w.doubt(true) != plan.None {
-			t.Fatalf("doubt after coming to rest: ticket %+v, work item %+v (gone %v), link %+v", w.ticket, w.workItem, w.gone, w.link)
+			t.Fatalf("doubt after coming to rest: parked %+v trail %v; ticket %+v, work item %+v (gone %v), link %+v", w.link.Parked, w.trail, w.ticket, w.workItem, w.gone, w.link)
 		}
 		// What decides about a ticket that has no work item in spite of its number is not
 		// shown by such a list.

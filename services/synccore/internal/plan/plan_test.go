@@ -93,7 +93,7 @@ func agile(t interface{ Fatalf(string, ...any) }) *world {
 
 func (w *world) setStatus(status string) {
 	w.now = w.now.Add(time.Minute)
-	w.ticket.Status, w.changed = status, w.now
+	w.ticket.Status, w.ticket.LastActivity, w.changed = status, w.now, w.now
 }
 
 func (w *world) setState(state string) {
@@ -108,6 +108,7 @@ func (w *world) sides() plan.Sides {
 	if w.link.WorkItem != 0 {
 		w.read(&s)
 	}
+	s.Force = plan.Stirred(w.link, s)
 	return s
 }
 
@@ -188,7 +189,7 @@ func (w *world) remember(step plan.Step, s *plan.Sides) []item.LinkChange {
 	if next.State == item.LinkCreating {
 		s.Intended = true
 	}
-	if next.State == item.LinkParked {
+	if step.Kind == plan.Remember && next.State == item.LinkParked {
 		s.Force = false
 	}
 	if step.Kind == plan.BeginNote {

@@ -316,7 +316,7 @@ func (r *round) remember(ctx context.Context, step plan.Step) error {
 		return fmt.Errorf("remembering %s of ticket %d: %w", step.Kind, r.link.Ticket, err)
 	}
 	r.link = stored
-	if stored.State == item.LinkParked {
+	if step.Kind == plan.Remember && stored.State == item.LinkParked {
 		r.sides.Force = false
 	}
 	if stored.State == item.LinkCreating {

@@ -208,11 +208,32 @@ func FuzzFind(f *testing.F) {
 	})
 }
 
-// A megabyte of what looks most like a secret is looked through at once.
+func TestSeveralSecretsInOneText(t *testing.T) {
+	t.Parallel()
+	wide := pattern(t, "wide", `card .{10,30}`)
+	all := secrets()
+	text := "card 4111111111111111 then " + all["npm"] + " then 5555555555554444, " + all["AWS id"]
+	for want, r := range map[string]*redact.Redactor{
+		"card [redacted: card number] then [redacted: npm token] then [redacted: card number], [redacted: AWS key]": redact.New(true, nil, nil),
+		// What overlaps is one, and goes by the name of what begins first.
+		"[redacted: wide] then [redacted: card number], [redacted: AWS key]": redact.New(true, nil, []redact.Pattern{wide}),
+	} {
+		if got := r.Text(text); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	// Of two that begin together the longer one gives the name.
+	both := redact.New(false, nil, []redact.Pattern{pattern(t, "short", "card"), pattern(t, "long", "card [0-9]+")})
+	if got := both.Text("card 7."); got != "[redacted: long]." {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A large piece of what looks most like a secret is looked through at once.
 func TestHostileTextsCostLittle(t *testing.T) {
 	t.Parallel()
 	r := redact.New(true, nil, nil)
-	const size = 1 << 20
+	const size = 1 << 18
 	for name, part := range map[string]string{
 		"heads of keys": "-----BEGIN PRIVATE KEY-----\n", "heads and dashes": "-----BEGIN PRIVATE KEY----- -----", "digits": "4", "groups": "4111 ", "card groups": "4111 1111 1111 1112 ",
 		"web tokens": "eyJabcdefghijkl.", "dots": "eyJ.", "bearers": "bearer ", "letters": "a", "base32": "abcdefg234567", "slashes": "aws_secret_access_key=", "prefixes": "ghp_xoxb-AKIAnpm_glpat-",

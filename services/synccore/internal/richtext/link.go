@@ -51,7 +51,7 @@ func addressSigns(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]
-		if c == '%' && !(i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2])) || c <= ' ' || c >= 0x7f || strings.IndexByte("()<>[]{}^\\\"`|", c) >= 0 {
+		if c == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])) || c <= ' ' || c >= 0x7f || strings.IndexByte("()<>[]{}^\\\"`|", c) >= 0 {
 			const hex = "0123456789ABCDEF"
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 			continue
