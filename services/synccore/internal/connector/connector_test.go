@@ -321,6 +321,37 @@ func TestRemovedAndAddedAgainWhileWorkIsUnderWay(t *testing.T) {
 	}
 }
 
+// A connector that is taken out of the configuration leaves its links and both systems
+// as they are; its events are nobody's. Put back, it goes on where it was.
+func TestRemovedConnectorLeavesItsLinks(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.apply(t, r.settings(t, name))
+	r.ready(t, name)
+	ticket := r.ticket(t, "Development")
+	r.hint(t, name, ticket)
+	eventually(t, "the ticket has a work item", r.linked(t, name, ticket))
+	r.quiet(t)
+	before, writes := r.link(t, name, ticket), len(r.boards.Writes())
+	r.apply(t)
+	if _, err := r.set.Find(r.url+"/azuredevops/contoso", "", "Alvaoproject"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("its events: %v", err)
+	}
+	if after := r.link(t, name, ticket); after.Version != before.Version || len(r.boards.Writes()) != writes {
+		t.Errorf("the link is %+v, was %+v", after, before)
+	}
+	if err := r.desk.SetStatus(t.Context(), standalvao.Solver, int(ticket), "Testing"); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(t, r.settings(t, name))
+	r.ready(t, name)
+	r.hint(t, name, ticket)
+	eventually(t, "it goes on", func() bool { shown, _ := r.boards.WorkItem(int(before.WorkItem)); return shown.State == "Done" })
+	if r.boards.Count() != 1 {
+		t.Errorf("%d work items", r.boards.Count())
+	}
+}
+
 // A token that is refused, in either of the ways in which Azure DevOps says so: few
 // calls, nothing given up, the other connectors go on, and a new token heals it.
 func TestRefusedToken(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 
 // The length of the suite, and one history to play alone.
 var (
-	histories = flag.Int("histories", 60, "how many random histories are played")
+	histories = flag.Int("histories", 40, "how many random histories are played")
 	oneSeed   = flag.Uint64("history", 0, "the seed of the one history to be played")
 	onlySteps = flag.String("only", "", "of its steps only these, by number")
 	verbose   = flag.Bool("story", false, "tell what happens")

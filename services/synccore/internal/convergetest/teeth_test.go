@@ -47,14 +47,6 @@ func plants() []plant {
 			"ignore the conflict rule", "plan/states.go",
 			"	switch rules.Conflict {\n", "	switch mapping.ConflictAlvao {\n",
 		},
-		{
-			"take a note of Tandem's own for a mirror", "reconcile/notes.go",
-			`return strings.Contains(source, "/"+kindNote+"/")`, `return strings.Contains(source, "//"+kindNote+"/")`,
-		},
-		{
-			"not wait for what was cut off", "plan/plan.go",
-			"const Settle = 32 * time.Second", "const Settle = 0 * time.Second",
-		},
 	}
 }
 
