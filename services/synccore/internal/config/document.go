@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"regexp"
@@ -49,13 +50,24 @@ func (d *document) load() (*yaml.Node, *unreadable) {
 		return node, nil
 	}
 	if errors.Is(err, errNothing) {
-		return nil, &unreadable{1, 1, "there is nothing in it", "See the example in the manual"}
+		return nil, &unreadable{1, 1, "there is nothing in it", "See the example in the README"}
 	}
 	if errors.Is(err, errSeveral) {
 		return nil, &unreadable{1, 1, "it holds several documents, set apart by lines of three dashes", "Keep one document in the file"}
 	}
 	failure := &unreadable{line: 1, column: 1, text: "it can't be read as YAML or JSON", remedy: "Check quotes, commas, brackets and indentation around this place"}
 	if at, ok := errors.AsType[*yaml.LoadError](err); ok {
+		if slip, ok := d.slip(at.ContextMark.Line, at.ContextMark.Column); ok {
+			return nil, slip
+		}
+		// A quote that is missing makes YAML look elsewhere.
+		for n, line := range d.lines {
+			if pastedJSON.MatchString(line) {
+				if slip, ok := d.slip(n+1, len(line)); ok {
+					return nil, slip
+				}
+			}
+		}
 		if at.Mark.Line > 0 {
 			failure.line, failure.column = at.Mark.Line, max(1, at.Mark.Column)
 		}
@@ -69,6 +81,46 @@ func (d *document) load() (*yaml.Node, *unreadable) {
 		}
 	}
 	return nil, failure
+}
+
+// pastedJSON is how the first line of settings looks.
+var pastedJSON = regexp.MustCompile(`^\s*(settings:\s*)?\{\s*"`)
+
+// slip finds the place where pasted JSON that begins at a place goes wrong. YAML takes a
+// line without its comma as the continuation of the one before, and notices only at the
+// end of the file.
+func (d *document) slip(line, column int) (*unreadable, bool) {
+	if line < 1 || line > len(d.lines) {
+		return nil, false
+	}
+	before := len(strings.Join(d.lines[:line-1], "\n"))
+	if line > 1 {
+		before++
+	}
+	begins := strings.IndexByte(d.text[before:], '{')
+	if begins < 0 || begins > max(0, column) {
+		return nil, false
+	}
+	rest := d.text[before+begins:]
+	if !strings.HasPrefix(strings.TrimSpace(rest[1:]), `"`) {
+		return nil, false // braces of YAML, without quotes
+	}
+	var value any
+	at, ok := errors.AsType[*json.SyntaxError](json.NewDecoder(strings.NewReader(rest)).Decode(&value))
+	if !ok || at.Offset < 1 || int(at.Offset) > len(rest) {
+		return nil, false
+	}
+	read := rest[:at.Offset-1]
+	failure := &unreadable{
+		line: line + strings.Count(read, "\n"), text: "the JSON that begins at " + d.place(line, begins+1).String() + " goes wrong here",
+		remedy: "Check the comma, quote or bracket here and at the end of the line before",
+	}
+	if newline := strings.LastIndexByte(read, '\n'); newline >= 0 {
+		failure.column = utf8.RuneCountInString(read[newline+1:]) + 1
+	} else {
+		failure.column = begins + utf8.RuneCountInString(read) + 1
+	}
+	return failure, true
 }
 
 var (
