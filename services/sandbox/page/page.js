@@ -309,7 +309,7 @@ function live() {
   };
   const stream = new EventSource('/sandbox/api/events');
   // Events begin where the stream begins, so the board is read after that: nothing falls in between.
-  stream.addEventListener('hello', () => load().then(() => on(true), complain));
+  stream.addEventListener('hello', () => load().then(() => { document.body.classList.add('read'); on(true); }, complain));
   stream.addEventListener('reset', () => load().catch(complain));
   stream.addEventListener('changes', (m) => {
     const {events, items} = JSON.parse(m.data);

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"

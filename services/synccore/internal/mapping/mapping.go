@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strings"
 
-
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/template"

@@ -10,7 +10,7 @@ func TestName(t *testing.T) {
 	t.Parallel()
 	states := []string{"To Do", "Doing", "Done", "Development"}
 	for name, want := range map[string]string{
-		"Don": "Done", "doing": "Doing", "TODO": "To Do", "Develpoment": "Development", "Řešeno": "", "Closed": "", "": "",
+		"Don": "Done", "doing": "Doing", "TODO": "To Do", "Develooment": "Development", "Řešeno": "", "Closed": "", "": "",
 	} {
 		if got := nearest.Name(name, states); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
