@@ -86,12 +86,12 @@ func (f *Fault) After(d time.Duration) *Fault {
 	return &c
 }
 
-// Error gives the sentence, and the cause behind a colon.
+// Error gives the sentence, and the cause in brackets.
 func (f *Fault) Error() string {
 	if f.Err == nil {
 		return f.Text
 	}
-	return f.Text + ": " + f.Err.Error()
+	return f.Text + " (" + f.Err.Error() + ")"
 }
 
 // Unwrap returns the cause.
