@@ -121,6 +121,9 @@ func (t *Tape) Handler(by string, next http.Handler) http.Handler {
 			if r.ContentLength > 0 && r.ContentLength <= smallBody {
 				_, _ = io.Copy(io.Discard, r.Body) // who refuses a request may not have read it
 			}
+			if sent.isBroken() {
+				return // its sender was killed, or gave up: that is nobody's request
+			}
 			x.Request = sent.body(x.Header["Content-Type"], r.ContentLength)
 			x.Status, x.Answer = got.status, pick(w.Header(), answerHeaders())
 			x.Reply = got.kept.body(x.Answer["Content-Type"], -1)
@@ -193,6 +196,14 @@ type copied struct {
 	buf  bytes.Buffer
 	size int64
 	end  bool
+	// broken tells that the body could not be read to its end.
+	broken bool
+}
+
+func (c *copied) isBroken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken
 }
 
 func (c *copied) take(p []byte, end bool) {
@@ -231,6 +242,11 @@ type reader struct {
 func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	r.to.take(p[:n], errors.Is(err, io.EOF))
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		r.to.mu.Lock()
+		r.to.broken = true
+		r.to.mu.Unlock()
+	}
 	return n, err
 }
 

@@ -2,6 +2,7 @@ package tape_test
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -140,5 +141,31 @@ func TestLongBodiesAreLeftOut(t *testing.T) {
 	all := read(t, dir)
 	if len(all) != 1 || !all[0].Request.Cut || !all[0].Reply.Cut || all[0].Reply.Text != "" || all[0].Reply.Size != int64(len(long)) {
 		t.Errorf("got %d: %.200v", len(all), all)
+	}
+}
+
+// A request whose sender went away in the middle of it says nothing about what is sent.
+func TestARequestThatBreaksOffIsNotKept(t *testing.T) {
+	t.Parallel()
+	kept, dir := open(t)
+	served := make(chan struct{})
+	handler := kept.Handler(tape.Server, http.HandlerFunc(echo))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(served)
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write([]byte("POST /contoso/_apis/x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"a\":")); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	<-served
+	if all := read(t, dir); len(all) != 0 {
+		t.Errorf("%+v", all)
 	}
 }
