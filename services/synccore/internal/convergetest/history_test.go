@@ -192,7 +192,8 @@ func (h *history) quiet() bool {
 	const patience, look = 8 * time.Minute, 8 * time.Second
 	waited := time.Duration(0)
 	for ; waited < patience; waited += look {
-		if err := h.pass(look, 2*time.Second); err != nil {
+		// It may have been doomed by a call that was still under way.
+		if err := errors.Join(h.revive(h.ctx), h.pass(look, 2*time.Second)); err != nil {
 			h.failf("passing time: %v", err)
 			return true
 		}
@@ -233,7 +234,7 @@ func (h *history) resync() bool {
 		if last, err := time.Parse(time.RFC3339Nano, at); err == nil && last.After(began) {
 			return false
 		}
-		if err := h.pass(time.Minute, 20*time.Second); err != nil {
+		if err := errors.Join(h.revive(h.ctx), h.pass(time.Minute, 20*time.Second)); err != nil {
 			h.failf("passing time: %v", err)
 			return true
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
@@ -192,5 +193,23 @@ func TestWorkItemOfAnotherTicketIsNotTaken(t *testing.T) {
 	}
 	if c.link(t, c.ticket).WorkItem != c.workItem {
 		t.Error("the first ticket lost its work item")
+	}
+}
+
+// What was written at the very time of the newest activity that a round read, as the
+// tenant tells times, is not passed over: a resync looks once more.
+func TestMessageOfTheSameMomentIsNotPassedOver(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	c.write(t, "<p>one</p>")
+	c.round(t)
+	shown, _ := c.desk.Ticket(int(c.ticket))
+	if l := c.link(t, c.ticket); !l.TalkSeen.Before(shown.LastActivity) {
+		t.Errorf("seen up to %v, and the activity is of %v", l.TalkSeen, shown.LastActivity)
+	}
+	c.pass(time.Minute)
+	c.round(t)
+	if l := c.link(t, c.ticket); l.TalkSeen.Before(shown.LastActivity.Truncate(time.Second)) {
+		t.Errorf("a minute later, seen up to %v, and the activity is of %v", l.TalkSeen, shown.LastActivity)
 	}
 }

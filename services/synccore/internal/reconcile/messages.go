@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -79,6 +80,10 @@ type talk struct {
 	sums map[string]string
 }
 
+// sameMoment is how long after an activity another one may be told with the same time:
+// tenants tell times to the second or finer.
+const sameMoment = 2 * time.Second
+
 // readMessages reads all that people wrote on both sides and what is remembered of it.
 // Where the log can't be read nothing crosses: without it nobody could tell what has
 // crossed already.
@@ -88,6 +93,10 @@ func (r *round) readMessages(ctx context.Context) error {
 	var mirrors map[string]item.Mirror
 	// What was read before this is part of what is read now.
 	rev, seen := r.sides.WorkItem.Rev, r.sides.Ticket.LastActivity
+	if r.sides.Now.Sub(seen) < sameMoment {
+		// Somebody may write yet another message at the very same time, as it is told.
+		seen = seen.Add(-time.Millisecond)
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		var err error
