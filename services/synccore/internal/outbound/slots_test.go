@@ -66,9 +66,10 @@ func TestLiveGoesFirst(t *testing.T) {
 			t.Errorf("%v went, want live 1 on the place that is kept free", order)
 		}
 		background[0]()
+		// The last two places become free in one moment, and are noted in any order.
 		all.Wait()
-		if order[len(order)-1] != "background" {
-			t.Errorf("%v went, want the background call last", order)
+		if order[len(order)-1] != "background" && order[len(order)-2] != "background" {
+			t.Errorf("%v went, want the background call with the last", order)
 		}
 		background[1]()
 		background[2]()

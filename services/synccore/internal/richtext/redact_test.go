@@ -105,7 +105,8 @@ func TestFieldsAreLeftAloneUnlessTheyHoldASecret(t *testing.T) {
 		`<div>4111<b>1111</b>11111111</div>`:                  "<p>" + cardMark + "</p>",
 		`<div title="4111111111111111">Hello</div>`:           "<p>Hello</p>",
 		`<a href="https://x.cz/4111111111111111">Hello</a>`:   "<p>Hello " + cardMark + "</p>",
-		``: ``,
+		`<pre>411111&#8203;1111111111</pre>`:                  "<pre><code>" + cardMark + "</code></pre>",
+		``:                                                    ``,
 	} {
 		if got := c.RedactHTML(richtext.Source{Text: text, Format: richtext.HTML, Redact: shipped}); strings.TrimSpace(got) != want {
 			t.Errorf("%q became %q", text, got)

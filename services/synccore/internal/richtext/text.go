@@ -27,7 +27,7 @@ func clean(s string) string {
 		switch {
 		case r == '\n' || r == '\t':
 			return r
-		case unicode.IsControl(r), r == '\u200b', r == '\ufeff', r == '\u00ad', r == joiner, r == '\u202d', r == '\u202e':
+		case unicode.IsControl(r), hidden(r):
 			return -1
 		case r >= 0xfdd0 && r <= 0xfdef, r&0xfffe == 0xfffe:
 			return -1
@@ -37,13 +37,23 @@ func clean(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// codeText makes preformatted text one that survives both formats: no controls,
-// no empty lines around, no spaces at the ends of lines.
+// hidden tells a sign that nobody sees, and that would divide what is looked for.
+func hidden(r rune) bool {
+	switch r {
+	case '\u200b', '\ufeff', '\u00ad', joiner, '\u202d', '\u202e':
+		return true
+	default:
+		return false
+	}
+}
+
+// codeText makes preformatted text one that survives both formats: no controls and
+// hidden signs, no empty lines around, no spaces at the ends of lines.
 func codeText(s string) string {
 	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 	s = strings.ReplaceAll(s, placeholderScheme+string(joiner)+":", placeholder)
 	lines := strings.Split(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || hidden(r) {
 			return -1
 		}
 		return r
