@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -61,7 +62,11 @@ func TestDoubtMatchesTheNextRound(t *testing.T) {
 			// Where custom fields are not shown, what a person did to the number can't be
 			// seen.
 			told := shows || (w.ticket.ExternalID == "" && w.link.WorkItem == 0)
-			if next := plan.Next(w.link, w.sides(), w.rules); next.Kind != plan.Rest && told && w.doubt(shows) == plan.None {
+			next := plan.Next(w.link, w.sides(), w.rules)
+			// A round that was cut off is repeated for its hints; whether a state closes the
+			// work item, no list tells.
+			cutOff := next.Kind == plan.ReadType && w.link.Parked != nil
+			if next.Kind != plan.Rest && !cutOff && told && w.doubt(shows) == plan.None {
 				t.Fatalf("%s is due (%s), yet there is no doubt: ticket %+v, work item %+v, link %+v", next.Kind, next.Reason, w.ticket, w.workItem, w.link)
 			}
 			if rapid.Bool().Draw(t, "a round runs") {
@@ -69,6 +74,11 @@ func TestDoubtMatchesTheNextRound(t *testing.T) {
 			}
 		}
 		w.converge(t)
+		if p := w.link.Parked; p != nil && p.ExternalID != "" && p.ExternalID != strconv.FormatInt(w.link.WorkItem, 10) {
+			// Parked on another item's number: whatever happens to either side, it is looked
+			// at again, and nothing is written.
+			return
+		}
 		if w.doubt(true) != plan.None {
 			t.Fatalf("doubt after coming to rest: parked %+v trail %v; ticket %+v, work item %+v (gone %v), link %+v", w.link.Parked, w.trail, w.ticket, w.workItem, w.gone, w.link)
 		}
