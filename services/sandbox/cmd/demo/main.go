@@ -84,6 +84,9 @@ func play(ctx context.Context, o options, dir string, out io.Writer) (err error)
 		// Alvao has no webhook for a new message, so polls find it.
 		Connector: "    pollInterval: 1s\n",
 	}
+	if o.NoHooks {
+		settings.Connector = "" // the usual interval, or polls would tell the story
+	}
 	if o.Keep {
 		settings.SandboxListen, settings.GatewayListen, settings.CoreListen = "127.0.0.1:8090", "127.0.0.1:8080", "127.0.0.1:9000"
 	}
