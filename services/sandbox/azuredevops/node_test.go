@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +24,7 @@ import (
 )
 
 // nodeClient gives a folder with Microsoft's client, and the script that uses it. The client is installed once for each
-// state of the lock file, into .bin; the test is skipped where Node or the package can't be had.
+// state of the lock file, into .bin; the test is skipped where there is no Node, or no way to npm's registry.
 func nodeClient(t *testing.T) (string, string) {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {
@@ -40,7 +41,7 @@ func nodeClient(t *testing.T) (string, string) {
 			break
 		}
 		if root == filepath.Dir(root) {
-			t.Skip("the repository's root is not above this package")
+			t.Fatal("the repository's root is not above this package")
 		}
 	}
 	source := filepath.Join(root, ".tools", "node")
@@ -76,7 +77,10 @@ func nodeClient(t *testing.T) (string, string) {
 	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("Microsoft's client can't be installed: %v\n%s", err, out)
+		if unreachable.Match(out) {
+			t.Skipf("npm's registry can't be reached: %v\n%s", err, out)
+		}
+		t.Fatalf("installing Microsoft's client: %v\n%s", err, out)
 	}
 	// Another run may have been faster.
 	if err := os.Rename(dir, installed); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -86,6 +90,9 @@ func nodeClient(t *testing.T) (string, string) {
 	}
 	return installed, story
 }
+
+// unreachable is how npm says that a machine has no way to its registry. Anything else that hinders it is a failure.
+var unreachable = regexp.MustCompile(`npm (?:ERR!|error) (?:code|errno) (?:ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ERR_SOCKET_TIMEOUT|E403|E503)`)
 
 // TestMicrosoftsClient: a client that nobody here wrote creates, patches, queries, comments, attaches and subscribes,
 // and reads back what it wrote.

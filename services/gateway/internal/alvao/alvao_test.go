@@ -274,7 +274,7 @@ func FuzzWebhookRead(f *testing.F) {
 	hook := alvao.NewWebhook(values)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if !utf8.Valid(body) {
-			t.Skip()
+			t.Skip("the pipeline refuses what is no UTF-8 before it is read")
 		}
 		notice, err := hook.Read(request(t, "a", "x"), body)
 		if err != nil {
@@ -293,7 +293,7 @@ func FuzzApplicationRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if !utf8.Valid(body) {
-			t.Skip()
+			t.Skip("the pipeline refuses what is no UTF-8 before it is read")
 		}
 		application := alvao.NewApplication(values, at(0))
 		notice, err := application.Read(signedRequest(t, "a", timestamp(0), sign("k", timestamp(0), string(body))), body)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // a machine may have no time zones
 
 	"github.com/google/go-cmp/cmp"
 
@@ -64,7 +65,7 @@ func TestTolerantDecoding(t *testing.T) {
 	t.Parallel()
 	prague, err := time.LoadLocation("Europe/Prague")
 	if err != nil {
-		t.Skip("no time zones on this machine:", err)
+		t.Fatal(err)
 	}
 	tests := map[string]struct {
 		body  string

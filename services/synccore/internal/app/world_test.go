@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -15,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -26,7 +26,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/app"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 const patience = 30 * time.Second
 

@@ -19,7 +19,6 @@ import (
 
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
-	"go.uber.org/goleak"
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
@@ -42,7 +41,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 const (
 	name     = "development"
@@ -183,6 +182,8 @@ type replica struct {
 	log     *log
 	ctx     context.Context
 	dir     string
+	// leave ends the replica before the test does.
+	leave func()
 	// ahead is how far the clock of the process is ahead.
 	ahead atomic.Int64
 }
@@ -291,11 +292,14 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *r
 			t.Errorf("running: %v", err)
 		}
 	}()
-	t.Cleanup(func() {
-		s.faults.Clear()
+	r.leave = sync.OnceFunc(func() {
 		stop()
 		<-ended
 		r.set.Close()
+	})
+	t.Cleanup(func() {
+		s.faults.Clear()
+		r.leave()
 		if err := queue.Close(); err != nil {
 			t.Error(err)
 		}

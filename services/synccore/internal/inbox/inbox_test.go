@@ -3,13 +3,12 @@ package inbox_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox/inboxtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 func TestInbox(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,6 @@ package lease_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
@@ -12,7 +11,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease/leasetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 func TestLeases(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 	"time"
+	_ "time/tzdata" // a machine may have no time zones
 
 	"github.com/google/go-cmp/cmp"
 
@@ -84,7 +85,7 @@ func TestTime(t *testing.T) {
 	t.Parallel()
 	prague, err := time.LoadLocation("Europe/Prague")
 	if err != nil {
-		t.Skip("no time zones on this machine:", err)
+		t.Fatal(err)
 	}
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	tests := map[string]time.Time{

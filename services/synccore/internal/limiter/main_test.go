@@ -1,9 +1,9 @@
 package limiter_test
 
 import (
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"testing"
 
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }

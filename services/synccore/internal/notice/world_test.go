@@ -18,7 +18,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-	"go.uber.org/goleak"
 
 	sandboxfault "github.com/tandem-sync/tandem/services/sandbox/fault"
 	standmail "github.com/tandem-sync/tandem/services/sandbox/mail"
@@ -35,7 +34,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/teams"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 const (
 	name     = "development"

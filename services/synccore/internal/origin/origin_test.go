@@ -3,14 +3,13 @@ package origin_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 func TestOrigins(t *testing.T) {
 	t.Parallel()

@@ -101,8 +101,9 @@ func TestReporterByUserNameThenEMail(t *testing.T) {
 					o.boards.Users = users
 					o.boards.Tokens = []standazure.Token{{Secret: "sandbox-pat", Owner: owner, Rights: rights}}
 				})
-				tc.person.Name = "Eva Malá"
-				added, err := w.desk.AddPerson(tc.person)
+				person := tc.person
+				person.Name = "Eva Malá"
+				added, err := w.desk.AddPerson(person)
 				if err != nil {
 					t.Fatal(err)
 				}

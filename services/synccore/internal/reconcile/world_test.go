@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace/noop"
-	"go.uber.org/goleak"
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
@@ -29,7 +28,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 const name = "development"
 

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 )
 
@@ -33,6 +35,12 @@ type Server struct {
 	settings []string
 	command  *exec.Cmd
 	exited   chan struct{}
+}
+
+// Main runs a package's tests and fails if one left a goroutine behind. go-redis's look for
+// a server that went away is none: it ends by itself, up to a second after its pool was closed.
+func Main(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
 // Start starts a server with an append-only file, in a folder of its own. settings
