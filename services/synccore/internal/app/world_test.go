@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -24,6 +23,7 @@ import (
 	"github.com/tandem-sync/tandem/services/sandbox/alvao"
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	"github.com/tandem-sync/tandem/services/synccore/internal/app"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }

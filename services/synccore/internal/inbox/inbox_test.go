@@ -3,7 +3,6 @@ package inbox_test
 import (
 	"testing"
 
-
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox/inboxtest"
 )

@@ -3,7 +3,6 @@ package lease_test
 import (
 	"testing"
 
-
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"

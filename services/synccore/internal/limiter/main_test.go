@@ -1,9 +1,9 @@
 package limiter_test
 
 import (
-	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"testing"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }

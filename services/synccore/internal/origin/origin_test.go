@@ -3,7 +3,6 @@ package origin_test
 import (
 	"testing"
 
-
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"

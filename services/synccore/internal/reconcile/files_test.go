@@ -3,7 +3,9 @@ package reconcile_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -185,6 +187,81 @@ func TestUntoldSizes(t *testing.T) {
 	}
 	if n := read.Load(); n > most+1 {
 		t.Errorf("%d bytes were read", n)
+	}
+	c.quiet(t)
+}
+
+func TestFilesCrossBothWaysOnce(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	content := bytes.Repeat([]byte("log line\n"), 1000)
+	c.write(t, "<p>see the log</p>", standalvao.NewAttachment{Name: "printer.log", ContentType: "text/plain", Content: content})
+	c.attach(t, "fix.patch", []byte("--- a\n+++ b\n"))
+	c.round(t)
+	found := c.attached("printer.log")
+	if len(found) != 1 || found[0].Attachment.Size != int64(len(content)) || !strings.Contains(found[0].Comment, "alvao/file/") {
+		t.Errorf("attached %+v", found)
+	}
+	back := c.files("fix.patch")
+	if len(back) != 1 || string(back[0].Content) != "--- a\n+++ b\n" {
+		t.Errorf("files %+v", back)
+	}
+	c.quiet(t)
+}
+
+func TestInlineImagesCross(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	png := []byte("\x89PNG\r\n\x1a\nsmoke")
+	made := c.write(t, "<p>placeholder</p>", standalvao.NewAttachment{Name: "smoke.png", ContentType: "image/png", Content: png})
+	id := made.Attachments[0].ID
+	if err := c.desk.EditMessage(t.Context(), standalvao.Requester, int(c.ticket), made.ID,
+		fmt.Sprintf(`<p>look <img src="/AlvaoRestApi/v1/attachments/%d" alt="smoke"></p>`, id)); err != nil {
+		t.Fatal(err)
+	}
+	uploaded := c.attach(t, "shot.png", png)
+	c.comment(t, fmt.Sprintf(`<p>mine <img src="%s/_apis/wit/attachments/%s?fileName=shot.png" alt="shot"></p>`, strings.TrimSuffix(c.connector.Messages.Boards, "/Alvaoproject"), uploaded.ID))
+	c.round(t)
+	got := c.comments("look")
+	if len(got) != 1 || !strings.Contains(got[0], "_apis/wit/attachments/") || !strings.Contains(got[0], `alt="smoke"`) {
+		t.Errorf("comment %v", got)
+	}
+	if n := len(c.attached("smoke.png")); n != 0 {
+		t.Errorf("the image was attached %d times beside", n)
+	}
+	records := c.records("mine")
+	if len(records) != 1 || len(records[0].Attachments) != 1 || !bytes.Equal(records[0].Attachments[0].Content, png) ||
+		!strings.Contains(records[0].HTML, "[image attached: shot.png]") {
+		t.Errorf("record %+v", records)
+	}
+	c.quiet(t)
+}
+
+func TestFilesThatCantCrossAreNamed(t *testing.T) {
+	t.Parallel()
+	c := chatting(t, func(o *options) { o.messages.MaxFile = 1 << 20 })
+	c.write(t, "<p>too much</p>", standalvao.NewAttachment{Name: "dump.bin", Content: make([]byte, 1<<20+1)})
+	c.attach(t, "virus.exe", []byte("MZ"))
+	c.attach(t, "huge.bin", make([]byte, 3<<20))
+	c.write(t, "<p>afterwards</p>")
+	c.round(t)
+	if len(c.attached("dump.bin")) != 0 || len(c.comments("dump.bin")) != 1 {
+		t.Errorf("comments %v", c.comments("dump.bin"))
+	}
+	for _, file := range []string{"virus.exe", "huge.bin"} {
+		if len(c.files(file)) != 0 || len(c.records(file)) != 1 || !strings.Contains(c.records(file)[0].HTML, "was not carried over") {
+			t.Errorf("records about %s: %+v", file, c.records(file))
+		}
+	}
+	if len(c.comments("afterwards")) != 1 {
+		t.Error("a file that was left out kept a message from crossing")
+	}
+	history, err := c.links.History(t.Context(), name, c.ticket, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(slices.DeleteFunc(history, func(h item.LinkChange) bool { return h.Action != "leave-out" })); n != 3 {
+		t.Errorf("the history names %d of 3", n)
 	}
 	c.quiet(t)
 }

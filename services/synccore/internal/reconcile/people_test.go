@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -132,4 +133,42 @@ func TestReporterByUserNameThenEMail(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestReporterIsTheRequesterIfKnown(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		reporter, want string
+	}{
+		{"Requester", standalvao.Requester},
+		{standalvao.Solver, standalvao.Solver},
+		{"nobody@contoso.com", ""},
+		{"Default", ""},
+	} {
+		t.Run(tc.reporter, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, func(o *options) { o.reporter = tc.reporter })
+			ticket := w.ticket(t, "Development")
+			w.handle(t, ticket)
+			shown, _ := w.boards.WorkItem(int(w.link(t, ticket).WorkItem))
+			owner := setupOwner(w, ticket)
+			want := tc.want
+			if want == "" {
+				want = owner
+			}
+			if shown.CreatedBy != want {
+				t.Errorf("created by %q, want %q", shown.CreatedBy, want)
+			}
+		})
+	}
+}
+
+// setupOwner is whom the token belongs to: the one who last changed the item.
+func setupOwner(w *world, ticket int64) string {
+	for _, write := range w.boards.Writes() {
+		if write.REST && write.Kind == standazure.WriteCreate {
+			return write.By
+		}
+	}
+	return fmt.Sprintf("nobody made a work item for ticket %d", ticket)
 }

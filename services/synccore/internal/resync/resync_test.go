@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
