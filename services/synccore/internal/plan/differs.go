@@ -138,6 +138,15 @@ func WorkItemDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
 	}
 }
 
+// ChangeDoubt judges a linked work item as a list of changes shows it. That one shows
+// deleted items too, so a link that is gone because of its work item may be back.
+func ChangeDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
+	if link.WorkItem != 0 && link.State == item.LinkGone && link.Away == item.AzureDevOps {
+		return when(!workItem.Deleted && !workItem.Elsewhere)
+	}
+	return WorkItemDoubt(link, workItem, rules)
+}
+
 func when(differs bool) Doubt {
 	if differs {
 		return Strong

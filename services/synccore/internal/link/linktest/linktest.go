@@ -123,6 +123,11 @@ func (b *bench) wantTicketOf(workItem, want int64) {
 	if err != nil || got != want || found != (want != 0) {
 		b.t.Errorf("ticket of work item %d: got %d %t %v, want %d", workItem, got, found, err, want)
 	}
+	// Asked for among others, the answer is the same.
+	links, err := b.links.OfWorkItems(b.ctx(), connector, []int64{1 << 40, workItem, 1<<40 + 1})
+	if err != nil || len(links) > 1 || (len(links) == 1) != found || found && (links[0].Ticket != got || links[0].WorkItem != workItem) {
+		b.t.Errorf("links of work item %d: %+v %v, want that of ticket %d", workItem, links, err, want)
+	}
 }
 
 func (b *bench) wantConflict(err error, doing string) {
