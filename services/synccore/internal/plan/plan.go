@@ -157,6 +157,9 @@ type Sides struct {
 	// Intended tells that the link's intention to create was stored in this round,
 	// so that no earlier create can be under way.
 	Intended bool
+	// Marked tells that the work item was marked in this round: what the server made of
+	// the hyperlink is its matter.
+	Marked bool
 	// Type describes the work item's type; nil: not read.
 	Type *item.WorkItemType
 

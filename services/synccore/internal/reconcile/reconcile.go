@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -253,7 +254,7 @@ func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) 
 	}
 	for _, link := range workItem.Hyperlinks {
 		ticket, ok := connector.TicketOfURL(link)
-		if ok && slices.Contains(workItem.Tags, MarkOf(ticket)) {
+		if ok && slices.ContainsFunc(workItem.Tags, func(tag string) bool { return strings.EqualFold(tag, MarkOf(ticket)) }) {
 			report.Ticket = ticket
 			report.Forward = &item.Key{Connector: connector.Name, System: item.Alvao, ID: ticket}
 			return report, nil
