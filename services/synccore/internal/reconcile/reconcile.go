@@ -303,7 +303,11 @@ func settled(link item.Link) bool {
 // must have, too.
 func seen(link item.Link, connector Connector) int64 {
 	if connector.Rules.SyncCommunication {
-		return min(link.SeenRev, link.TalkRev)
+		heard := link.TalkRev
+		if link.Unheard != nil {
+			heard = max(heard, link.Unheard.Rev)
+		}
+		return min(link.SeenRev, heard)
 	}
 	return link.SeenRev
 }
@@ -425,7 +429,15 @@ func (r *round) run(ctx context.Context) error {
 		switch step.Kind {
 		case plan.Rest:
 			r.report.Reason = r.reason(step.Reason)
-			return nil
+			if r.mute == "" {
+				return nil
+			}
+			look, news := plan.Unheard(r.link, r.sides)
+			if !news {
+				return nil
+			}
+			step = look
+			r.report.Steps = append(r.report.Steps, step.Kind)
 		case plan.Wait:
 			return fault.New(fault.Busy, "Ticket %d waits: %s.", r.link.Ticket, step.Reason).After(step.After)
 		default:
