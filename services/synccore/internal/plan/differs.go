@@ -83,8 +83,7 @@ func talkDoubt(link item.Link, ticket item.Ticket, rules Rules) Doubt {
 
 // pairingDoubt judges a ticket that has no work item in the link.
 func pairingDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) Doubt {
-	other := func(told, wanted string) bool { return told != "" && wanted != "" && !mapping.Same(told, wanted) }
-	if other(ticket.Service, rules.Service) || other(ticket.Process, rules.Process) {
+	if foreign(ticket.Service, rules.Service) || foreign(ticket.Process, rules.Process) {
 		return None
 	}
 	external := strings.TrimSpace(ticket.ExternalID)

@@ -502,13 +502,20 @@ func (r *round) talkMeanwhile(ctx context.Context) error {
 	return nil
 }
 
-func (r *round) rules() plan.Rules {
+// PlanRules is what the connector's settings decide, for the planner and for whoever
+// judges as it does.
+func (c Connector) PlanRules() plan.Rules {
 	return plan.Rules{
-		Service: r.connector.Service, Process: r.connector.Process, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict,
-		Messages: r.connector.Rules.SyncCommunication && r.mute == "", SinceLinked: r.connector.Messages.SinceLinked,
-		Notices:    r.connector.Notices,
-		OffToAlvao: r.connector.Messages.Rules.OffToAlvao, OffToAzureDevOps: r.connector.Messages.Rules.OffToAzureDevOps,
+		Service: c.Service, Process: c.Process, Map: c.Rules.Statuses, Conflict: c.Rules.Conflict,
+		Messages: c.Rules.SyncCommunication, SinceLinked: c.Messages.SinceLinked, Notices: c.Notices,
+		OffToAlvao: c.Messages.Rules.OffToAlvao, OffToAzureDevOps: c.Messages.Rules.OffToAzureDevOps,
 	}
+}
+
+func (r *round) rules() plan.Rules {
+	rules := r.connector.PlanRules()
+	rules.Messages = rules.Messages && r.mute == ""
+	return rules
 }
 
 // more counts a step, and tells whether the round may take it. Messages may take some
