@@ -27,8 +27,9 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 	reported := draft()
 	reported.Reporter = &item.Identity{UniqueName: jana}
 	return map[string]func(context.Context, *azuredevops.Client) error{
-		"Identity": func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Identity(ctx); return err },
-		"Project":  func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Project(ctx); return err },
+		"Identity":  func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Identity(ctx); return err },
+		"Project":   func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Project(ctx); return err },
+		"ProjectID": func(ctx context.Context, c *azuredevops.Client) error { _, err := c.ProjectID(ctx); return err },
 		"WorkItems": func(ctx context.Context, c *azuredevops.Client) error {
 			_, err := c.WorkItems(ctx, []int64{1})
 			return err
@@ -83,7 +84,9 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 			_, err := c.ReplaceHook(ctx, guid, item.HookDraft{Event: "workitem.updated", ProjectID: guid, URL: "https://tandem.example/hooks", User: "tandem"}, "p")
 			return err
 		},
-		"RemoveHook": func(ctx context.Context, c *azuredevops.Client) error { return c.RemoveHook(ctx, guid, "workitem.updated") },
+		"RemoveHook": func(ctx context.Context, c *azuredevops.Client) error {
+			return c.RemoveHook(ctx, guid, "workitem.updated")
+		},
 		"Validate": func(ctx context.Context, c *azuredevops.Client) error {
 			d := draft()
 			d.Fields = append(d.Fields, item.FieldValue{Reference: "System.AssignedTo", Value: "user@contoso.com", Person: true})

@@ -75,7 +75,9 @@ func TestHookWritesAreNotRepeated(t *testing.T) {
 			t.Errorf("%v tells the password", err)
 		}
 	}
-	c, s := answering(t, func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, http.StatusNotFound, `{"typeKey":"SubscriptionNotFoundException"}`) })
+	c, s := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		answerJSON(w, http.StatusNotFound, `{"typeKey":"SubscriptionNotFoundException"}`)
+	})
 	if err := c.RemoveHook(t.Context(), hookID, "x"); err != nil {
 		t.Errorf("one that is gone: %v", err)
 	}
