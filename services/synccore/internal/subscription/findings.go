@@ -34,7 +34,7 @@ func (k *Keeper) report(d decision, failed map[string]error, done []string) Repo
 	for _, c := range d.changes {
 		planned[c.event] = true
 	}
-	byHand := 0
+	byHand, toldByHand := 0, false
 	for _, s := range d.standings {
 		if s.byHand {
 			byHand++
@@ -46,9 +46,13 @@ func (k *Keeper) report(d decision, failed map[string]error, done []string) Repo
 			status = item.HookEnabled
 		}
 		r.Statuses[cmp.Or(names()[status], other)]++
-		if f, told := k.finding(s, planned[s.event], failed != nil, failed[s.event]); told {
+		f, told := k.finding(s, planned[s.event], failed != nil, failed[s.event])
+		// A right that is missing is missing for all.
+		steps := f.Remedy == k.byHand()
+		if told && (!steps || !toldByHand) {
 			r.Findings = append(r.Findings, f)
 		}
+		toldByHand = toldByHand || steps
 	}
 	if len(r.Findings) == 0 {
 		detail := fmt.Sprintf("All %d service hooks of this connector are switched on.", len(d.standings))
@@ -57,21 +61,7 @@ func (k *Keeper) report(d decision, failed map[string]error, done []string) Repo
 		}
 		r.Findings = []item.Finding{{Check: check, Severity: item.OK, Detail: detail}}
 	}
-	r.Findings = compact(r.Findings)
 	return r
-}
-
-// compact leaves out what is said already.
-func compact(all []item.Finding) []item.Finding {
-	seen := map[item.Finding]bool{}
-	var out []item.Finding
-	for _, f := range all {
-		if !seen[f] {
-			out = append(out, f)
-		}
-		seen[f] = true
-	}
-	return out
 }
 
 // finding tells of one event, unless all is well with it.

@@ -20,6 +20,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/hookkey"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 )
 
 // Boards is what is needed of Azure DevOps.
@@ -41,12 +42,27 @@ type Notes interface {
 	SetNote(ctx context.Context, connector, name, text string) error
 }
 
-// noteName is the name of what is remembered.
-const noteName = "hooks"
+// Leases gives one replica at a time the turn.
+type Leases interface {
+	Hold(ctx context.Context, key item.Key, ttl time.Duration) (context.Context, lease.Held, error)
+}
+
+const (
+	// noteName is the name of what is remembered.
+	noteName = "hooks"
+	// turnTTL is how long a replica that died keeps its turn.
+	turnTTL = 30 * time.Second
+	// turnWait and turnLook are how long a turn is waited for, and how often it is asked for.
+	turnWait, turnLook = turnTTL + 5*time.Second, 200 * time.Millisecond
+)
+
+// turnKey names the turn. Leases are named by item keys, and no work item has that number.
+func turnKey(connector string) item.Key {
+	return item.Key{Connector: connector, System: item.AzureDevOps, ID: -1}
+}
 
 // Keeper keeps the service hooks of one connector. All fields are required and must not
-// change. Look may be called at any time; Once by one replica at a time, which the
-// caller sees to.
+// change. It is safe for concurrent use, by any number of replicas.
 type Keeper struct {
 	Connector string
 	// Address is where the connector's hooks post to.
@@ -56,6 +72,7 @@ type Keeper struct {
 	ProjectURL, DeskHost string
 	Boards               Boards
 	Notes                Notes
+	Leases               Leases
 	// Password gives the present password, which is read anew each time.
 	Password func() (string, error)
 	Now      func() time.Time
@@ -90,13 +107,40 @@ func (k *Keeper) Look(ctx context.Context) Report {
 	return k.report(d, nil, nil)
 }
 
-// Once looks, brings the hooks to what is wanted, and tells of it.
+// Once looks, brings the hooks to what is wanted, and tells of it. One replica at a time
+// does; another one's turn is waited for, since it will not take long.
 func (k *Keeper) Once(ctx context.Context) Report {
+	ctx, held, err := k.hold(ctx)
+	if err != nil {
+		return Report{Findings: []item.Finding{*k.unlisted(err)}}
+	}
+	defer held.Release()
 	w, d, password, broken := k.look(ctx)
 	if broken != nil {
 		return Report{Findings: []item.Finding{*broken}}
 	}
 	return k.act(ctx, w, d, password)
+}
+
+// hold takes the turn.
+func (k *Keeper) hold(ctx context.Context) (context.Context, lease.Held, error) {
+	patience := time.NewTimer(turnWait)
+	defer patience.Stop()
+	again := time.NewTicker(turnLook)
+	defer again.Stop()
+	for {
+		holding, held, err := k.Leases.Hold(ctx, turnKey(k.Connector), turnTTL)
+		if !fault.Is(err, fault.Conflict) {
+			return holding, held, err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx, held, fmt.Errorf("waiting for the turn to look after the service hooks: %w", ctx.Err())
+		case <-patience.C:
+			return ctx, held, fault.New(fault.Unavailable, "Another replica has been looking after the service hooks for long; it is tried again at the next look.")
+		case <-again.C:
+		}
+	}
 }
 
 // look lists and compares. The finding, if any, says why that is not possible.
