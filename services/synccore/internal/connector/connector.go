@@ -32,6 +32,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/resync"
+	"github.com/tandem-sync/tandem/services/synccore/internal/subscription"
 )
 
 // Tickets is what a connector needs of its Alvao tenant.
@@ -103,6 +104,11 @@ type Clients struct {
 	// Expiry is when the secret that opens a system ends; zero: not known. nil: neither
 	// is.
 	Expiry func(item.System) time.Time
+	// Hooks is the way to the service hooks that Tandem sees to, HookPassword what they
+	// sign in with at the gateway, read anew each time; nil where they are a person's
+	// matter.
+	Hooks        subscription.Boards
+	HookPassword func() (string, error)
 	// Channels is how the solvers of tickets are told of comments.
 	Channels notice.Channels
 	// Close lets go of idle connections. It may be called while calls are under way.
@@ -127,8 +133,8 @@ type Deps struct {
 	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
 	// 15 s.
 	ProbeEvery time.Duration
-	// HooksEvery is how often it is looked whether Azure DevOps has switched service
-	// hooks off; 0 means 5 minutes.
+	// HooksEvery is how often it is looked after the service hooks, of which Azure DevOps
+	// switches off those whose deliveries failed; 0 means 5 minutes.
 	HooksEvery time.Duration
 }
 
@@ -148,10 +154,16 @@ type running struct {
 	redactToAzureDevOps, redactToAlvao *redact.Redactor
 	// settings is the fingerprint of cfg.
 	settings string
+	// keeper sees to the service hooks; nil: a person does.
+	keeper *subscription.Keeper
+	// catchUp is called when service hooks may not have told of events, so that they are
+	// looked for otherwise. It must not block.
+	catchUp func(ctx context.Context)
 
 	ready atomic.Bool
-	// again asks for a probe now, resyncNow for a look whether a resync is due.
-	again, resyncNow chan struct{}
+	// again asks for a probe now, resyncNow for a look whether a resync is due, hooksNow
+	// for one after the service hooks.
+	again, resyncNow, hooksNow chan struct{}
 	stop             context.CancelFunc
 	done             sync.WaitGroup
 }
@@ -172,7 +184,9 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
 		settings: fingerprint(cfg), started: deps.Now(), again: make(chan struct{}, 1), resyncNow: make(chan struct{}, 1),
+		hooksNow: make(chan struct{}, 1), catchUp: func(context.Context) {},
 	}
+	r.keeper = r.newKeeper()
 	if found := redact.New(cfg.Redact.Shipped, cfg.Redact.Except, cfg.Redact.Patterns); found != nil {
 		if !cfg.Redact.OffToAzureDevOps {
 			r.redactToAzureDevOps = found
@@ -194,11 +208,14 @@ func (r *running) close() {
 	r.clients.Close()
 }
 
-// askAgain has refused tokens tried now, since a file may have changed.
+// askAgain has refused tokens tried now, and service hooks compared, since a file may
+// have changed.
 func (r *running) askAgain() {
-	select {
-	case r.again <- struct{}{}:
-	default:
+	for _, asked := range []chan struct{}{r.again, r.hooksNow} {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -220,7 +237,7 @@ func (r *running) tend(ctx context.Context) {
 	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
 	all.Go(func() { every(ctx, expiryEvery, nil, r.warnOfExpiry) })
-	all.Go(func() { every(ctx, r.deps.HooksEvery, nil, r.watchHooks) })
+	all.Go(func() { every(ctx, r.deps.HooksEvery, r.hooksNow, r.watchHooks) })
 	all.Wait()
 }
 
