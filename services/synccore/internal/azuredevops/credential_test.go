@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/azuredevops"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
@@ -70,6 +71,10 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 		"Check": func(ctx context.Context, c *azuredevops.Client) error {
 			c.Check(ctx, azuredevops.Wants{Type: "Task", States: []string{"Doing"}, Fields: []string{"System.Title"}, Reporter: true})
 			return nil
+		},
+		"Changes": func(ctx context.Context, c *azuredevops.Client) error {
+			_, err := c.Changes(ctx, "1;2;3", time.Time{})
+			return err
 		},
 		"CheckHooks": func(ctx context.Context, c *azuredevops.Client) error {
 			c.CheckHooks(ctx, azuredevops.Wants{Connector: "development"})

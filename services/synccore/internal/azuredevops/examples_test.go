@@ -86,6 +86,7 @@ func readings() []struct {
 	}{
 		{`workItems/(GET__wit_WorkItems_id( _asOf)?\.json|(PATCH|POST).*)`, readItemExample},
 		{`workItems/GET__wit_WorkItems_ids.*|workItemsBatch/.*`, readItemsExample},
+		{`workItemRevisions/(GET|POST)__wit_reporting_workItemRevisions(_.*)?\.json`, readChangesExample},
 		{`wiql/GET__wit_get_id_workitems\.json`, readQueryExample},
 		{`recycleBin/GET__wit_recyclebin__id_\.json`, readBinExample},
 		{`comments/GET__wit_workitems__issueId__comments_\d\.json`, readCommentsExample},
@@ -109,7 +110,7 @@ func unread() []struct{ files, reason string } {
 		{`comments/(DELETE.*|GET__wit_workitems__issueId__comments__commentId_1\.json)`, "comments are listed, written and edited, never read alone nor removed"},
 		{`fields/(GET__wit_fields__fieldName_|POST|UPDATE).*|workItemTypesField/GET__workItemType_field(_expand)?\.json`, "fields are read all at once and never changed"},
 		{`recycleBin/(DELETE|PATCH|GET__wit_recyclebin\.json|GET__wit_recyclebin__ids_).*`, "one item is looked for in the recycle bin; none is restored or destroyed"},
-		{`(revisions|updates|workItemRevisions)/.*`, "changes are found by comparing the present, not by history"},
+		{`(revisions|updates)/.*`, "what changed is found by comparing the present, not by history"},
 		{`wiql/GET__wit_wiql__queryId_\.json`, "a tree of links; Tandem asks for flat lists"},
 		{`workItemRelationTypes/.*`, "the two relations that Tandem writes exist everywhere"},
 		{`workItems/(DELETE|GET_work_item_template).*`, "work items are neither removed nor made from templates"},
@@ -194,6 +195,22 @@ func readItemsExample(t *testing.T, e example, _ map[string]example) {
 	}
 	for n, w := range want.Value {
 		w.matches(t, got[n])
+	}
+}
+
+func readChangesExample(t *testing.T, e example, _ map[string]example) {
+	t.Helper()
+	var want struct {
+		Values      []recordedItem
+		IsLastBatch bool
+	}
+	decode(t, e.body, &want)
+	got, err := e.client(t, nil).Changes(t.Context(), "1;2;3", time.Time{})
+	if err != nil || len(want.Values) == 0 || len(got.WorkItems) != len(want.Values) || got.Last != want.IsLastBatch || strings.Count(got.Next, ";") != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for n, w := range want.Values {
+		w.matches(t, got.WorkItems[n])
 	}
 }
 

@@ -62,7 +62,7 @@ func (c *Client) CheckHooks(ctx context.Context, want Wants) []item.Finding {
 	if len(ours) == 0 {
 		return []item.Finding{{
 			Check: checkHooks, Severity: item.Warning,
-			Detail: "No service hook of the project leads to this connector, so changes in Azure DevOps are seen only by the next resync.",
+			Detail: "No service hook of the project leads to this connector, so changes in Azure DevOps are seen only when it is polled.",
 			Remedy: "Enter what the command synccore hooks prints under Project settings, Service hooks.",
 		}}
 	}

@@ -27,7 +27,6 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
-	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/poll"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
@@ -56,6 +55,7 @@ type Tickets interface {
 type WorkItems interface {
 	reconcile.WorkItems
 	resync.WorkItems
+	poll.Changed
 	// Prepare resolves the project, so that Covers can be sure.
 	Prepare(ctx context.Context) error
 	// Covers tells whether an event of that origin belongs to the project.
@@ -84,6 +84,7 @@ type Origins interface {
 type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
+	OfWorkItems(ctx context.Context, connector string, workItems []int64) ([]item.Link, error)
 }
 
 // Inbox takes hints in and lets held work go.
@@ -232,6 +233,7 @@ func (r *running) tend(ctx context.Context) {
 	// new token waiting.
 	var all sync.WaitGroup
 	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runPoll) })
+	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed
 	// while the process was down is made up for at start.
 	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
@@ -373,30 +375,50 @@ func (r *running) listExisting(ctx context.Context) error {
 func (r *running) runPoll(ctx context.Context) {
 	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, nil, func(ctx context.Context) error {
 		poller := poll.Poller{
-			Connector: r.cfg.Name, Rules: r.planRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, Links: r.deps.Links,
+			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, Links: r.deps.Links,
 			Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
 		}
 		found, err := poller.Once(ctx)
 		if found > 0 {
-			r.deps.Logger.InfoContext(ctx, "poll.done", slog.String("connector", r.cfg.Name), slog.Int("found", found))
+			r.deps.Logger.InfoContext(ctx, "poll.done", slog.String("connector", r.cfg.Name), slog.String("system", string(item.Alvao)), slog.Int("found", found))
+		}
+		return err
+	})
+}
+
+func (r *running) runChangesPoll(ctx context.Context) {
+	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, nil, func(ctx context.Context) error {
+		poller := poll.WorkItemPoller{
+			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), WorkItems: r.workItems, Links: r.deps.Links,
+			Cursors: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
+		}
+		found, err := poller.Once(ctx)
+		if found > 0 {
+			r.deps.Logger.InfoContext(ctx, "poll.done", slog.String("connector", r.cfg.Name), slog.String("system", string(item.AzureDevOps)), slog.Int("found", found))
 		}
 		return err
 	})
 }
 
 // The connector's turns. Leases are named by item keys; no ticket or work item has
-// the number 0.
+// the number 0 or less.
 const (
 	turnPoll   = "poll"
 	turnResync = "resync"
-	turnTTL    = 30 * time.Second
+	// turnChanges is the poll of work items.
+	turnChanges = "changes"
+	turnTTL     = 30 * time.Second
 )
 
 func (r *running) turnKey(name string) item.Key {
-	if name == turnPoll {
-		return item.Key{Connector: r.cfg.Name, System: item.Alvao}
+	key := item.Key{Connector: r.cfg.Name, System: item.AzureDevOps}
+	switch name {
+	case turnPoll:
+		key.System = item.Alvao
+	case turnChanges:
+		key.ID = -1
 	}
-	return item.Key{Connector: r.cfg.Name, System: item.AzureDevOps}
+	return key
 }
 
 // turn does work that one replica at a time does, and not again before every has
@@ -432,13 +454,6 @@ func (r *running) turn(
 	}
 	if err != nil && parent.Err() == nil {
 		r.deps.Logger.WarnContext(ctx, name+".failed", slog.String("connector", r.cfg.Name), slog.String("error", err.Error()))
-	}
-}
-
-func (r *running) planRules() plan.Rules {
-	return plan.Rules{
-		Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process, Map: r.cfg.Rules.Statuses, Conflict: r.cfg.Rules.Conflict,
-		Messages: r.cfg.Rules.SyncCommunication, SinceLinked: r.cfg.Messages.SinceLinked,
 	}
 }
 

@@ -177,6 +177,42 @@ func TestPollsFindWhatNobodyTold(t *testing.T) {
 	eventually(t, "the ticket has a work item", r.linked(t, name, ticket))
 }
 
+// What happens to a work item while no hook tells is found too, whatever it is, and the
+// link needs no resync for it.
+func TestPollsFindWhatNoHookTold(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	r.apply(t, r.settings(t, name, func(c *config.Connector, s *mapping.Settings) {
+		c.PollInterval, s.SyncCommunication = 50*time.Millisecond, true
+	}))
+	r.ready(t, name)
+	ticket := r.ticket(t, "Development")
+	eventually(t, "the ticket has a work item", r.linked(t, name, ticket))
+	r.quiet(t)
+	workItem, board := int(r.link(t, name, ticket).WorkItem), r.boards.As("jana.dvorakova@contoso.com")
+	if _, err := board.SetState(workItem, "Doing"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the status follows", func() bool { shown, _ := r.desk.Ticket(int(ticket)); return shown.Status == "Development pending" })
+	if _, err := board.Comment(workItem, "the cable is loose", ""); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the comment crosses", func() bool {
+		return slices.ContainsFunc(r.desk.Records(int(ticket)), func(one standalvao.Record) bool { return strings.Contains(one.HTML, "the cable is loose") })
+	})
+	if err := board.Delete(workItem); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is gone", func() bool { return r.link(t, name, ticket).State == item.LinkGone })
+	if err := board.Restore(workItem); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is back", func() bool { return r.link(t, name, ticket).State == item.LinkActive })
+	if got := len(r.log.lines(t, "resync.done")); got > 1 {
+		t.Errorf("%d resyncs", got)
+	}
+}
+
 func TestUnchangedConnectorsAreLeftRunning(t *testing.T) {
 	t.Parallel()
 	r := setup(t)

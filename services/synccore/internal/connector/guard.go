@@ -197,6 +197,11 @@ func (g guardedWorkItems) WorkItems(ctx context.Context, ids []int64) ([]item.Wo
 	return guarded(ctx, g.r, item.AzureDevOps, func() ([]item.WorkItem, error) { return g.project.WorkItems(ctx, ids) })
 }
 
+// Changes implements poll.Changed.
+func (g guardedWorkItems) Changes(ctx context.Context, position string, since time.Time) (item.Changes, error) {
+	return guarded(ctx, g.r, item.AzureDevOps, func() (item.Changes, error) { return g.project.Changes(ctx, position, since) })
+}
+
 // FindByMark implements reconcile.WorkItems.
 func (g guardedWorkItems) FindByMark(ctx context.Context, mark, ticketURL string) ([]item.WorkItem, error) {
 	return guarded(ctx, g.r, item.AzureDevOps, func() ([]item.WorkItem, error) { return g.project.FindByMark(ctx, mark, ticketURL) })

@@ -368,7 +368,7 @@ func (r *replica) apply(t *testing.T, connectors ...config.Connector) {
 }
 
 // ready waits until a connector is ready and has polled and resynced for the first
-// time, so that neither finds what a test does next.
+// time, so that none finds what a test does next.
 func (r *replica) ready(t *testing.T, name string) {
 	t.Helper()
 	eventually(t, name+" is ready", func() bool {
@@ -376,7 +376,7 @@ func (r *replica) ready(t *testing.T, name string) {
 		if !ok || !summary.Ready {
 			return false
 		}
-		for _, turn := range []string{"poll-at", "resync-at"} {
+		for _, turn := range []string{"poll-at", "changes-at", "resync-at"} {
 			if at, err := r.origins.Cursor(t.Context(), name, turn); err != nil || at == "" {
 				return false
 			}

@@ -180,6 +180,15 @@ type WorkItem struct {
 	ChangedBy string
 }
 
+// Changes is a batch of the work items that changed.
+type Changes struct {
+	WorkItems []WorkItem
+	// Next is the position of the batch that follows, also where there is none yet.
+	Next string
+	// Last tells that there is nothing more at present.
+	Last bool
+}
+
 // WorkItemType describes one type of a project: its states and which may follow
 // which (facts azure-devops.md §2.5).
 type WorkItemType struct {

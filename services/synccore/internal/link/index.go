@@ -160,6 +160,43 @@ func (l *Links) TicketOf(ctx context.Context, connector string, workItem int64) 
 	return ticket, true, nil
 }
 
+// OfWorkItems returns the links that name any of the work items; most of a project's
+// items have none, so it asks once for all.
+func (l *Links) OfWorkItems(ctx context.Context, connector string, workItems []int64) ([]item.Link, error) {
+	if len(workItems) == 0 {
+		return nil, nil
+	}
+	fields := make([]string, len(workItems))
+	for i, id := range workItems {
+		fields[i] = strconv.FormatInt(id, 10)
+	}
+	claims, err := l.store.Client().HMGet(ctx, l.workItemsKey(connector), fields...).Result()
+	if err != nil {
+		return nil, datastore.Fault(err, "reading tickets of work items")
+	}
+	var links []item.Link
+	for i, claim := range claims {
+		text, claimed := claim.(string)
+		if !claimed {
+			continue
+		}
+		number, _, _ := strings.Cut(text, ":")
+		ticket, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("decoding ticket of work item: %w", err)
+		}
+		known, err := l.Get(ctx, connector, ticket)
+		if err != nil {
+			return nil, err
+		}
+		// A claim comes before its link does.
+		if known.WorkItem == workItems[i] {
+			links = append(links, known)
+		}
+	}
+	return links, nil
+}
+
 // List returns links of a connector by ascending ticket number, and the token of the
 // next page, which is empty on the last. pageSize is brought between 1 and
 // MaxPageSize. A page may be shorter than asked for; its cost does not grow with the
@@ -235,11 +272,4 @@ func (l *Links) confirm(ctx context.Context, connector string, members []string)
 	}
 	err := l.store.Client().ZRem(ctx, l.ticketsKey(connector), dead...).Err()
 	return links, datastore.Fault(err, "dropping dead index entries")
-}
-
-// Count is how many links a connector has. Links that are being made or deleted at
-// this moment may count or not.
-func (l *Links) Count(ctx context.Context, connector string) (int64, error) {
-	n, err := l.store.Client().ZCard(ctx, l.ticketsKey(connector)).Result()
-	return n, datastore.Fault(err, "counting links")
 }

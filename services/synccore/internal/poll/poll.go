@@ -1,6 +1,7 @@
-// Package poll finds tickets that were active lately and puts them into the inbox,
-// because Alvao's webhooks are sent at most once and may be lost without a trace
-// (alvao.md §3.1).
+// Package poll finds tickets and work items that changed lately and puts them into the
+// inbox, because webhooks may be lost without a trace: Alvao's are sent at most once
+// (alvao.md §3.1), and those of Azure DevOps are held back or switched off after
+// failures (azure-devops.md §1.7).
 //
 // Its one invariant: the position only moves forward after everything up to it is
 // durably in the inbox, so a crash costs a repeated read and never a ticket.

@@ -261,7 +261,7 @@ func (r *round) mark(ctx context.Context, step plan.Step) error {
 	if err != nil {
 		return fmt.Errorf("marking work item %d: %w", r.sides.WorkItem.ID, err)
 	}
-	r.sides.WorkItem = &workItem
+	r.sides.WorkItem, r.sides.Marked = &workItem, true
 	return r.wrote(ctx, step)
 }
 
