@@ -157,16 +157,16 @@ type running struct {
 	settings string
 	// keeper sees to the service hooks; nil: a person does.
 	keeper *subscription.Keeper
-	// catchUp is called when service hooks may not have told of events, so that they are
-	// looked for otherwise. It must not block.
-	catchUp func(ctx context.Context)
+	// missed tells that service hooks may not have told of events since the last poll of
+	// work items.
+	missed atomic.Bool
 
 	ready atomic.Bool
 	// again asks for a probe now, resyncNow for a look whether a resync is due, hooksNow
-	// for one after the service hooks.
-	again, resyncNow, hooksNow chan struct{}
-	stop             context.CancelFunc
-	done             sync.WaitGroup
+	// for one after the service hooks, changesNow for a poll of work items.
+	again, resyncNow, hooksNow, changesNow chan struct{}
+	stop                                   context.CancelFunc
+	done                                   sync.WaitGroup
 }
 
 func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration, deps Deps) (*running, error) {
@@ -185,7 +185,7 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
 		settings: fingerprint(cfg), started: deps.Now(), again: make(chan struct{}, 1), resyncNow: make(chan struct{}, 1),
-		hooksNow: make(chan struct{}, 1), catchUp: func(context.Context) {},
+		hooksNow: make(chan struct{}, 1), changesNow: make(chan struct{}, 1),
 	}
 	r.keeper = r.newKeeper()
 	if found := redact.New(cfg.Redact.Shipped, cfg.Redact.Except, cfg.Redact.Patterns); found != nil {
@@ -233,7 +233,7 @@ func (r *running) tend(ctx context.Context) {
 	// new token waiting.
 	var all sync.WaitGroup
 	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runPoll) })
-	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runChangesPoll) })
+	all.Go(func() { every(ctx, r.cfg.PollInterval, r.changesNow, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed
 	// while the process was down is made up for at start.
 	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
@@ -387,7 +387,9 @@ func (r *running) runPoll(ctx context.Context) {
 }
 
 func (r *running) runChangesPoll(ctx context.Context) {
-	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, nil, func(ctx context.Context) error {
+	missed := func(context.Context, time.Time) bool { return r.missed.Load() }
+	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context) error {
+		r.missed.Store(false)
 		poller := poll.WorkItemPoller{
 			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), WorkItems: r.workItems, Links: r.deps.Links,
 			Cursors: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
@@ -407,6 +409,7 @@ const (
 	turnResync = "resync"
 	// turnChanges is the poll of work items.
 	turnChanges = "changes"
+	turnHooks   = "hooks"
 	turnTTL     = 30 * time.Second
 )
 
@@ -417,6 +420,8 @@ func (r *running) turnKey(name string) item.Key {
 		key.System = item.Alvao
 	case turnChanges:
 		key.ID = -1
+	case turnHooks:
+		key.ID = -2
 	}
 	return key
 }

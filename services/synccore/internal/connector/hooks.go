@@ -22,7 +22,8 @@ func (r *running) newKeeper() *subscription.Keeper {
 	}
 	return &subscription.Keeper{
 		Connector: r.cfg.Name, Address: subscription.Address(hooks.PublicURL, r.cfg.Name), ProjectURL: r.cfg.Rules.Project.URL(), DeskHost: desk,
-		Boards: r.clients.Hooks, Notes: r.deps.Origins, Leases: r.deps.Leases, Password: r.clients.HookPassword, Now: r.deps.Now,
+		Boards: r.clients.Hooks, Notes: r.deps.Origins, Leases: r.deps.Leases, Turn: r.turnKey(turnHooks),
+		Password: r.clients.HookPassword, Now: r.deps.Now,
 	}
 }
 
@@ -46,7 +47,17 @@ func (r *running) watchHooks(ctx context.Context) {
 	}
 	told := r.tellOfHooks(ctx, report)
 	if report.Missed || (r.keeper == nil && told != "") {
-		r.catchUp(ctx)
+		r.catchUp()
+	}
+}
+
+// catchUp has the work items be polled now, since service hooks may not have told of
+// events.
+func (r *running) catchUp() {
+	r.missed.Store(true)
+	select {
+	case r.changesNow <- struct{}{}:
+	default:
 	}
 }
 

@@ -56,11 +56,6 @@ const (
 	turnWait, turnLook = turnTTL + 5*time.Second, 200 * time.Millisecond
 )
 
-// turnKey names the turn. Leases are named by item keys, and no work item has that number.
-func turnKey(connector string) item.Key {
-	return item.Key{Connector: connector, System: item.AzureDevOps, ID: -1}
-}
-
 // Keeper keeps the service hooks of one connector. All fields are required and must not
 // change. It is safe for concurrent use, by any number of replicas.
 type Keeper struct {
@@ -72,7 +67,9 @@ type Keeper struct {
 	ProjectURL, DeskHost string
 	Boards               Boards
 	Notes                Notes
-	Leases               Leases
+	// Turn names the lease of whoever sees to the hooks.
+	Leases Leases
+	Turn   item.Key
 	// Password gives the present password, which is read anew each time.
 	Password func() (string, error)
 	Now      func() time.Time
@@ -129,7 +126,7 @@ func (k *Keeper) hold(ctx context.Context) (context.Context, lease.Held, error) 
 	again := time.NewTicker(turnLook)
 	defer again.Stop()
 	for {
-		holding, held, err := k.Leases.Hold(ctx, turnKey(k.Connector), turnTTL)
+		holding, held, err := k.Leases.Hold(ctx, k.Turn, turnTTL)
 		if !fault.Is(err, fault.Conflict) {
 			return holding, held, err
 		}

@@ -118,7 +118,7 @@ func (w *world) address() string { return subscription.Address(w.public, connect
 func (w *world) keeper() *subscription.Keeper {
 	return &subscription.Keeper{
 		Connector: connector, Address: w.address(), ProjectURL: "https://dev.azure.com/contoso/Alvaoproject", DeskHost: "contoso.onalvao.com",
-		Boards: w.client, Notes: w.origins, Leases: w.leases, Now: w.clock,
+		Boards: w.client, Notes: w.origins, Leases: w.leases, Turn: item.Key{Connector: connector, System: item.AzureDevOps, ID: -2}, Now: w.clock,
 		Password: func() (string, error) { w.mu.Lock(); defer w.mu.Unlock(); return w.password, nil },
 	}
 }
