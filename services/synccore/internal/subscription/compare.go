@@ -28,8 +28,8 @@ const (
 // want is how each of the hooks is to be.
 type want struct {
 	project, address, user string
-	// print is the fingerprint of the password.
-	print string
+	// key is the fingerprint of the password.
+	key string
 	// deskHost is the host of Alvao's REST API.
 	deskHost string
 }
@@ -47,8 +47,8 @@ type known struct {
 // written is what is remembered of one hook.
 type written struct {
 	Event string `json:"event"`
-	// Print is the fingerprint of the password that it has; empty: that is not known.
-	Print string `json:"print,omitempty"`
+	// Key is the fingerprint of the password that it has; empty: that is not known.
+	Key string `json:"key,omitempty"`
 	// At is when it was written last; zero: never by us.
 	At time.Time `json:"at,omitzero"`
 	// Tries is how often it was mended since it was last seen in order.
@@ -217,7 +217,7 @@ func (d *decision) keep(w want, h item.Hook, now time.Time) {
 	switch {
 	case h.URL != w.address:
 		why, pressing = "it leads to another address", true
-	case note.Print == "":
+	case note.Key == "":
 		why, pressing = "its password is not known", true
 	case h.Status != item.HookEnabled:
 		why = "it is " + string(h.Status)
@@ -225,11 +225,11 @@ func (d *decision) keep(w want, h item.Hook, now time.Time) {
 		why = "it was changed"
 	}
 	mends := why != ""
-	if !mends && note.Print != w.print {
+	if !mends && note.Key != w.key {
 		why = "the password is another one"
 	}
 	// The new password counts at once, whatever else is to wait.
-	pressing = pressing || note.Print != w.print
+	pressing = pressing || note.Key != w.key
 	d.missed = d.missed || mends
 	if !mends {
 		note.Tries = 0
@@ -261,7 +261,7 @@ func (w want) prefer(a, b item.Hook, k known) int {
 		}, h.Status)
 	}
 	effort := func(h item.Hook) int {
-		if w.fits(h) && k.Hooks[h.ID].Print == w.print {
+		if w.fits(h) && k.Hooks[h.ID].Key == w.key {
 			return 0
 		}
 		return 1

@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ const (
 )
 
 func wanted() want {
-	return want{project: project, address: address, user: "tandem", print: "p1", deskHost: "contoso.onalvao.com"}
+	return want{project: project, address: address, user: "tandem", key: "p1", deskHost: "contoso.onalvao.com"}
 }
 
 func noon() time.Time { return time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC) }
@@ -44,7 +45,7 @@ func others(k known) []item.Hook {
 	for _, event := range events() {
 		if event != updated {
 			hooks = append(hooks, hook(event, event))
-			k.Hooks[event] = written{Event: event, Print: "p1", At: noon().Add(-time.Hour)}
+			k.Hooks[event] = written{Event: event, Key: "p1", At: noon().Add(-time.Hour)}
 		}
 	}
 	return hooks
@@ -53,8 +54,8 @@ func others(k known) []item.Hook {
 // TestCompare: what follows for one event; the hooks of the others are in order.
 func TestCompare(t *testing.T) {
 	t.Parallel()
-	noted := func(print string, ago time.Duration, tries int) written {
-		return written{Event: updated, Print: print, At: noon().Add(-ago), Tries: tries}
+	noted := func(key string, ago time.Duration, tries int) written {
+		return written{Event: updated, Key: key, At: noon().Add(-ago), Tries: tries}
 	}
 	const byHand, callback = "https://tandem.example/hooks/azure-devops", "https://TANDEM.example/AlvaoRestApi/Connectors/DevOpsCallback/"
 	for name, tc := range map[string]struct {
@@ -108,9 +109,7 @@ func TestCompare(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := known{Hooks: map[string]written{}}
-			for id, one := range tc.noted {
-				k.Hooks[id] = one
-			}
+			maps.Copy(k.Hooks, tc.noted)
 			if tc.begun != "" {
 				k.Begun = map[string]string{updated: tc.begun}
 			}
@@ -173,13 +172,13 @@ func drawn(t *rapid.T) ([]item.Hook, known) {
 		listed = append(listed, h)
 		if rapid.Bool().Draw(t, "noted") {
 			k.Hooks[h.ID] = written{
-				Event: h.Event, Print: rapid.SampledFrom([]string{"", "p0", "p1"}).Draw(t, "print"),
+				Event: h.Event, Key: rapid.SampledFrom([]string{"", "p0", "p1"}).Draw(t, "print"),
 				At: noon().Add(-time.Duration(rapid.IntRange(-10, 300).Draw(t, "ago")) * time.Minute), Tries: rapid.IntRange(0, 9).Draw(t, "tries"),
 			}
 		}
 	}
 	if rapid.Bool().Draw(t, "gone") {
-		k.Hooks["gone"] = written{Event: rapid.SampledFrom(events()).Draw(t, "event"), Print: "p1", At: noon().Add(-2 * time.Hour)}
+		k.Hooks["gone"] = written{Event: rapid.SampledFrom(events()).Draw(t, "event"), Key: "p1", At: noon().Add(-2 * time.Hour)}
 	}
 	return listed, k
 }
@@ -193,12 +192,12 @@ func applied(w want, listed []item.Hook, d decision, now time.Time) ([]item.Hook
 		case create:
 			fresh.ID = fmt.Sprintf("new%d", n)
 			after = append(after, fresh)
-			k.Hooks[fresh.ID] = written{Event: c.event, Print: w.print, At: now}
+			k.Hooks[fresh.ID] = written{Event: c.event, Key: w.key, At: now}
 		case replace:
 			at := slices.IndexFunc(after, func(h item.Hook) bool { return h.ID == c.id })
 			fresh.Created = after[at].Created
 			after[at] = fresh
-			k.Hooks[c.id] = written{Event: c.event, Print: w.print, At: now, Tries: k.Hooks[c.id].Tries + 1}
+			k.Hooks[c.id] = written{Event: c.event, Key: w.key, At: now, Tries: k.Hooks[c.id].Tries + 1}
 		case remove:
 			after = slices.DeleteFunc(after, func(h item.Hook) bool { return h.ID == c.id })
 			delete(k.Hooks, c.id)

@@ -147,7 +147,7 @@ func (k *Keeper) look(ctx context.Context) (want, decision, string, *item.Findin
 		return want{}, decision{}, "", &item.Finding{
 			Check: check, Severity: item.Warning,
 			Detail: "The hook secret can't be used, so Tandem does not look after the service hooks: " + fault.Sentence(err),
-			Remedy: "Put a secret of at least " + fmt.Sprint(hookkey.MinLength) + " random characters into the place that hookSecrets names first.",
+			Remedy: fmt.Sprintf("Put a secret of at least %d random characters into the place that hookSecrets names first.", hookkey.MinLength),
 		}
 	}
 	project, err := k.Boards.ProjectID(ctx)
@@ -162,7 +162,7 @@ func (k *Keeper) look(ctx context.Context) (want, decision, string, *item.Findin
 	if err != nil {
 		return want{}, decision{}, "", k.unlisted(err)
 	}
-	w := want{project: project, address: k.Address, user: hookkey.AzureDevOpsUser, print: fingerprint(password), deskHost: k.DeskHost}
+	w := want{project: project, address: k.Address, user: hookkey.AzureDevOpsUser, key: fingerprint(password), deskHost: k.DeskHost}
 	d := compare(w, listed, remembered, k.Now())
 	d.before = remembered
 	return w, d, password, nil
@@ -206,7 +206,7 @@ func (k *Keeper) act(ctx context.Context, w want, d decision, password string) R
 // make makes one change and notes it.
 func (k *Keeper) make(ctx context.Context, w want, c change, known *known, password string) error {
 	draft := item.HookDraft{Event: c.event, ProjectID: w.project, URL: w.address, User: w.user}
-	fresh := written{Event: c.event, Print: w.print, At: k.Now()}
+	fresh := written{Event: c.event, Key: w.key, At: k.Now()}
 	switch c.deed {
 	case create:
 		if known.Begun == nil {
@@ -242,14 +242,14 @@ func (k *Keeper) make(ctx context.Context, w want, c change, known *known, passw
 }
 
 func (k *Keeper) read(ctx context.Context) (known, error) {
-	var remembered known
 	text, err := k.Notes.Note(ctx, k.Connector, noteName)
 	if err != nil {
 		return known{}, fmt.Errorf("reading what is noted of the service hooks: %w", err)
 	}
-	if text == "" || json.Unmarshal([]byte(text), &remembered) != nil {
+	var remembered known
+	if text != "" && json.Unmarshal([]byte(text), &remembered) != nil {
 		// Without it the hooks at our address are taken over anew.
-		return known{Hooks: map[string]written{}}, nil
+		remembered = known{}
 	}
 	if remembered.Hooks == nil {
 		remembered.Hooks = map[string]written{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -126,8 +127,8 @@ func (h *history) rule(t *testing.T, rule faults.Rule) {
 func (h *history) step(t *testing.T) string {
 	t.Helper()
 	set := func(status string) string {
-		s, any := h.one()
-		if !any || s.Status == "disabledByUser" {
+		s, ok := h.one()
+		if !ok || s.Status == "disabledByUser" {
 			return "nothing"
 		}
 		h.status(t, s.ID, status)
@@ -146,8 +147,8 @@ func (h *history) step(t *testing.T) string {
 		h.set(func() { h.password = key(h.keys) })
 		return "rotation"
 	case 3:
-		s, any := h.one()
-		if !any {
+		s, ok := h.one()
+		if !ok {
 			return "nothing"
 		}
 		h.status(t, s.ID, "disabledByUser")
@@ -167,8 +168,8 @@ func (h *history) step(t *testing.T) string {
 	case 7:
 		return set("disabledByInactiveIdentity")
 	case 8:
-		s, any := h.one()
-		if !any {
+		s, ok := h.one()
+		if !ok {
 			return "nothing"
 		}
 		if err := h.boards.As(jana).Unsubscribe(s.ID); err != nil {
@@ -186,8 +187,12 @@ func (h *history) step(t *testing.T) string {
 		return "doubled " + event
 	case 10:
 		kinds := []faults.Rule{
-			{Kind: faults.KindUnavailable}, {Kind: faults.KindCut}, {Kind: faults.KindSignIn}, {Kind: faults.KindStatus, Status: 403},
-			{Kind: faults.KindStatus, Status: 200, Body: `{"count":0}`}, {Kind: faults.KindStatus, Status: 200, Body: `{"count":9,"value":[]}`},
+			{Kind: faults.KindUnavailable},
+			{Kind: faults.KindCut},
+			{Kind: faults.KindSignIn},
+			{Kind: faults.KindStatus, Status: 403},
+			{Kind: faults.KindStatus, Status: 200, Body: `{"count":0}`},
+			{Kind: faults.KindStatus, Status: 200, Body: `{"count":9,"value":[]}`},
 		}
 		rule := kinds[h.random.IntN(len(kinds))]
 		rule.Method = "GET"
@@ -279,7 +284,7 @@ func (h *history) settled(t *testing.T) {
 func TestFiftySequences(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			h := &history{
 				world: setup(t), random: rand.New(rand.NewPCG(seed, 7)), strangers: map[string]sandbox.Subscription{}, resting: map[string]bool{}, planted: map[string]bool{}, keys: 1,
