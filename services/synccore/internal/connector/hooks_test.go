@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	standfault "github.com/tandem-sync/tandem/services/sandbox/fault"
@@ -65,6 +66,8 @@ func TestHooksAreSeenTo(t *testing.T) {
 	r.apply(t, r.settings(t, name, r.managed))
 	eventually(t, "the new password is there", func() bool { return slices.Equal(r.passwords(t), []string{"second"}) })
 
+	// An hour later it may be mended again.
+	r.ahead.Store(int64(time.Hour))
 	id := r.boards.Subscriptions()[1].ID
 	if err := r.boards.SetSubscriptionStatus(id, "disabledBySystem"); err != nil {
 		t.Fatal(err)

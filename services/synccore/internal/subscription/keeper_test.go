@@ -182,6 +182,27 @@ func TestInactiveCreator(t *testing.T) {
 	}
 }
 
+// TestNothingGoesBeforeItsSuccessor: while one can't be made or mended, the one that it
+// is to take the place of stays.
+func TestNothingGoesBeforeItsSuccessor(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	sick := w.byHand(t, updated, w.address())
+	w.status(t, sick, "disabledByInactiveIdentity")
+	w.byHand(t, "workitem.created", w.address())
+	w.byHand(t, "workitem.created", w.address())
+	for _, method := range []string{"POST", "PUT"} {
+		w.disturb(t, faults.Rule{Path: hooksPath, Method: method, Kind: faults.KindStatus, Status: 403})
+	}
+	w.once(t)
+	if n := len(w.boards.Subscriptions()); n != 3 {
+		t.Errorf("%d of 3 are left", n)
+	}
+	w.faults.Clear()
+	w.once(t)
+	w.exact(t)
+}
+
 // TestPersonsDecide: what a person switched off stays off, is told, and is not doubled;
 // what a person removed is made again.
 func TestPersonsDecide(t *testing.T) {
