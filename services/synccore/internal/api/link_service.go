@@ -58,7 +58,7 @@ type LinkService struct {
 // GetLink implements tandem.v1.LinkService.
 func (s *LinkService) GetLink(ctx context.Context, req *tandemv1.GetLinkRequest) (*tandemv1.GetLinkResponse, error) {
 	var v violations
-	connector, ticket := ticketOf(&v, "name", req.GetName())
+	connector, ticket := ticketOf(&v, req.GetName())
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (s *LinkService) ListLinks(ctx context.Context, req *tandemv1.ListLinksRequ
 // SyncLink implements tandem.v1.LinkService.
 func (s *LinkService) SyncLink(ctx context.Context, req *tandemv1.SyncLinkRequest) (*tandemv1.SyncLinkResponse, error) {
 	var v violations
-	connector, ticket := ticketOf(&v, "name", req.GetName())
+	connector, ticket := ticketOf(&v, req.GetName())
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (s *LinkService) SyncLink(ctx context.Context, req *tandemv1.SyncLinkReques
 // DeleteLink implements tandem.v1.LinkService.
 func (s *LinkService) DeleteLink(ctx context.Context, req *tandemv1.DeleteLinkRequest) (*tandemv1.DeleteLinkResponse, error) {
 	var v violations
-	connector, ticket := ticketOf(&v, "name", req.GetName())
+	connector, ticket := ticketOf(&v, req.GetName())
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (s *LinkService) DeleteLink(ctx context.Context, req *tandemv1.DeleteLinkRe
 // ListLinkHistory implements tandem.v1.LinkService.
 func (s *LinkService) ListLinkHistory(ctx context.Context, req *tandemv1.ListLinkHistoryRequest) (*tandemv1.ListLinkHistoryResponse, error) {
 	var v violations
-	connector, ticket := ticketOf(&v, "name", req.GetName())
+	connector, ticket := ticketOf(&v, req.GetName())
 	size := pageSize(&v, req.GetPageSize(), historyKept)
 	if err := v.err(); err != nil {
 		return nil, err

@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	markPrefix = "ALVAO-"
 	// statusVisibleAfter is how long Alvao is given to show a status it accepted.
 	statusVisibleAfter = 2 * time.Second
 	// rememberTimeout bounds the write to the link after an effect.
