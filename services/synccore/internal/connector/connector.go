@@ -83,6 +83,7 @@ type Origins interface {
 // Links is where links are remembered.
 type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
+	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 	OfWorkItems(ctx context.Context, connector string, workItems []int64) ([]item.Link, error)
 }
