@@ -160,7 +160,7 @@ dashboards: {enabled: true}
 `,
 		"everything off": `
 gateway: {podDisruptionBudget: {enabled: false}, drainSeconds: 0, replicas: 0}
-synccore: {podDisruptionBudget: {enabled: false}, replicas: 0}
+synccore: {podDisruptionBudget: {enabled: false}, drainSeconds: 0, replicas: 0}
 networkPolicy: {enabled: false}
 topologySpread: {enabled: false}
 serviceAccount: {create: false}

@@ -69,6 +69,9 @@ type Options struct {
 	// Settings is the connector settings JSON with one %s for the project's URL; empty:
 	// Settings.
 	Settings string
+	// CoreTarget makes what the gateway is told of sync-core from its address; nil: the
+	// address itself.
+	CoreTarget func(address string) string
 	// CoreArgs and GatewayArgs are further flags.
 	CoreArgs, GatewayArgs []string
 	// NoHooks leaves the webhooks out. HooksByHand has a person enter those at Azure
@@ -94,6 +97,8 @@ type Stack struct {
 
 	options Options
 	server  *http.Server
+	// beside are the sync-cores that were started beside Core.
+	beside []*Program
 }
 
 // Start brings everything up and returns when both programs serve and the connector
@@ -258,13 +263,7 @@ hookSecrets: [{file: %s}]
 
 // StartCore starts sync-core, at the same address each time.
 func (s *Stack) StartCore(ctx context.Context) error {
-	args := []string{
-		"serve", "--config", s.ConfigFile, "--listen", s.options.CoreListen, "--admin-listen", "127.0.0.1:0", "--redis", s.options.Redis,
-	}
-	if s.options.Collector != "" {
-		args = append(args, "--otlp-endpoint", s.options.Collector)
-	}
-	line, err := s.Core.start(ctx, append(args, s.options.CoreArgs...)...)
+	line, err := s.startCore(ctx, s.Core, s.options.CoreListen)
 	if err != nil {
 		return err
 	}
@@ -273,10 +272,34 @@ func (s *Stack) StartCore(ctx context.Context) error {
 	return nil
 }
 
+// StartCoreBeside starts one more sync-core over the same Redis, as a rolling update
+// does before it stops the one before. Close ends it as well.
+func (s *Stack) StartCoreBeside(ctx context.Context, listen string) (*Program, error) {
+	p := newProgram(s.options.Bin, s.options.Dir, "synccore", "synccore.ready")
+	p.file = filepath.Join(s.options.Dir, fmt.Sprintf("synccore-%d.log", len(s.beside)+2))
+	if _, err := s.startCore(ctx, p, listen); err != nil {
+		return nil, err
+	}
+	s.beside = append(s.beside, p)
+	return p, nil
+}
+
+func (s *Stack) startCore(ctx context.Context, p *Program, listen string) (Line, error) {
+	args := []string{"serve", "--config", s.ConfigFile, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--redis", s.options.Redis}
+	if s.options.Collector != "" {
+		args = append(args, "--otlp-endpoint", s.options.Collector)
+	}
+	return p.start(ctx, append(args, s.options.CoreArgs...)...)
+}
+
 // StartGateway starts the gateway, at the same address each time.
 func (s *Stack) StartGateway(ctx context.Context) error {
+	core := s.CoreAddr
+	if s.options.CoreTarget != nil {
+		core = s.options.CoreTarget(core)
+	}
 	args := []string{
-		"--listen", s.options.GatewayListen, "--admin-listen", "127.0.0.1:0", "--core", s.CoreAddr,
+		"--listen", s.options.GatewayListen, "--admin-listen", "127.0.0.1:0", "--core", core,
 		"--hook-secret-file", filepath.Join(s.options.Dir, "hook-secret"), "--insecure-api",
 	}
 	if s.options.Collector != "" {
@@ -295,6 +318,9 @@ func (s *Stack) StartGateway(ctx context.Context) error {
 // ended before without being told to.
 func (s *Stack) Close() error {
 	errs := []error{s.Gateway.Stop(), s.Core.Stop()}
+	for _, p := range s.beside {
+		errs = append(errs, p.Stop())
+	}
 	if s.server != nil {
 		errs = append(errs, s.server.Close())
 	}

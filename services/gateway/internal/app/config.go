@@ -28,7 +28,8 @@ type Config struct {
 	Listen string `default:":8080" env:"TANDEM_LISTEN" help:"Address for webhooks and the API."`
 	// AdminListen is the address for health and metrics. It must not be public.
 	AdminListen string `default:":8081" env:"TANDEM_ADMIN_LISTEN" help:"Address for /health/live, /health/ready and /metrics; keep it private."`
-	// Core is the gRPC target of sync-core. A name with several addresses is balanced.
+	// Core is the gRPC target of sync-core. Of a name with several addresses all are
+	// called in turn that say that they serve.
 	Core string `default:"127.0.0.1:9000" env:"TANDEM_CORE" help:"Address of sync-core's gRPC server."`
 	// CoreTimeout bounds one call of sync-core, retries included.
 	CoreTimeout time.Duration `default:"5s" env:"TANDEM_CORE_TIMEOUT" help:"How long sync-core may take to store an event or answer a read."`

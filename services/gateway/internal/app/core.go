@@ -15,7 +15,9 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // lets the client watch the health that sync-core tells
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver/dns"
 )
 
 const (
@@ -39,6 +41,15 @@ type CoreConfig struct {
 	// Propagator carries the trace; nil: OpenTelemetry's global.
 	Propagator propagation.TextMapPropagator
 }
+
+// lookAgain is how soon the names of sync-cores may be looked up again after a
+// connection ended. gRPC's 30 s would leave nobody to call when sync-cores are replaced
+// one after the other.
+const lookAgain = time.Second
+
+// FollowCore has connections of this process follow the names of sync-cores closely.
+// It must be called before the first connection is made, and once.
+func FollowCore() { dns.SetMinResolutionInterval(lookAgain) }
 
 // DialCore makes the client connection to sync-core and begins to connect; it does
 // not wait. While sync-core is away calls fail within a quarter of a second, and
@@ -95,6 +106,8 @@ func serviceConfig(timeout time.Duration) (string, error) {
 	type method = map[string]any
 	config := map[string]any{
 		"loadBalancingConfig": []any{map[string]any{"round_robin": map[string]any{}}},
+		// One that stops, or that has lost Redis, gets no calls while another one serves.
+		"healthCheckConfig": map[string]any{"serviceName": ""},
 		"methodConfig": []method{
 			{
 				"name": []any{

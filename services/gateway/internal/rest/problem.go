@@ -85,7 +85,7 @@ func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w h
 func ownSentence(code codes.Code) (string, bool) {
 	switch code {
 	case codes.Unavailable:
-		return "sync-core can't be reached right now; try again shortly.", true
+		return "sync-core can't be reached right now, or it can't reach Redis; try again shortly.", true
 	case codes.DeadlineExceeded:
 		return "sync-core did not answer in time; try again.", true
 	case codes.Canceled:
