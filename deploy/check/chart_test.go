@@ -13,6 +13,7 @@ import (
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	apps "k8s.io/api/apps/v1"
 	autoscaling "k8s.io/api/autoscaling/v2"
+	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	policy "k8s.io/api/policy/v1"
@@ -71,6 +72,7 @@ func kinds() map[string]func() meta.Object {
 		"v1/ServiceAccount":                       func() meta.Object { return &core.ServiceAccount{} },
 		"apps/v1/Deployment":                      func() meta.Object { return &apps.Deployment{} },
 		"apps/v1/StatefulSet":                     func() meta.Object { return &apps.StatefulSet{} },
+		"batch/v1/CronJob":                        func() meta.Object { return &batch.CronJob{} },
 		"policy/v1/PodDisruptionBudget":           func() meta.Object { return &policy.PodDisruptionBudget{} },
 		"autoscaling/v2/HorizontalPodAutoscaler":  func() meta.Object { return &autoscaling.HorizontalPodAutoscaler{} },
 		"networking.k8s.io/v1/Ingress":            func() meta.Object { return &networking.Ingress{} },
@@ -157,6 +159,7 @@ serviceAccount: {name: tandem, annotations: {a: b}}
 serviceMonitor: {enabled: true, labels: {release: prometheus}}
 prometheusRule: {enabled: true, labels: {release: prometheus}}
 dashboards: {enabled: true}
+resync: {enabled: true, timeZone: Europe/Prague, connectors: [development, support], timeoutSeconds: 1800}
 `,
 		"everything off": `
 gateway: {podDisruptionBudget: {enabled: false}, drainSeconds: 0, replicas: 0}
@@ -202,6 +205,7 @@ func TestRefused(t *testing.T) {
 		"no configuration":             {`config: ""`, "config is empty"},
 		"two configurations":           {"existingConfigMap: other", "both"},
 		"an Ingress without a host":    {"ingress: {enabled: true}", "host"},
+		"a connector that is none":     {"resync: {connectors: [Development!]}", "connectors"},
 		"no digest":                    {"image: {gateway: {digest: latest}}", "digest"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	apps "k8s.io/api/apps/v1"
 	autoscaling "k8s.io/api/autoscaling/v2"
+	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -28,6 +29,8 @@ func pods(objects map[string]meta.Object) map[string]core.PodTemplateSpec {
 			found[o.Name] = o.Spec.Template
 		case *apps.StatefulSet:
 			found[o.Name] = o.Spec.Template
+		case *batch.CronJob:
+			found[o.Name] = o.Spec.JobTemplate.Spec.Template
 		}
 	}
 	return found
@@ -88,7 +91,8 @@ func checkSecurity(t *testing.T, objects map[string]meta.Object) {
 			if ro := c.SecurityContext.ReadOnlyRootFilesystem; ro == nil || !*ro {
 				t.Errorf("%s can write its root", name)
 			}
-			if c.ReadinessProbe == nil || c.LivenessProbe == nil || c.Resources.Limits.Memory().IsZero() {
+			probed := pod.Spec.RestartPolicy == core.RestartPolicyNever || c.ReadinessProbe != nil && c.LivenessProbe != nil
+			if !probed || c.Resources.Limits.Memory().IsZero() {
 				t.Errorf("%s lacks a probe or a limit", name)
 			}
 		}
@@ -201,6 +205,8 @@ func TestSwitches(t *testing.T) {
 		"rules":           {"prometheusRule: {enabled: true}", "prometheusRule: {enabled: false}", "PrometheusRule/shop-tandem"},
 		"dashboards":      {"dashboards: {enabled: true}", "dashboards: {enabled: false}", "ConfigMap/shop-tandem-dashboards"},
 		"bundled Redis":   {`redis: {url: "", bundled: {enabled: true}}`, "redis: {bundled: {enabled: false}}", "StatefulSet/shop-tandem-redis"},
+		"resync":          {"resync: {enabled: true}", "resync: {enabled: false}", "CronJob/shop-tandem-resync"},
+		"resync's policy": {"resync: {enabled: true}", "resync: {enabled: false}", "NetworkPolicy/shop-tandem-resync"},
 		"configuration":   {"", "{config: \"\", existingConfigMap: other}", "ConfigMap/shop-tandem-config"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -244,6 +250,43 @@ func TestPrograms(t *testing.T) {
 		}
 		if got := strings.Join(keys, " "); got != "new old alvao-password devops-integration-token-0" {
 			t.Errorf("sync-core gets the files %s", got)
+		}
+	}
+}
+
+// TestResync holds what the scheduled resync is told, and that sync-core lets it in.
+func TestResync(t *testing.T) {
+	t.Parallel()
+	objects := render(t, "resync: {enabled: true, schedule: '0 4 * * 1', connectors: [development, support], timeoutSeconds: 90}\n")
+	job, ok := objects["CronJob/shop-tandem-resync"].(*batch.CronJob)
+	if !ok {
+		t.Fatal("there is no job")
+	}
+	if job.Spec.Schedule != "0 4 * * 1" || *job.Spec.Suspend || job.Spec.ConcurrencyPolicy != batch.ForbidConcurrent || *job.Spec.JobTemplate.Spec.BackoffLimit != 0 {
+		t.Errorf("the job is %+v", job.Spec)
+	}
+	pod := job.Spec.JobTemplate.Spec.Template
+	container := pod.Spec.Containers[0]
+	if got := strings.Join(container.Args, " "); got != "resync --connector=development --connector=support" {
+		t.Errorf("it is called with %q", got)
+	}
+	for name, want := range map[string]string{"TANDEM_CORE": "dns:///shop-tandem-synccore:9000", "TANDEM_RESYNC_TIMEOUT": "90s"} {
+		if got := variable(container, name).Value; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if len(pod.Spec.Volumes) != 0 {
+		t.Errorf("it gets %v, though it needs no secret", pod.Spec.Volumes)
+	}
+	lets, ok := objects["NetworkPolicy/shop-tandem-synccore"].(*networking.NetworkPolicy)
+	if !ok || !slices.ContainsFunc(lets.Spec.Ingress[0].From, func(peer networking.NetworkPolicyPeer) bool {
+		return labels.SelectorFromSet(peer.PodSelector.MatchLabels).Matches(labels.Set(pod.Labels))
+	}) {
+		t.Error("sync-core's policy does not let it in")
+	}
+	for key, object := range objects {
+		if service, ok := object.(*core.Service); ok && labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+			t.Errorf("%s leads to the job", key)
 		}
 	}
 }

@@ -23,6 +23,7 @@ const (
 	ConnectorService_GetConnector_FullMethodName     = "/tandem.v1.ConnectorService/GetConnector"
 	ConnectorService_CheckConnector_FullMethodName   = "/tandem.v1.ConnectorService/CheckConnector"
 	ConnectorService_ReleaseConnector_FullMethodName = "/tandem.v1.ConnectorService/ReleaseConnector"
+	ConnectorService_ResyncConnector_FullMethodName  = "/tandem.v1.ConnectorService/ResyncConnector"
 )
 
 // ConnectorServiceClient is the client API for ConnectorService service.
@@ -43,6 +44,11 @@ type ConnectorServiceClient interface {
 	// one of other settings, or with more writes than were told, waits anew. What is
 	// left of it after a day waits again. Releasing twice is no error.
 	ReleaseConnector(ctx context.Context, in *ReleaseConnectorRequest, opts ...grpc.CallOption) (*ReleaseConnectorResponse, error)
+	// ResyncConnector asks for a resync now and does not wait for it: everything that the
+	// connector covers is compared, and what differs is put into the inbox. It begins
+	// within a minute unless one is under way, after which it begins; while a system
+	// refuses the token it waits. GetConnector tells how it goes. Asking twice is no error.
+	ResyncConnector(ctx context.Context, in *ResyncConnectorRequest, opts ...grpc.CallOption) (*ResyncConnectorResponse, error)
 }
 
 type connectorServiceClient struct {
@@ -93,6 +99,16 @@ func (c *connectorServiceClient) ReleaseConnector(ctx context.Context, in *Relea
 	return out, nil
 }
 
+func (c *connectorServiceClient) ResyncConnector(ctx context.Context, in *ResyncConnectorRequest, opts ...grpc.CallOption) (*ResyncConnectorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResyncConnectorResponse)
+	err := c.cc.Invoke(ctx, ConnectorService_ResyncConnector_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConnectorServiceServer is the server API for ConnectorService service.
 // All implementations must embed UnimplementedConnectorServiceServer
 // for forward compatibility.
@@ -111,6 +127,11 @@ type ConnectorServiceServer interface {
 	// one of other settings, or with more writes than were told, waits anew. What is
 	// left of it after a day waits again. Releasing twice is no error.
 	ReleaseConnector(context.Context, *ReleaseConnectorRequest) (*ReleaseConnectorResponse, error)
+	// ResyncConnector asks for a resync now and does not wait for it: everything that the
+	// connector covers is compared, and what differs is put into the inbox. It begins
+	// within a minute unless one is under way, after which it begins; while a system
+	// refuses the token it waits. GetConnector tells how it goes. Asking twice is no error.
+	ResyncConnector(context.Context, *ResyncConnectorRequest) (*ResyncConnectorResponse, error)
 	mustEmbedUnimplementedConnectorServiceServer()
 }
 
@@ -132,6 +153,9 @@ func (UnimplementedConnectorServiceServer) CheckConnector(context.Context, *Chec
 }
 func (UnimplementedConnectorServiceServer) ReleaseConnector(context.Context, *ReleaseConnectorRequest) (*ReleaseConnectorResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReleaseConnector not implemented")
+}
+func (UnimplementedConnectorServiceServer) ResyncConnector(context.Context, *ResyncConnectorRequest) (*ResyncConnectorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResyncConnector not implemented")
 }
 func (UnimplementedConnectorServiceServer) mustEmbedUnimplementedConnectorServiceServer() {}
 func (UnimplementedConnectorServiceServer) testEmbeddedByValue()                          {}
@@ -226,6 +250,24 @@ func _ConnectorService_ReleaseConnector_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConnectorService_ResyncConnector_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResyncConnectorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorServiceServer).ResyncConnector(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorService_ResyncConnector_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorServiceServer).ResyncConnector(ctx, req.(*ResyncConnectorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ConnectorService_ServiceDesc is the grpc.ServiceDesc for ConnectorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -248,6 +290,10 @@ var ConnectorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReleaseConnector",
 			Handler:    _ConnectorService_ReleaseConnector_Handler,
+		},
+		{
+			MethodName: "ResyncConnector",
+			Handler:    _ConnectorService_ResyncConnector_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

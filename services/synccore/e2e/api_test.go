@@ -107,6 +107,13 @@ func TestREST(t *testing.T) {
 	check("its brake", at(one, "connector", "brake"), nil)
 	problem = a.ask("ConnectorService_ReleaseConnector", http.MethodPost, parent+":release", `{"brakeId": "nothing"}`, 400)
 	check("the reason", at(problem, "reason"), "NOT_BRAKED")
+	problem = a.ask("ConnectorService_ResyncConnector", http.MethodPost, "/v1/connectors/nobody:resync", "{}", 404)
+	check("the reason", at(problem, "reason"), "UNKNOWN_CONNECTOR")
+	asked := fmt.Sprint(at(a.ask("ConnectorService_ResyncConnector", http.MethodPost, parent+":resync", "{}", 200), "requestTime"))
+	await(t, patience, "the resync that was asked for", func() (bool, string) {
+		latest := at(a.ask("ConnectorService_GetConnector", http.MethodGet, parent, "", 200), "connector", "resync")
+		return at(latest, "requestTime") == asked && at(latest, "endTime") != nil, fmt.Sprint(latest)
+	})
 	findings := a.ask("ConnectorService_CheckConnector", http.MethodPost, parent+":check", "{}", 200)
 	for _, f := range list(findings, "findings") {
 		if at(f, "severity") == "SEVERITY_ERROR" {

@@ -25,6 +25,7 @@ type commands struct {
 	Serve       serveCommand  `cmd:"" default:"withargs" help:"Serve until stopped (the default)."`
 	CheckConfig checkCommand  `cmd:"" help:"Check a configuration file without opening anything, and tell every problem at once."`
 	Hooks       hooksCommand  `cmd:"" help:"Print the webhook addresses and credentials to enter at Azure DevOps and Alvao."`
+	Resync      resyncCommand `cmd:"" help:"Have a running sync-core compare everything now and wait for the end. Exit code 0: done; 3: what it would write waits for a person; 1: it failed."`
 	Health      healthCommand `cmd:"" help:"Ask the sync-core of this machine whether it is ready; the health check of its image."`
 	Version     struct{}      `cmd:"" help:"Print the version."`
 }
@@ -40,6 +41,8 @@ type hooksCommand struct {
 	File string `name:"config" env:"TANDEM_CONFIG" required:"" type:"path" help:"Configuration file."`
 }
 
+type resyncCommand struct{ app.ResyncConfig }
+
 type healthCommand struct {
 	AdminListen string `default:"127.0.0.1:9001" env:"TANDEM_ADMIN_LISTEN" help:"Address of /health/ready, as sync-core was given it."`
 }
@@ -53,8 +56,17 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// exitCode tells failures apart that a job's watcher treats differently.
+func exitCode(err error) int {
+	const failed, held = 1, 3
+	if errors.Is(err, app.ErrHeld) {
+		return held
+	}
+	return failed
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -76,6 +88,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return nil
 	case "hooks":
 		return app.PrintHooks(out, line.Hooks.File)
+	case "resync":
+		return app.Resync(ctx, line.Resync.ResyncConfig, out)
 	case "health":
 		return telemetry.Probe(ctx, line.Health.AdminListen)
 	case "version":

@@ -32,6 +32,15 @@ type Description struct {
 	Degraded string
 }
 
+// Resync is the latest resync of a connector; the zero value: there was none.
+type Resync struct {
+	// Began, Ended and Request are zero if it has not ended, and if nobody had asked.
+	Began, Ended, Request time.Time
+	// Error is the sentence that says why it broke off; empty: it did not.
+	Error                           string
+	Links, Tickets, Differing, Held int
+}
+
 // Connectors is what the API needs of the running connectors.
 type Connectors interface {
 	// Describe finds a connector by name.
@@ -47,6 +56,11 @@ type Connectors interface {
 	Brake(ctx context.Context, name string) (brake.State, error)
 	// Release lets the mass change of that id go; fault.Refused if it does not wait.
 	Release(ctx context.Context, name, id string) error
+	// Resync tells about the latest resync of a connector.
+	Resync(ctx context.Context, name string) (Resync, error)
+	// AskResync asks for one now; the one whose Request is not before the time is the
+	// answer.
+	AskResync(ctx context.Context, name string) (time.Time, error)
 }
 
 // ConnectorService implements tandem.v1.ConnectorService.
@@ -134,7 +148,33 @@ func (s *ConnectorService) ReleaseConnector(ctx context.Context, req *tandemv1.R
 	return &tandemv1.ReleaseConnectorResponse{Connector: shown}, nil
 }
 
-// shown is a connector with its brake.
+// ResyncConnector implements tandem.v1.ConnectorService.
+func (s *ConnectorService) ResyncConnector(ctx context.Context, req *tandemv1.ResyncConnectorRequest) (*tandemv1.ResyncConnectorResponse, error) {
+	var v violations
+	name := connectorOf(&v, "name", req.GetName())
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	one, ok := s.Connectors.Describe(name)
+	if !ok {
+		return nil, noConnector(name)
+	}
+	asked, err := s.Connectors.AskResync(ctx, name)
+	if fault.Is(err, fault.NotFound) {
+		// It was removed from the configuration a moment ago.
+		return nil, noConnector(name)
+	}
+	if err != nil {
+		return nil, Status(err)
+	}
+	shown, err := s.shown(ctx, one)
+	if err != nil {
+		return nil, err
+	}
+	return &tandemv1.ResyncConnectorResponse{Connector: shown, RequestTime: timestamp(asked)}, nil
+}
+
+// shown is a connector with its brake and its latest resync.
 func (s *ConnectorService) shown(ctx context.Context, d Description) (*tandemv1.Connector, error) {
 	c := connectorProto(d)
 	state, err := s.Connectors.Brake(ctx, d.Name)
@@ -146,7 +186,26 @@ func (s *ConnectorService) shown(ctx context.Context, d Description) (*tandemv1.
 		return nil, Status(err)
 	}
 	c.Brake = brakeProto(state)
+	latest, err := s.Connectors.Resync(ctx, d.Name)
+	if fault.Is(err, fault.NotFound) {
+		return c, nil
+	}
+	if err != nil {
+		return nil, Status(err)
+	}
+	c.Resync = resyncProto(latest)
 	return c, nil
+}
+
+// resyncProto is nil if there was no resync.
+func resyncProto(r Resync) *tandemv1.Resync {
+	if r.Began.IsZero() {
+		return nil
+	}
+	return &tandemv1.Resync{
+		StartTime: timestamp(r.Began), EndTime: timestamp(r.Ended), RequestTime: timestamp(r.Request), Error: r.Error,
+		LinkCount: count32(r.Links), TicketCount: count32(r.Tickets), DifferingCount: count32(r.Differing), HeldCount: count32(r.Held),
+	}
 }
 
 // brakeProto is nil if there is no mass change.

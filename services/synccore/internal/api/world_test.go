@@ -40,6 +40,22 @@ type connectors struct {
 	checkErr error
 	broken   api.Description
 	brake    brake.State
+	resync   api.Resync
+}
+
+func (c *connectors) Resync(_ context.Context, name string) (api.Resync, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if name != "development" {
+		return api.Resync{}, nil
+	}
+	return c.resync, nil
+}
+
+func (c *connectors) AskResync(context.Context, string) (time.Time, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.resync.Began.Add(time.Hour), nil
 }
 
 func (c *connectors) Brake(_ context.Context, name string) (brake.State, error) {

@@ -271,6 +271,20 @@ func (d describer) Release(ctx context.Context, name, id string) error {
 	return d.set.Release(ctx, name, id)
 }
 
+// Resync implements api.Connectors.
+func (d describer) Resync(ctx context.Context, name string) (api.Resync, error) {
+	latest, err := d.set.Resync(ctx, name)
+	return api.Resync{
+		Began: latest.Began, Ended: latest.Ended, Request: latest.Request, Error: latest.Error,
+		Links: latest.Result.Links, Tickets: latest.Result.Tickets, Differing: latest.Result.Differing, Held: latest.Result.Held,
+	}, err
+}
+
+// AskResync implements api.Connectors.
+func (d describer) AskResync(ctx context.Context, name string) (time.Time, error) {
+	return d.set.AskResync(ctx, name)
+}
+
 func describe(s connector.Summary) api.Description {
 	reason, since := s.Unhealthy()
 	return api.Description{

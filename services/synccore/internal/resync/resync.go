@@ -77,6 +77,8 @@ type Resync struct {
 	// work items to be made for tickets from before, messages that never crossed.
 	SettingsChanged bool
 	Since           time.Time
+	// Progress is told after each page what was compared so far; may be nil.
+	Progress func(ctx context.Context, sofar Result)
 }
 
 // Result counts what a resync saw.
@@ -174,6 +176,7 @@ func (r *run) compare(ctx context.Context) error {
 		if err := r.compareLinks(ctx, links); err != nil {
 			return err
 		}
+		r.progress(ctx)
 		if next == "" {
 			break
 		}
@@ -190,12 +193,20 @@ func (r *run) compare(ctx context.Context) error {
 		if err := r.compareTickets(ctx, page); err != nil {
 			return err
 		}
+		r.progress(ctx)
 		page = page[:0]
 	}
 	if err := r.compareTickets(ctx, page); err != nil {
 		return err
 	}
 	return r.lookForUnseen(ctx)
+}
+
+// progress is silent while everything is compared a second time.
+func (r *run) progress(ctx context.Context) {
+	if r.Progress != nil && r.take == nil {
+		r.Progress(ctx, r.result)
+	}
 }
 
 // run is one resync under way.
