@@ -171,6 +171,11 @@ func (a *App) observe() error {
 	if err != nil {
 		return fmt.Errorf("making a gauge: %w", err)
 	}
+	durable, err := meter.Int64ObservableGauge("tandem.redis.durable",
+		metric.WithDescription("1 while Redis keeps what it acknowledges, 0 where its settings or its disk lose data."))
+	if err != nil {
+		return fmt.Errorf("making a gauge: %w", err)
+	}
 	_, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		for _, one := range a.connectors.List() {
 			for status, n := range one.Hooks {
@@ -204,8 +209,14 @@ func (a *App) observe() error {
 			o.ObserveInt64(items, n, metric.WithAttributes(attribute.String("state", state)))
 		}
 		o.ObserveFloat64(age, stats.OldestAge.Seconds())
+		// Redis answers, so what is told of it is true.
+		kept := int64(0)
+		if a.store.Durable(ctx) {
+			kept = 1
+		}
+		o.ObserveInt64(durable, kept)
 		return nil
-	}, items, age, unhealthy, braked, hooks, expiry)
+	}, items, age, unhealthy, braked, hooks, expiry, durable)
 	if err != nil {
 		return fmt.Errorf("registering the gauges: %w", err)
 	}

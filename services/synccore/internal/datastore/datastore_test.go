@@ -307,3 +307,27 @@ func TestFault(t *testing.T) {
 		t.Errorf("a missing key: %v", err)
 	}
 }
+
+func TestDurable(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	store := server.Open(t)
+	for _, step := range []struct {
+		command string
+		want    bool
+	}{
+		{"CONFIG SET appendonly yes", true},
+		{"CONFIG SET appendonly no", false},
+		{"CONFIG SET appendonly yes", true},
+		{"CONFIG SET maxmemory-policy allkeys-lru", false},
+		{"CONFIG SET maxmemory-policy noeviction", true},
+	} {
+		server.Must(t, step.command)
+		if got := store.Durable(t.Context()); got != step.want {
+			t.Errorf("after %s it is durable: %t, want %t", step.command, got, step.want)
+		}
+	}
+	if redistest.Embedded(t).Durable(t.Context()) {
+		t.Error("the embedded Redis is told to be durable")
+	}
+}

@@ -3,6 +3,7 @@ package datastore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,19 @@ type settings struct {
 	appendOnly  string
 	appendFsync string
 	eviction    string
+	// lastWrite is how the last write to the append-only file went: "ok" or "err".
+	lastWrite string
+}
+
+// Durable tells whether the server keeps what it acknowledges, as it is set now: an
+// administrator may change settings while it runs, and a disk may fill up. What the
+// server does not let be seen counts as right. It asks the server.
+func (s *Store) Durable(ctx context.Context) bool {
+	if s.embedded != nil {
+		return false
+	}
+	found := s.readSettings(ctx)
+	return found.lastWrite != "err" && !slices.ContainsFunc(found.problems(), func(p problem) bool { return p.volatile })
 }
 
 // checkSettings refuses a server that loses data, or warns where it was allowed to.
@@ -48,6 +62,8 @@ func (s *Store) readSettings(ctx context.Context) settings {
 				found.version = value
 			case "aof_enabled":
 				found.appendOnly = map[string]string{"0": "no", "1": "yes"}[value]
+			case "aof_last_write_status":
+				found.lastWrite = value
 			case "maxmemory_policy":
 				found.eviction = value
 			}
