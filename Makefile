@@ -160,6 +160,11 @@ jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which ta
 	.ci/jaeger.sh
 	.ci/gotestsum.sh jaeger -tags=e2e,jaeger -vet=off -count=1 -timeout=10m -run=TestJaeger ./services/synccore/e2e/...
 
+.PHONY: pictures
+pictures: build ## take the pictures in deploy/pictures from a real run; needs chromium
+	.ci/jaeger.sh
+	.ci/pictures.sh
+
 ##@ Make
 
 .PHONY: fmt
