@@ -22,11 +22,18 @@ done
 page=$(sed -nE 's/^Open (http[^ ]*) .*/\1/p' "$work/demo.log")
 if [[ -z "$page" ]]; then cat "$work/demo.log" >&2 && exit 1; fi
 
-# shoot FILE WIDTH,HEIGHT URL. The page never comes to rest, so the browser is given time.
+# shoot FILE WIDTH,HEIGHT URL. The browser shoots once the page is loaded, which may be
+# before it shows anything; such a picture is small.
 shoot() {
-  "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/browser" --window-size="$2" \
-    --timeout=6000 --screenshot="$work/$1" "$3" >"$work/browser.log" 2>&1 || { cat "$work/browser.log" >&2 && exit 1; }
-  cp "$work/$1" "$into/$1"
+  for _ in {1..10}; do
+    "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/browser" --window-size="$2" \
+      --screenshot="$work/$1" "$3" >"$work/browser.log" 2>&1 || { cat "$work/browser.log" >&2 && exit 1; }
+    if (($(stat -c %s "$work/$1") > 60000)); then
+      cp "$work/$1" "$into/$1"
+      return
+    fi
+  done
+  echo "$1 stays empty" >&2 && exit 1
 }
 shoot demo.png 1280,760 "$page"
 
