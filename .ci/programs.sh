@@ -31,4 +31,18 @@ for program in gateway synccore sandbox; do
   chmod 0755 "$into/$program" "$into/$program/$program"
   chmod 0644 "$into/$program/sbom.cdx.json"
 done
+
+# An image holds one folder: it must be for the machine that was asked for, and small.
+most=30000000
+declare -A machines=([amd64]=003e [arm64]=00b7) # e_machine of the ELF header
+for program in gateway synccore sandbox; do
+  machine=$(od --address-radix=n --format=x2 --endian=little --skip-bytes=18 --read-bytes=2 "$into/$program/$program" | tr -d ' ')
+  if [[ "$machine" != "${machines[$arch]:-$machine}" ]]; then
+    echo "$program is for the machine $machine, not for $arch" >&2 && exit 1
+  fi
+  size=$(cat "$into/$program"/* | wc -c)
+  if ((size > most)); then
+    echo "the image of $program would have $size bytes, more than $most: something keeps the linker from leaving code out" >&2 && exit 1
+  fi
+done
 find "$into" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +

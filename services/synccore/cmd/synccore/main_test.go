@@ -105,3 +105,67 @@ func (s *stopper) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// A variable counts where its flag is not given, and one that can't be read is named.
+func TestVariables(t *testing.T) {
+	t.Setenv("TANDEM_CONFIG", configuration(t, "development"))
+	hooks := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"hooks"}, args...), &out)
+		return out.String(), err
+	}
+	if out, err := hooks(); err != nil || !strings.Contains(out, "/hooks/azure-devops/development") {
+		t.Errorf("by the variable: %v, %s", err, out)
+	}
+	if out, err := hooks("--config", configuration(t, "support")); err != nil || !strings.Contains(out, "/hooks/azure-devops/support") {
+		t.Errorf("the flag does not win: %v, %s", err, out)
+	}
+	serve := func(what, says string) {
+		t.Helper()
+		if err := run(t.Context(), []string{"--redis", "embedded", "--listen", "nowhere"}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want something about %s", what, err, says)
+		}
+	}
+	t.Setenv("TANDEM_WORKERS", "")
+	serve("an empty number", "gRPC address")
+	t.Setenv("TANDEM_WORKERS", "many")
+	serve("no number", "TANDEM_WORKERS")
+	t.Setenv("TANDEM_WORKERS", "4")
+	t.Setenv("TANDEM_GRACE", "soon")
+	serve("no duration", "TANDEM_GRACE")
+	t.Setenv("TANDEM_GRACE", "5s")
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:99999")
+	t.Setenv("TANDEM_SAMPLE_RATIO", "half")
+	serve("no share", "TANDEM_SAMPLE_RATIO")
+	t.Setenv("TANDEM_SAMPLE_RATIO", "1")
+	t.Setenv("TANDEM_CONFIG", "")
+	serve("no file", "--config")
+}
+
+// The help names every flag and its variable.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for command, names := range map[string]string{
+		"serve": `--config $TANDEM_CONFIG --listen $TANDEM_LISTEN --admin-listen $TANDEM_ADMIN_LISTEN --redis $TANDEM_REDIS --redis-prefix $TANDEM_REDIS_PREFIX
+--allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS --workers $TANDEM_WORKERS --grace $TANDEM_GRACE --otlp-endpoint $TANDEM_OTLP_ENDPOINT
+$OTEL_EXPORTER_OTLP_ENDPOINT --sample-ratio $TANDEM_SAMPLE_RATIO --log-level $TANDEM_LOG_LEVEL`,
+		"check-config": "<file> --print",
+		"hooks":        "--config $TANDEM_CONFIG",
+		"resync":       "--connector --core $TANDEM_CORE --timeout $TANDEM_RESYNC_TIMEOUT",
+		"health":       "--admin-listen $TANDEM_ADMIN_LISTEN",
+		"":             "serve check-config hooks resync health version --redis",
+	} {
+		var out bytes.Buffer
+		if err := run(t.Context(), strings.Fields(command+" --help"), &out); err != nil {
+			t.Errorf("%s --help: %v", command, err)
+		}
+		for name := range strings.FieldsSeq(names) {
+			if !strings.Contains(out.String(), name) {
+				t.Errorf("the help of %q lacks %s:\n%s", command, name, out.String())
+			}
+		}
+	}
+	if err := run(t.Context(), []string{"sevre"}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "sevre") {
+		t.Errorf("a misspelt command: %v", err)
+	}
+}

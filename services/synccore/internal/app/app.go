@@ -44,29 +44,29 @@ import (
 // connectors are in the file that Config names.
 type Config struct {
 	// File is the configuration file with the connectors.
-	File string `name:"config" env:"TANDEM_CONFIG" required:"" type:"path" help:"Configuration file with the connectors (YAML or JSON)."`
+	File string
 	// Listen is where the gRPC API is served.
-	Listen string `default:"127.0.0.1:9000" env:"TANDEM_LISTEN" help:"Address of the gRPC API. It has no authentication of its own: keep it on a private network."`
+	Listen string
 	// AdminListen is where health and metrics are served.
-	AdminListen string `default:"127.0.0.1:9001" env:"TANDEM_ADMIN_LISTEN" help:"Address of /health/live, /health/ready and /metrics."`
+	AdminListen string
 	// Redis is the address of the store.
-	Redis string `default:"redis://127.0.0.1:6379/0" env:"TANDEM_REDIS" help:"Redis, as redis://, rediss:// or unix://; or the word embedded, which forgets everything at the end and is for demonstrations."`
+	Redis string
 	// RedisPrefix begins every key.
-	RedisPrefix string `default:"tandem:" env:"TANDEM_REDIS_PREFIX" help:"Beginning of every Redis key."`
+	RedisPrefix string
 	// AllowVolatileRedis accepts a Redis that may lose data.
-	AllowVolatileRedis bool `env:"TANDEM_ALLOW_VOLATILE_REDIS" help:"Accept a Redis whose settings lose data; allowVolatileRedis in the file does the same."`
+	AllowVolatileRedis bool
 	// Workers is how many items are served at once.
-	Workers int `default:"32" env:"TANDEM_WORKERS" help:"How many items are served at once."`
+	Workers int
 	// Grace is how long work in hand may go on after a stop was asked for.
-	Grace time.Duration `default:"10s" env:"TANDEM_GRACE" help:"How long work in hand may go on after a stop was asked for."`
+	Grace time.Duration
 	// OTLPEndpoint is the collector that traces go to.
-	OTLPEndpoint string `name:"otlp-endpoint" env:"TANDEM_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT" help:"URL of the OTLP/gRPC collector, e.g. http://jaeger:4317; empty: traces are not exported."`
+	OTLPEndpoint string
 	// SampleRatio is the share of traces that are kept.
-	SampleRatio float64 `default:"1" env:"TANDEM_SAMPLE_RATIO" help:"Share of traces that are kept, above 0 to 1."`
+	SampleRatio float64
 	// LogLevel is the least level that is logged.
-	LogLevel string `default:"info" enum:"debug,info,warn,error" env:"TANDEM_LOG_LEVEL" help:"debug, info, warn or error."`
+	LogLevel string
 	// Version is told in telemetry.
-	Version string `kong:"-"`
+	Version string
 }
 
 // App is sync-core, ready to run.

@@ -43,11 +43,11 @@ var ErrHeld = errors.New("what the resync would write waits for ReleaseConnector
 // ResyncConfig says what is resynced.
 type ResyncConfig struct {
 	// Connectors are names; empty: all.
-	Connectors []string `name:"connector" placeholder:"NAME" help:"Connector to resync; may be given several times. Without one: all."`
+	Connectors []string
 	// Core is the gRPC target of sync-core.
-	Core string `default:"127.0.0.1:9000" env:"TANDEM_CORE" help:"Address of the gRPC API of a running sync-core."`
+	Core string
 	// Timeout bounds all of it.
-	Timeout time.Duration `default:"1h" env:"TANDEM_RESYNC_TIMEOUT" help:"How long to wait for the end. The resync itself goes on after that."`
+	Timeout time.Duration
 }
 
 // Resync asks a running sync-core for resyncs, writes how they go and returns at the

@@ -8,6 +8,7 @@ package letter
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"text/template"
@@ -124,7 +125,8 @@ func (t *Template) Write(d Data) (Letter, error) {
 
 func render(t *template.Template, d Data, most int) (string, error) {
 	out := capped{most: most}
-	if err := t.Execute(&out, d); err != nil {
+	w := writer{out: &out, data: reflect.ValueOf(d)}
+	if err := w.list(t.Root); err != nil {
 		return "", fmt.Errorf("filling in the %s: %w", t.Name(), err)
 	}
 	return out.text.String(), nil
@@ -136,12 +138,10 @@ type capped struct {
 	most int
 }
 
-// Write implements io.Writer.
-func (c *capped) Write(p []byte) (int, error) {
+func (c *capped) write(text string) {
 	if room := c.most - c.text.Len(); room > 0 {
-		c.text.Write(p[:min(room, len(p))])
+		c.text.WriteString(text[:min(room, len(text))])
 	}
-	return len(p), nil
 }
 
 // tamed returns d with values that can't leave their place.

@@ -130,7 +130,7 @@ type sort int
 
 const (
 	textual sort = iota
-	truth
+	truthful
 )
 
 func (c *checker) pipe(pipe *parse.PipeNode) (sort, *Error) {
@@ -189,13 +189,13 @@ func (c *checker) call(node parse.Node, name string, given []sort) (sort, *Error
 		return textual, c.fail(node, "Give it the values to look at, as in {{if eq .Ticket.Status \"Testing\"}}", "%s is given %d values", name, len(given))
 	}
 	if name == "eq" || name == "ne" {
-		if slices.Contains(given, truth) {
+		if slices.Contains(given, truthful) {
 			return textual, c.fail(node, "Compare fields and texts", "%s compares what is true or false with a text", name)
 		}
-		return truth, nil
+		return truthful, nil
 	}
-	if name == "not" || slices.Contains(given, truth) {
-		return truth, nil
+	if name == "not" || slices.Contains(given, truthful) {
+		return truthful, nil
 	}
 	return textual, nil
 }

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tandem-sync/tandem/services/internal/telemetry"
+	"github.com/tandem-sync/tandem/services/synccore/internal/app"
+	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+)
+
+// commands is the command line. It is cobra's, since libraries that find commands by the
+// names of methods keep the linker from leaving any method out.
+func commands(out io.Writer) *cobra.Command {
+	root := serveCommand(out)
+	root.Use = "synccore"
+	root.Long = "Keeps ALVAO Service Desk tickets and Azure DevOps work items moving together. Without a command it serves."
+	root.Args = nil // what follows has to be a command
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), healthCommand(), versionCommand(out))
+	return root
+}
+
+func serveCommand(out io.Writer) *cobra.Command {
+	var cfg app.Config
+	c := &cobra.Command{Use: "serve", Short: "Serve until stopped (the default).", Args: cobra.NoArgs}
+	s := settingsOf(c)
+	s.text(&cfg.File, "config", "", "Configuration file with the connectors (YAML or JSON); required.", "TANDEM_CONFIG")
+	s.text(&cfg.Listen, "listen", "127.0.0.1:9000",
+		"Address of the gRPC API. It has no authentication of its own: keep it on a private network.", "TANDEM_LISTEN")
+	s.text(&cfg.AdminListen, "admin-listen", "127.0.0.1:9001", "Address of /health/live, /health/ready and /metrics.", "TANDEM_ADMIN_LISTEN")
+	s.text(&cfg.Redis, "redis", "redis://127.0.0.1:6379/0",
+		"Redis, as redis://, rediss:// or unix://; or the word embedded, which forgets everything at the end and is for demonstrations.", "TANDEM_REDIS")
+	s.text(&cfg.RedisPrefix, "redis-prefix", "tandem:", "Beginning of every Redis key.", "TANDEM_REDIS_PREFIX")
+	s.toggle(&cfg.AllowVolatileRedis, "allow-volatile-redis",
+		"Accept a Redis whose settings lose data; allowVolatileRedis in the file does the same.", "TANDEM_ALLOW_VOLATILE_REDIS")
+	s.count(&cfg.Workers, "workers", 32, "How many items are served at once.", "TANDEM_WORKERS")
+	s.span(&cfg.Grace, "grace", 10*time.Second, "How long work in hand may go on after a stop was asked for.", "TANDEM_GRACE")
+	s.text(&cfg.OTLPEndpoint, "otlp-endpoint", "",
+		"URL of the OTLP/gRPC collector, e.g. http://jaeger:4317; empty: traces are not exported.", "TANDEM_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+	s.share(&cfg.SampleRatio, "sample-ratio", 1, "Share of traces that are kept, above 0 to 1.", "TANDEM_SAMPLE_RATIO")
+	s.text(&cfg.LogLevel, "log-level", "info", "debug, info, warn or error.", "TANDEM_LOG_LEVEL")
+	s.run(func(c *cobra.Command, _ []string) error {
+		if _, err := telemetry.ParseLevel(cfg.LogLevel); err != nil {
+			return fmt.Errorf("reading --log-level: %w", err)
+		}
+		if err := given(&cfg.File); err != nil {
+			return err
+		}
+		cfg.Version = telemetry.Version()
+		core, err := app.New(c.Context(), cfg, out)
+		if err != nil {
+			return err
+		}
+		return core.Run(c.Context())
+	})
+	return c
+}
+
+func checkCommand(out io.Writer) *cobra.Command {
+	c := &cobra.Command{
+		Use: "check-config <file>", Short: "Check a configuration file without opening anything, and tell every problem at once.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("%w: check-config <file>", errArguments)
+			}
+			return nil
+		},
+	}
+	show := c.Flags().Bool("print", false, "Print the configuration that is in effect, defaults included and secrets as references only.")
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		file := args[0]
+		if err := given(&file); err != nil {
+			return err
+		}
+		if !config.Check(out, file, *show) {
+			return errNotFine
+		}
+		return nil
+	}
+	return c
+}
+
+func hooksCommand(out io.Writer) *cobra.Command {
+	file := ""
+	c := &cobra.Command{Use: "hooks", Short: "Print the webhook addresses and credentials to enter at Azure DevOps and Alvao.", Args: cobra.NoArgs}
+	s := settingsOf(c)
+	s.text(&file, "config", "", "Configuration file; required.", "TANDEM_CONFIG")
+	s.run(func(*cobra.Command, []string) error {
+		if err := given(&file); err != nil {
+			return err
+		}
+		return app.PrintHooks(out, file)
+	})
+	return c
+}
+
+func resyncCommand(out io.Writer) *cobra.Command {
+	var cfg app.ResyncConfig
+	c := &cobra.Command{
+		Use:   "resync",
+		Short: "Have a running sync-core compare everything now and wait for the end. Exit code 0: done; 3: what it would write waits for a person; 1: it failed.",
+		Args:  cobra.NoArgs,
+	}
+	c.Flags().StringArrayVar(&cfg.Connectors, "connector", nil, "Connector to resync; may be given several times. Without one: all.")
+	s := settingsOf(c)
+	s.text(&cfg.Core, "core", "127.0.0.1:9000", "Address of the gRPC API of a running sync-core.", "TANDEM_CORE")
+	s.span(&cfg.Timeout, "timeout", time.Hour, "How long to wait for the end. The resync itself goes on after that.", "TANDEM_RESYNC_TIMEOUT")
+	s.run(func(c *cobra.Command, _ []string) error { return app.Resync(c.Context(), cfg, out) })
+	return c
+}
+
+func healthCommand() *cobra.Command {
+	address := ""
+	c := &cobra.Command{Use: "health", Short: "Ask the sync-core of this machine whether it is ready; the health check of its image.", Args: cobra.NoArgs}
+	s := settingsOf(c)
+	s.text(&address, "admin-listen", "127.0.0.1:9001", "Address of /health/ready, as sync-core was given it.", "TANDEM_ADMIN_LISTEN")
+	s.run(func(c *cobra.Command, _ []string) error { return telemetry.Probe(c.Context(), address) })
+	return c
+}
+
+func versionCommand(out io.Writer) *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version.", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		_, err := fmt.Fprintln(out, telemetry.Version())
+		return err
+	}}
+}
+
+var (
+	errArguments = errors.New("wrong arguments")
+	errNoConfig  = errors.New("--config (TANDEM_CONFIG) is missing: name the configuration file")
+)
+
+// given makes a file's name whole; it must not be empty.
+func given(file *string) error {
+	if *file == "" {
+		return errNoConfig
+	}
+	whole, err := filepath.Abs(*file)
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", *file, err)
+	}
+	*file = whole
+	return nil
+}
