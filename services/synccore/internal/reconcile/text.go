@@ -11,7 +11,6 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
-	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
@@ -26,12 +25,18 @@ const (
 	maxRecordImages = 20
 )
 
-// recordSource is the text of a record.
-func (r *round) recordSource(record item.Record) richtext.Source {
-	source := richtext.Source{
-		Text: record.HTML, Format: richtext.HTML, Base: r.connector.Messages.Desk, Roots: []string{r.connector.Messages.Desk},
+// deskSource is where texts of Alvao's come from.
+func (r *round) deskSource() richtext.Source {
+	return richtext.Source{
+		Format: richtext.HTML, Base: r.connector.Messages.Desk, Roots: []string{r.connector.Messages.Desk},
 		Redact: r.connector.RedactToAzureDevOps,
 	}
+}
+
+// recordSource is the text of a record.
+func (r *round) recordSource(record item.Record) richtext.Source {
+	source := r.deskSource()
+	source.Text = record.HTML
 	if strings.TrimSpace(record.HTML) == "" {
 		source.Text, source.Format = record.Plain, richtext.Plain
 	}
@@ -60,21 +65,6 @@ func (r *round) commentSource(comment item.Comment) richtext.Source {
 		source.Format = richtext.Markdown
 	}
 	return source
-}
-
-// fields takes what must not be shown out of the fields of a new work item.
-type fields struct {
-	texts *richtext.Converter
-	found *redact.Redactor
-	base  string
-}
-
-// Text implements template.Redactor.
-func (f fields) Text(text string) string { return f.found.Text(text) }
-
-// HTML implements template.Redactor.
-func (f fields) HTML(markup string) string {
-	return f.texts.RedactHTML(richtext.Source{Text: markup, Format: richtext.HTML, Base: f.base, Redact: f.found})
 }
 
 // commentFormat is what comments are written in.
