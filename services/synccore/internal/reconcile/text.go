@@ -36,22 +36,9 @@ func (r *round) deskSource() richtext.Source {
 // recordSource is the text of a record.
 func (r *round) recordSource(record item.Record) richtext.Source {
 	source := r.deskSource()
-	source.Text = record.HTML
+	source.Title, source.Text = record.Subject, record.HTML
 	if strings.TrimSpace(record.HTML) == "" {
 		source.Text, source.Format = record.Plain, richtext.Plain
-	}
-	return source
-}
-
-// titled puts a record's subject before its text.
-func titled(record item.Record, source richtext.Source) richtext.Source {
-	subject := strings.TrimSpace(record.Subject)
-	switch {
-	case subject == "":
-	case source.Format == richtext.Plain:
-		source.Text = subject + "\n\n" + source.Text
-	default:
-		source.Text = "<p><b>" + html.EscapeString(subject) + "</b></p>" + source.Text
 	}
 	return source
 }
@@ -99,17 +86,17 @@ func (r *round) notice(source, hash, sentence string, format item.TextFormat) st
 // commentText writes a record as a comment. Its images are uploaded.
 func (r *round) commentText(ctx context.Context, source, hash string, record item.Record) (string, error) {
 	format := richtext.Format(r.commentFormat())
-	result := r.engine.texts.Convert(titled(record, r.recordSource(record)), richtext.Target{Format: format, Max: maxComment})
-	addresses := make([]string, len(result.Images))
+	result := r.engine.texts.Convert(r.recordSource(record), richtext.Target{Format: format, Max: maxComment})
+	places := make([]richtext.Place, len(result.Images))
 	for i, image := range result.Images {
 		address, err := r.uploadImage(ctx, record, image)
 		if passing(err) {
 			return "", err
 		}
 		// One that can't be carried leaves a note in its place.
-		addresses[i] = address
+		places[i].Address = address
 	}
-	body := result.WithImages(addresses)
+	body := result.WithImages(places)
 	if result.Truncated {
 		address, err := r.upload(ctx, fullName(source), "text/plain", int64(len(result.Full)), strings.NewReader(result.Full))
 		if err != nil {
@@ -189,7 +176,7 @@ func (r *round) recordText(ctx context.Context, source, hash, kind string, comme
 			f()
 		}
 	}
-	body := result.WithImages(nil)
+	places := make([]richtext.Place, len(result.Images))
 	for i, image := range result.Images {
 		if !withFiles || i >= maxRecordImages {
 			break
@@ -204,14 +191,14 @@ func (r *round) recordText(ctx context.Context, source, hash, kind string, comme
 		}
 		closers = append(closers, content.close)
 		files = append(files, content.Upload)
-		body = strings.ReplaceAll(body, "[image not carried over: "+html.EscapeString(image.Name)+"]", "[image attached: "+html.EscapeString(image.Name)+"]")
+		places[i].Attached = true
 	}
 	if result.Truncated && withFiles {
 		files = append(files, item.Upload{
 			Name: fullName(source), ContentType: "text/plain", Size: int64(len(result.Full)), Content: strings.NewReader(result.Full),
 		})
 	}
-	text := richtext.Mirror(r.header(source, hash, comment.Author, kind, comment.Created), body, richtext.HTML)
+	text := richtext.Mirror(r.header(source, hash, comment.Author, kind, comment.Created), result.WithImages(places), richtext.HTML)
 	return letter{html: text, files: files, close: closeAll}, nil
 }
 

@@ -180,7 +180,7 @@ func BenchmarkConvert(b *testing.B) {
 	b.Run("Normal", func(b *testing.B) {
 		b.SetBytes(int64(len(text)))
 		for b.Loop() {
-			c.Normal(fromAlvao(text, richtext.HTML))
+			c.Read(fromAlvao(text, richtext.HTML)).Normal()
 		}
 	})
 }

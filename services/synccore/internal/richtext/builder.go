@@ -28,6 +28,9 @@ type look struct {
 	outlook int
 }
 
+// maxTitle is how many bytes of a title are read.
+const maxTitle = 10_000
+
 // unsaid is the level of a row that the source forgot to open.
 const unsaid = -1
 
@@ -66,6 +69,18 @@ type builder struct {
 func newBuilder(src Source) *builder {
 	root := &block{kind: cell}
 	return &builder{src: src, doc: &document{}, roots: roots(src.Roots), open: []*block{root}, seen: make(map[string]int)}
+}
+
+// title puts a line before all that is read.
+func (b *builder) title(s string) {
+	if s = strings.TrimSpace(b.limited(s, maxTitle)); s == "" {
+		return
+	}
+	b.look.style = bold
+	b.write(s)
+	b.endParagraph()
+	b.look.style = 0
+	b.doc.titled = len(b.open[0].blocks) > 0
 }
 
 // finish closes everything and gives the document.

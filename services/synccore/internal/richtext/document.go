@@ -6,6 +6,8 @@ type document struct {
 	// images are all images that may be carried over; a run names one by its
 	// position, counted from 1.
 	images []Image
+	// titled tells that the first block is the source's title.
+	titled bool
 	// cut tells that the source was longer than what is read.
 	cut bool
 }

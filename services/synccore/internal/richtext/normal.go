@@ -6,6 +6,13 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// Message is a text that was read, to be compared with others. It is not kept: it is
+// many times the size of the text.
+type Message struct{ doc *document }
+
+// Read reads a text. Nothing is taken out of it.
+func (c *Converter) Read(src Source) Message { return Message{doc: c.read(src)} }
+
 // Normal is what a text says, in a form that two texts share exactly if they say
 // the same: it doesn't change when a vendor reorders attributes, escapes
 // otherwise, turns <div> into <p>, adds or drops empty lines, hard spaces, word
@@ -15,14 +22,10 @@ import (
 // Emphasis doesn't count: a change of nothing but bold is no change, since not
 // all of it survives both formats; a line struck through does, as that changes
 // what is said.
-func (c *Converter) Normal(src Source) string {
-	return strings.Join(normalLines(c.read(src)), "\n")
-}
-
-func normalLines(doc *document) []string {
-	n := normalWriter{doc: doc}
-	n.blocks(doc.blocks, "")
-	return n.lines
+func (m Message) Normal() string {
+	n := normalWriter{doc: m.doc}
+	n.blocks(m.doc.blocks, "")
+	return strings.Join(n.lines, "\n")
 }
 
 type normalWriter struct {

@@ -64,13 +64,13 @@ func TestWhatMustNotBeShownIsTakenOut(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			src := fromAlvao(tc.text, tc.format)
-			normal := c.Normal(src)
+			normal := c.Read(src).Normal()
 			src.Redact = shipped
 			got := c.Convert(src, richtext.Target{Format: richtext.HTML})
-			if diff := cmp.Diff(tc.html, got.WithImages([]string{"https://a.cz/1"})); diff != "" {
+			if diff := cmp.Diff(tc.html, got.WithImages(at("https://a.cz/1"))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if c.Normal(src) != normal {
+			if c.Read(src).Normal() != normal {
 				t.Error("what the author said is something else now")
 			}
 			for _, image := range got.Images {
@@ -158,7 +158,7 @@ func TestRedactedTextsHold(t *testing.T) {
 				continue
 			}
 			there := c.Convert(richtext.Source{Text: got.Text, Format: format}, richtext.Target{Format: richtext.HTML})
-			if diff := cmp.Diff(c.Normal(richtext.Source{Text: got.Text, Format: format}), c.Normal(richtext.Source{Text: there.Text, Format: richtext.HTML})); diff != "" {
+			if diff := cmp.Diff(c.Read(richtext.Source{Text: got.Text, Format: format}).Normal(), c.Read(richtext.Source{Text: there.Text, Format: richtext.HTML}).Normal()); diff != "" {
 				t.Fatalf("%s says something else after another way (-once +twice):\n%s\n%s", format, diff, got.Text)
 			}
 		}

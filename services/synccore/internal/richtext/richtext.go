@@ -21,6 +21,8 @@ const (
 
 // Source is a text as its system shows it.
 type Source struct {
+	// Title is a line before the text, which References don't know of; empty: none.
+	Title  string
 	Text   string
 	Format Format
 	// Base is the address that relative links and images are relative to; empty:
@@ -122,6 +124,7 @@ func (c *Converter) PlainText(src Source, limit int) string {
 // read brings a text of any format into a document.
 func (c *Converter) read(src Source) *document {
 	b := newBuilder(src)
+	b.title(src.Title)
 	switch src.Format {
 	case Markdown:
 		b.markdown(c.markdown, src)
