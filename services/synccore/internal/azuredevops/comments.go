@@ -88,6 +88,9 @@ func (c *Client) Comments(ctx context.Context, project string, workItem int64) (
 		for _, w := range page.Comments {
 			if one := w.comment(); one.ID > 0 && !seen[one.ID] {
 				seen[one.ID] = true
+				if isGUID(one.AuthorID) && one.Author != "" {
+					c.people.Put(personKey(one.AuthorID), &item.Identity{ID: one.AuthorID, DisplayName: one.Author})
+				}
 				out = append(out, one)
 			}
 		}

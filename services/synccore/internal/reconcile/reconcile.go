@@ -89,6 +89,9 @@ type WorkItems interface {
 	AttachmentOfURL(raw string) (id, name string, ok bool)
 	// FindIdentity finds the one active person of that user name or e-mail address.
 	FindIdentity(ctx context.Context, name string) (item.Identity, bool, error)
+	// Names are the display names of people by their GUIDs, in lower case; whoever can't
+	// be looked up is missing.
+	Names(ctx context.Context, ids []string) map[string]string
 	// IdentitiesDenied tells that the token may not look people up.
 	IdentitiesDenied() bool
 }

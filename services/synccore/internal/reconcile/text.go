@@ -168,7 +168,11 @@ type letter struct {
 // recordText writes a comment as a record. Its images are attached, since where Alvao
 // will show them is not known before.
 func (r *round) recordText(ctx context.Context, source, hash, kind string, comment item.Comment, withFiles bool) (letter, error) {
-	result := r.engine.texts.Convert(r.commentSource(comment), richtext.Target{Format: richtext.HTML, Max: maxRecord})
+	text := r.commentSource(comment)
+	if mentioned := richtext.Mentioned(text); len(mentioned) > 0 {
+		text.Mentions = r.connector.WorkItems.Names(ctx, mentioned)
+	}
+	result := r.engine.texts.Convert(text, richtext.Target{Format: richtext.HTML, Max: maxRecord})
 	var files []item.Upload
 	var closers []func()
 	closeAll := func() {
@@ -198,8 +202,8 @@ func (r *round) recordText(ctx context.Context, source, hash, kind string, comme
 			Name: fullName(source), ContentType: "text/plain", Size: int64(len(result.Full)), Content: strings.NewReader(result.Full),
 		})
 	}
-	text := richtext.Mirror(r.header(source, hash, comment.Author, kind, comment.Created), result.WithImages(places), richtext.HTML)
-	return letter{html: text, files: files, close: closeAll}, nil
+	mirror := richtext.Mirror(r.header(source, hash, comment.Author, kind, comment.Created), result.WithImages(places), richtext.HTML)
+	return letter{html: mirror, files: files, close: closeAll}, nil
 }
 
 func (r *round) openImage(ctx context.Context, image richtext.Image) (opened, error) {

@@ -1,6 +1,8 @@
 package richtext_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,5 +79,24 @@ func TestPlainText(t *testing.T) {
 		if got := c.PlainText(src, limit); got != want {
 			t.Errorf("at most %d: %q, want %q", limit, got, want)
 		}
+	}
+}
+
+func TestMentioned(t *testing.T) {
+	t.Parallel()
+	const one, other = "8c8c7d32-6b1b-47f4-b2e9-30b477b5ab3d", "1601de0c-4613-60d7-a201-537155816713"
+	text := "@<" + strings.ToUpper(one) + "> and @<" + other + ">, @<" + one + ">, @<x> @" + other
+	if diff := cmp.Diff([]string{one, other}, richtext.Mentioned(richtext.Source{Text: text, Format: richtext.Markdown})); diff != "" {
+		t.Error(diff)
+	}
+	if got := richtext.Mentioned(richtext.Source{Text: text, Format: richtext.HTML}); got != nil {
+		t.Errorf("in HTML: %v", got)
+	}
+	var many strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&many, "@<%08d-0000-4000-8000-000000000000>", i)
+	}
+	if got := len(richtext.Mentioned(richtext.Source{Text: many.String(), Format: richtext.Markdown})); got != 40 {
+		t.Errorf("%d people of one text", got)
 	}
 }

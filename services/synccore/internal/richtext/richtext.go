@@ -35,7 +35,8 @@ type Source struct {
 	// be an image.
 	Roots []string
 	// Mentions are the display names of people by the id that Markdown's @<id>
-	// holds, in any letter case (Azure DevOps comments tell them in `mentions`).
+	// holds, in any letter case; Mentioned tells for whom they are wanted. Whoever is
+	// missing is "someone". Leave it out where texts are compared: names change.
 	Mentions map[string]string
 	// Redact finds what Convert and PlainText must not show of the text; nil: nothing.
 	// Normal and references don't know of it: what the author wrote stays what it is.
