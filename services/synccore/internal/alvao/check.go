@@ -34,9 +34,9 @@ const skewWarning = 30 * time.Second
 // anew what was found missing before, writes nothing, and goes on after a finding as
 // far as the finding allows.
 func (c *Client) Check(ctx context.Context) []item.Finding {
-	c.listing.Store(0)
-	c.plainListing.Store(0)
-	c.logDumb.Store(false)
+	c.listing.forget()
+	c.plainListing.forget()
+	c.logDumb.forget()
 	c.people.ForgetAll()
 	c.logins.ForgetAll()
 	found, sample, usable := c.checkService(ctx)
@@ -106,7 +106,7 @@ func (c *Client) checkActivity(ctx context.Context) item.Finding {
 			return failed(checkActivity, err, "Run the check again.")
 		}
 	}
-	n := int(c.listing.Load())
+	n := c.listing.known(c.now())
 	if n == 0 {
 		return item.Finding{Check: checkActivity, Severity: item.OK, Detail: "Alvao lists tickets by the time of their last activity."}
 	}
@@ -179,7 +179,7 @@ func (c *Client) checkLog(ctx context.Context, ticket int64) item.Finding {
 	case errors.Is(err, ErrLogUnreadable):
 		return item.Finding{
 			Check: checkLog, Severity: item.Warning, Detail: fault.Sentence(err),
-			Remedy: "Install Tandem's Alvao application; without it, messages of tickets do not reach work items and message variables stay empty.",
+			Remedy: "Ask Alvao for a version whose REST API shows the log of tickets, or set SyncCommunication to false; message variables stay empty without it.",
 		}
 	default:
 		return failed(checkLog, err, "Give the account the role Manager on the service "+c.service+".")

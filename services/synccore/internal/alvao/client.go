@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -83,9 +82,9 @@ type Client struct {
 	statuses *memo.Memo[int64]
 	// listing and plainListing are the first ways of listing active and all tickets
 	// that the tenant takes.
-	listing, plainListing atomic.Int32
-	// logDumb tells that the tenant has no reading of the log.
-	logDumb atomic.Bool
+	listing, plainListing learned
+	// logDumb is 1 where the tenant has no reading of the log.
+	logDumb learned
 }
 
 // statusTTL bounds how long a renamed status is still addressed by its old name's id.

@@ -33,8 +33,10 @@ func (c *Client) Ticket(ctx context.Context, id int64) (item.Ticket, error) {
 func (c *Client) SetStatus(ctx context.Context, ticket item.Ticket, status string) (item.Ticket, error) {
 	status = strings.TrimSpace(status)
 	key := statusKey(ticket.Process, status)
-	body := map[string]any{"stateName": status}
-	if id, known := c.statuses.Known(key); known {
+	byName := map[string]any{"stateName": status}
+	body := byName
+	id, remembered := c.statuses.Known(key)
+	if remembered {
 		body = map[string]any{"stateId": id}
 	}
 	q := call{
@@ -50,6 +52,16 @@ func (c *Client) SetStatus(ctx context.Context, ticket item.Ticket, status strin
 	}
 	c.statuses.Forget(key)
 	present, readErr := c.Ticket(ctx, ticket.ID)
+	if readErr == nil && remembered && !strings.EqualFold(present.Status, status) && !present.InApproval {
+		// The status may have another number by now; its name is what was asked for.
+		q.body = byName
+		if answer, err = c.do(ctx, q, nil); answer.Status != http.StatusBadRequest {
+			if err != nil {
+				return item.Ticket{}, err
+			}
+			return c.Ticket(ctx, ticket.ID)
+		}
+	}
 	switch {
 	case readErr != nil:
 		return item.Ticket{}, readErr
