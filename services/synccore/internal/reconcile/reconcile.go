@@ -37,6 +37,10 @@ import (
 // is told.
 const maxSteps = 32
 
+// maxConflicts is how often a round reads both sides anew because somebody was faster.
+// After that its hints wait a little like any conflict.
+const maxConflicts = 3
+
 // Tickets is what a round needs of Alvao.
 type Tickets interface {
 	// Ticket reads a ticket; fault.NotFound if there is none.
@@ -327,6 +331,8 @@ type round struct {
 	taken int
 	// missed tells that something was not found in this round that was there before.
 	missed bool
+	// conflicts is how many writes of this round came too late.
+	conflicts int
 	// doubtful tells that an earlier round for the same hints may have been cut off.
 	doubtful bool
 }
@@ -439,12 +445,12 @@ func (r *round) run(ctx context.Context) error {
 		}
 		switch fault.KindOf(err) {
 		case fault.Conflict:
-			// Somebody else wrote the work item meanwhile: what it shows now decides. A
+			// Somebody else wrote either side meanwhile: what they show now decides. A
 			// conflict over the link means that another round took over.
-			if r.link.WorkItem == 0 || r.replaced {
+			if r.conflicts++; r.link.WorkItem == 0 || r.replaced || r.conflicts > maxConflicts {
 				return err
 			}
-			if err := r.readWorkItem(ctx, r.link.WorkItem); err != nil {
+			if err := r.readAgain(ctx); err != nil {
 				return err
 			}
 		case fault.NotFound:
