@@ -31,6 +31,18 @@ type look struct {
 // maxTitle is how many bytes of a title are read.
 const maxTitle = 10_000
 
+// raised is the shift as a style.
+func (l look) raised() style {
+	switch {
+	case l.shift > 0:
+		return raised
+	case l.shift < 0:
+		return lowered
+	default:
+		return 0
+	}
+}
+
 // unsaid is the level of a row that the source forgot to open.
 const unsaid = -1
 
@@ -203,9 +215,6 @@ func (b *builder) full() bool {
 
 // write adds text to the line, its spaces collapsed as a browser does.
 func (b *builder) write(s string) {
-	if b.look.shift != 0 {
-		s = shifted(s, b.look.shift)
-	}
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' {
@@ -236,7 +245,7 @@ func (b *builder) word(s string) {
 		return
 	}
 	b.begin()
-	b.turn(b.look.style, b.look.href)
+	b.turn(b.look.style|b.look.raised(), b.look.href)
 	b.buf = append(b.buf, s...)
 	b.filled = true
 	b.ink = b.ink || strings.Trim(s, "\u00a0") != ""

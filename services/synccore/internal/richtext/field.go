@@ -14,7 +14,7 @@ func (c *Converter) Fields(src Source) Fields { return Fields{texts: c, src: src
 
 // HTML is markup as a field shows it: a text of one paragraph without tags around it,
 // so that it may stand within a line. All images become notes, as a field has no place
-// of its own for files. Nothing is taken out of it.
+// of its own for files.
 func (f Fields) HTML(markup string) string {
 	doc := f.read(markup)
 	w := htmlWriter{images: placed{doc: doc}}
@@ -42,7 +42,7 @@ func (f Fields) RedactText(text string) string { return f.src.Redact.Text(text) 
 // read reads markup. One that is too long ends early and says so.
 func (f Fields) read(markup string) *document {
 	f.src.Text, f.src.Format = markup, HTML
-	doc := f.texts.read(f.src)
+	doc := f.texts.readShown(f.src)
 	if doc.cut {
 		doc.blocks = append(doc.blocks, &block{kind: paragraph, runs: []run{{text: fieldCutNote, style: italic}}})
 	}

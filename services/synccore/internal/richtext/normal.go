@@ -1,7 +1,10 @@
 package richtext
 
 import (
+	"bytes"
+	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -86,31 +89,33 @@ func (n *normalWriter) runs(runs []run, prefix string) {
 
 // text is what runs say, on one line.
 func (n *normalWriter) text(runs []run) string {
-	var b strings.Builder
+	var b []byte
 	seen := false // text struck out, its end not yet marked
 	for i := 0; i < len(runs); {
 		href := runs[i].href
 		struck := runs[i].style & strike
-		from := b.Len()
+		from := len(b)
 		for ; i < len(runs) && runs[i].href == href && runs[i].style&strike == struck; i++ {
 			switch {
 			case runs[i].end:
-				b.WriteByte(' ')
+				b = append(b, ' ')
 			case runs[i].image > 0:
-				b.WriteString("\ufffc" + imageIdentity(n.doc.images[runs[i].image-1].Src))
+				b = append(b, "\ufffc"+imageIdentity(n.doc.images[runs[i].image-1].Src)...)
 			default:
-				b.WriteString(runs[i].text)
+				b = append(b, runs[i].text...)
 			}
 		}
-		text := b.String()[from:]
+		text := string(b[from:])
 		if href != "" && strings.TrimSpace(text) != "" && !sameAddress(text, href) {
-			b.WriteString("<" + href + ">")
+			b = append(b, "<"+href+">"...)
 		}
 		seen = seen || struck != 0 && strings.TrimSpace(text) != ""
 		if seen && (i == len(runs) || runs[i].style&strike == 0) {
-			b.WriteString("~")
+			// A space at its end may come to stand behind it.
+			end := len(bytes.TrimRightFunc(b, unicode.IsSpace))
+			b = slices.Insert(b, end, '~')
 			seen = false
 		}
 	}
-	return norm.NFC.String(strings.Join(strings.Fields(b.String()), " "))
+	return norm.NFC.String(strings.Join(strings.Fields(string(b)), " "))
 }

@@ -28,6 +28,7 @@ func TestNormalIsBlindToRewriting(t *testing.T) {
 		"composition":     {html("č"), html("c\u030c")},
 		"bare links":      {html("see https://a.cz/x"), html(`see <a href="https://a.cz/x">https://a.cz/x</a>`)},
 		"mail links":      {html("see a@a.cz"), html(`see <a href="mailto:a@a.cz">a@a.cz</a>`)},
+		"struck spaces":   {html("<s>a&nbsp;</s>b"), fromDevOps("~~a~~&nbsp;b", richtext.Markdown)},
 		"mentions":        {html(`<a href="#" data-vss-mention="version:2.0,x">@Jana</a> hi`), html("Jana hi")},
 		"format":          {html("<ul><li>a</li></ul>"), fromDevOps("- a", richtext.Markdown)},
 		"table head":      {html("<table><tr><th>a</th><th>b</th></tr></table>"), html("<table><tbody><tr><td>a</td><td>b</td><td></td></tr></tbody></table>")},
@@ -78,6 +79,27 @@ func TestPlainText(t *testing.T) {
 	} {
 		if got := c.PlainText(src, limit); got != want {
 			t.Errorf("at most %d: %q, want %q", limit, got, want)
+		}
+	}
+}
+
+// What a browser reads so must be read so: an inline element that ends late or early
+// tears no paragraph, and undoes what it did.
+func TestCrossingTags(t *testing.T) {
+	t.Parallel()
+	c := richtext.New()
+	for text, want := range map[string]string{
+		"<b><p>one</b>two":                                         "<p><strong>one</strong>two</p>",
+		"<a href='https://a.cz/'><p>one</a>two":                    `<p><a href="https://a.cz/">one</a>two</p>`,
+		"<i><ul><li>a</i>b<li>c</ul>":                              "<ul>\n<li><em>a</em>b</li>\n<li>c</li>\n</ul>",
+		"<s><div>a<u>b</s>c</u>d</div>":                            "<p><s>a</s><s><u>b</u></s><u>c</u>d</p>",
+		"<sup><p>2</sup>x":                                         "<p>²x</p>",
+		"<span hidden><p>a</span>b":                                "<p>b</p>",
+		"<b><h2>a</b>b</h2>c":                                      "<h2><strong>a</strong>b</h2>\n<p>c</p>",
+		`<a href="https://a.cz/#data:image/png;base64,aGk=">x</a>`: `<p><a href="https://a.cz/#data:image/png;base64,aGk=">x</a></p>`,
+	} {
+		if got := c.Convert(richtext.Source{Text: text, Format: richtext.HTML}, richtext.Target{Format: richtext.HTML}).Text; got != want {
+			t.Errorf("%s became %q, want %q", text, got, want)
 		}
 	}
 }

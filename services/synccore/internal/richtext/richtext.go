@@ -124,6 +124,14 @@ func (c *Converter) PlainText(src Source, limit int) string {
 
 // read brings a text of any format into a document.
 func (c *Converter) read(src Source) *document {
+	doc := c.parse(src)
+	level(doc.blocks)
+	return doc
+}
+
+// parse is read for a document that is not yet levelled: what was raised or lowered
+// stands in it as it was written.
+func (c *Converter) parse(src Source) *document {
 	b := newBuilder(src)
 	b.title(src.Title)
 	switch src.Format {
