@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -26,9 +25,6 @@ const (
 	checkActivity   = "alvao.activity-filter"
 	checkPeople     = "alvao.people"
 )
-
-// skewWarning is how far two clocks may differ before "the newest wins" gets unfair.
-const skewWarning = 30 * time.Second
 
 // Check asks the live tenant what it can do and whether the settings fit. It probes
 // anew what was found missing before, writes nothing, and goes on after a finding as
@@ -71,7 +67,7 @@ func (c *Client) checkService(ctx context.Context) ([]item.Finding, int64, bool)
 	}
 	found := []item.Finding{{Check: checkAccount, Severity: item.OK, Detail: "Alvao accepts the account at " + c.base + "."}}
 	if at := answer.Date(); !at.IsZero() {
-		found = append(found, c.clock(at))
+		found = append(found, c.words().Clock(checkClock, c.now().Sub(at)))
 	}
 	if len(p.Value) == 0 {
 		return append(found, item.Finding{
@@ -85,18 +81,6 @@ func (c *Client) checkService(ctx context.Context) ([]item.Finding, int64, bool)
 		detail = fmt.Sprintf("The account sees %d tickets of service %s.", *p.Count, c.service)
 	}
 	return append(found, item.Finding{Check: checkService, Severity: item.OK, Detail: detail}), int64(p.Value[0].ID), true
-}
-
-func (c *Client) clock(at time.Time) item.Finding {
-	skew := c.now().Sub(at).Round(time.Second).Abs()
-	if skew <= skewWarning {
-		return item.Finding{Check: checkClock, Severity: item.OK, Detail: fmt.Sprintf("This machine's clock and Alvao's differ by %s.", skew)}
-	}
-	return item.Finding{
-		Check: checkClock, Severity: item.Warning,
-		Detail: fmt.Sprintf("This machine's clock and Alvao's differ by %s, which can make the older of two changes win.", skew),
-		Remedy: "Set this machine's clock by a time server.",
-	}
 }
 
 // checkActivity tries the ways of listing active tickets.

@@ -3,6 +3,7 @@ package alvao
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -199,7 +200,7 @@ func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, erro
 	}
 	answer, err := c.http.Do(ctx, request)
 	if err != nil {
-		return answer, c.unsent(q, err)
+		return answer, c.words().Unsent(q.told(), err)
 	}
 	if err := c.refusal(q, answer); err != nil {
 		return answer, err
@@ -208,7 +209,7 @@ func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, erro
 		return answer, nil
 	}
 	if err := json.Unmarshal(answer.Body, out); err != nil {
-		return answer, c.unreadable(q, err)
+		return answer, c.words().Unreadable(q.told(), fmt.Errorf("decoding answer: %w", err))
 	}
 	return answer, nil
 }

@@ -2,7 +2,6 @@ package alvao
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"strings"
@@ -22,7 +21,7 @@ func (c *Client) Ticket(ctx context.Context, id int64) (item.Ticket, error) {
 		return item.Ticket{}, err
 	}
 	if int64(w.ID) != id {
-		return item.Ticket{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is another ticket or none"))
+		return item.Ticket{}, fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that is another ticket or none"))
 	}
 	return c.ticket(w), nil
 }
@@ -73,7 +72,7 @@ func (c *Client) SetStatus(ctx context.Context, ticket item.Ticket, status strin
 			"An approval runs on ticket %d, so it can't move to %s before that ends.", ticket.ID, status).After(approvalWait)
 	default:
 		return item.Ticket{}, fault.Wrap(err, fault.Refused,
-			"Alvao does not let ticket %d go from %s to %s%s.", ticket.ID, present.Status, status, reason(err))
+			"Alvao does not let ticket %d go from %s to %s%s.", ticket.ID, present.Status, status, toldBy(err))
 	}
 }
 
@@ -105,13 +104,4 @@ func (c *Client) SetExternalID(ctx context.Context, ticket item.Ticket, value st
 	}
 	ticket.Custom[c.external] = value
 	return ticket, nil
-}
-
-// reason is what Alvao told in an error, to stand at a sentence's end.
-func reason(err error) string {
-	var cause *Error
-	if !errors.As(err, &cause) {
-		return ""
-	}
-	return told(cause)
 }

@@ -3,6 +3,7 @@ package azuredevops
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -184,7 +185,7 @@ func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, erro
 	}
 	answer, err := c.http.Do(ctx, request)
 	if err != nil {
-		return answer, c.unsent(q, err)
+		return answer, c.words().Unsent(q.told(), err)
 	}
 	if err := c.refusal(q, answer); err != nil {
 		return answer, err
@@ -193,7 +194,7 @@ func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, erro
 		return answer, nil
 	}
 	if err := json.Unmarshal(answer.Body, out); err != nil {
-		return answer, c.unreadable(q, answer, err)
+		return answer, c.words().Unreadable(q.told(), fmt.Errorf("decoding answer (ActivityId %s): %w", answer.Header.Get("ActivityId"), err))
 	}
 	return answer, nil
 }

@@ -148,7 +148,7 @@ func (c *Client) writeComment(ctx context.Context, q call, text string, format i
 	}
 	out := w.comment()
 	if out.ID <= 0 {
-		return item.Comment{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is no comment"))
+		return item.Comment{}, fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that is no comment"))
 	}
 	return out, nil
 }

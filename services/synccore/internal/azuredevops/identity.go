@@ -11,6 +11,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 )
 
 // lack is a right that the token was found not to have; it is forgotten after a
@@ -157,7 +158,7 @@ func (c *Client) identities(ctx context.Context, query, subject string) ([]wireP
 }
 
 func (c *Client) searchIdentity(ctx context.Context, name string) (*item.Identity, error) {
-	people, err := c.identities(ctx, "searchFilter=General&filterValue="+url.QueryEscape(name), "the person "+oneLine(name))
+	people, err := c.identities(ctx, "searchFilter=General&filterValue="+url.QueryEscape(name), "the person "+outbound.OneLine(name))
 	if err != nil {
 		return nil, err
 	}
