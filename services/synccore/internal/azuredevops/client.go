@@ -3,7 +3,6 @@ package azuredevops
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -165,6 +164,8 @@ type call struct {
 	subject string
 	// deed is what is done with the subject, e.g. "read".
 	deed string
+	// right is what the account needs for it; empty: to view and edit work items.
+	right string
 }
 
 // do sends a call and decodes the answer into out unless that is nil.
@@ -194,7 +195,7 @@ func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, erro
 		return answer, nil
 	}
 	if err := json.Unmarshal(answer.Body, out); err != nil {
-		return answer, c.words().Unreadable(q.told(), fmt.Errorf("decoding answer (ActivityId %s): %w", answer.Header.Get("ActivityId"), err))
+		return answer, c.unreadable(q, answer, err)
 	}
 	return answer, nil
 }

@@ -1,6 +1,7 @@
 package azuredevops
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -106,6 +107,11 @@ func (q call) told() outbound.Deed {
 	return outbound.Deed{Subject: q.subject, Verb: q.deed, Reads: q.method == http.MethodGet || q.reads}
 }
 
+// unreadable is the fault of an answer that can't be decoded.
+func (c *Client) unreadable(q call, a outbound.Answer, err error) error {
+	return c.words().Unreadable(q.told(), fmt.Errorf("decoding answer (ActivityId %s): %w", a.Header.Get("ActivityId"), err))
+}
+
 // refusal turns an answer that is not a success into a fault; nil for a success.
 func (c *Client) refusal(q call, a outbound.Answer) error {
 	ok := a.Status >= 200 && a.Status < 300
@@ -137,8 +143,8 @@ func (c *Client) refusal(q call, a outbound.Answer) error {
 			"Azure DevOps does not %s %s, because it has as many attachments as it may have.", q.deed, q.subject)
 	case a.Status == http.StatusForbidden:
 		return fault.Wrap(cause, fault.Denied,
-			"The account of the Azure DevOps access token may not %s %s; grant it the right to view and edit work items in project %s%s.",
-			q.deed, q.subject, c.at.project, outbound.Told(cause.Message))
+			"The account of the Azure DevOps access token may not %s %s; grant it the right %s in project %s%s.",
+			q.deed, q.subject, cmp.Or(q.right, "to view and edit work items"), c.at.project, outbound.Told(cause.Message))
 	case a.Status == http.StatusNotFound:
 		return c.notFound(q, a, cause)
 	default:
