@@ -204,6 +204,7 @@ func (c *Client) plain(w wireItem) item.WorkItem {
 		State:        w.Fields.Text(fieldState),
 		Title:        w.Fields.Text(fieldTitle),
 		Tags:         splitTags(w.Fields.Text(fieldTags)),
+		Changed:      lenient.Time(w.Fields.Text(fieldChangedDate), nil),
 		StateChanged: lenient.Time(changed, nil),
 		ChangedBy:    string(changedBy.ID),
 		CommentCount: -1,

@@ -375,9 +375,13 @@ func (r *running) listExisting(ctx context.Context) error {
 
 func (r *running) runPoll(ctx context.Context) {
 	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, nil, func(ctx context.Context) error {
+		from, err := r.from(ctx)
+		if err != nil {
+			return err
+		}
 		poller := poll.Poller{
 			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, Links: r.deps.Links,
-			Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
+			Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now, From: from,
 		}
 		found, err := poller.Once(ctx)
 		if found > 0 {
@@ -391,9 +395,13 @@ func (r *running) runChangesPoll(ctx context.Context) {
 	missed := func(context.Context, time.Time) bool { return r.missed.Load() }
 	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context) error {
 		r.missed.Store(false)
+		from, err := r.from(ctx)
+		if err != nil {
+			return err
+		}
 		poller := poll.WorkItemPoller{
 			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), WorkItems: r.workItems, Links: r.deps.Links,
-			Cursors: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
+			Cursors: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now, From: from,
 		}
 		found, err := poller.Once(ctx)
 		if found > 0 {
