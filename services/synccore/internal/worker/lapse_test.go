@@ -11,6 +11,7 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
@@ -248,5 +249,38 @@ func TestUnreadableItemIsTold(t *testing.T) {
 	}
 	if told != 1 {
 		t.Errorf("told %d times", told)
+	}
+}
+
+// After an outage, an error that nobody expected is tried again, and given up when it
+// comes ten times in a row.
+func TestUnexpectedErrorAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	const outage, unexpected = 12, 10
+	store, advance := redistest.Clocked(t)
+	tries := 0
+	b := setupOn(t, store, func(context.Context, inbox.Delivery) (worker.Served, error) {
+		if tries++; tries <= outage {
+			return worker.Served{}, fault.New(fault.Unavailable, "away")
+		}
+		return worker.Served{}, errors.New("x")
+	}, func(c *worker.Config) { c.Upkeep = 10 * time.Millisecond })
+	b.append(t, item.Event{Key: key(7), Type: "poll"})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		stats, err := b.inbox.Stats(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stats.Dead == 1 {
+			break
+		}
+		if stats.Waiting == 1 {
+			advance(time.Minute)
+		}
+	}
+	if letter := b.awaitDead(t); letter.Failures != outage+unexpected {
+		t.Errorf("given up after %d failures, want %d", letter.Failures, outage+unexpected)
 	}
 }
