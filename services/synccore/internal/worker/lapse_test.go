@@ -258,13 +258,19 @@ func TestUnexpectedErrorAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	const outage, unexpected = 12, 10
 	store, advance := redistest.Clocked(t)
+	// Longer than time is moved by while the item is in hand.
+	box, err := inbox.New(store, inbox.Options{Visibility: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = box.Close() })
 	tries := 0
 	b := setupOn(t, store, func(context.Context, inbox.Delivery) (worker.Served, error) {
 		if tries++; tries <= outage {
 			return worker.Served{}, fault.New(fault.Unavailable, "away")
 		}
 		return worker.Served{}, errors.New("x")
-	}, func(c *worker.Config) { c.Upkeep = 10 * time.Millisecond })
+	}, func(c *worker.Config) { c.Inbox, c.Upkeep = box, 10*time.Millisecond })
 	b.append(t, item.Event{Key: key(7), Type: "poll"})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
