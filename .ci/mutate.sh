@@ -4,7 +4,7 @@
 #   mutate.sh [package…]
 set -euo pipefail
 
-if (($# == 0)); then set -- plan mapping template fault crossing redact brake; fi
+if (($# == 0)); then set -- item fault plan mapping template crossing redact brake nearest letter weburl; fi
 cd services/synccore
 for package in "$@"; do
   printf '\n── %s\n' "$package"

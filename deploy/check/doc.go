@@ -4,5 +4,5 @@
 //
 // Its one invariant: it knows Tandem only from outside, by files, programs and HTTP. It
 // is a module of its own, so that no service depends on Kubernetes' packages; `make
-// helm-test`, `rules-test` and `containers-test` run it.
+// helm-test` and `containers-test` run it.
 package check

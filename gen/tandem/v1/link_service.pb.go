@@ -317,6 +317,99 @@ func (*SyncLinkResponse) Descriptor() ([]byte, []int) {
 	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{5}
 }
 
+// DeleteLinkRequest names a link.
+type DeleteLinkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is connectors/{connector}/links/{ticket_id}. Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// etag is that of the link as it was read; with another one nothing is deleted.
+	// Empty: whatever it is.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteLinkRequest) Reset() {
+	*x = DeleteLinkRequest{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteLinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteLinkRequest) ProtoMessage() {}
+
+func (x *DeleteLinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteLinkRequest.ProtoReflect.Descriptor instead.
+func (*DeleteLinkRequest) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteLinkRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeleteLinkRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// DeleteLinkResponse is empty.
+type DeleteLinkResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteLinkResponse) Reset() {
+	*x = DeleteLinkResponse{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteLinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteLinkResponse) ProtoMessage() {}
+
+func (x *DeleteLinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteLinkResponse.ProtoReflect.Descriptor instead.
+func (*DeleteLinkResponse) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{7}
+}
+
 // ListLinkHistoryRequest names a link.
 type ListLinkHistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -331,7 +424,7 @@ type ListLinkHistoryRequest struct {
 
 func (x *ListLinkHistoryRequest) Reset() {
 	*x = ListLinkHistoryRequest{}
-	mi := &file_tandem_v1_link_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_link_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +436,7 @@ func (x *ListLinkHistoryRequest) String() string {
 func (*ListLinkHistoryRequest) ProtoMessage() {}
 
 func (x *ListLinkHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_link_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_link_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +449,7 @@ func (x *ListLinkHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinkHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListLinkHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{6}
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListLinkHistoryRequest) GetName() string {
@@ -384,7 +477,7 @@ type ListLinkHistoryResponse struct {
 
 func (x *ListLinkHistoryResponse) Reset() {
 	*x = ListLinkHistoryResponse{}
-	mi := &file_tandem_v1_link_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_link_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -396,7 +489,7 @@ func (x *ListLinkHistoryResponse) String() string {
 func (*ListLinkHistoryResponse) ProtoMessage() {}
 
 func (x *ListLinkHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_link_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_link_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -409,7 +502,7 @@ func (x *ListLinkHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinkHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListLinkHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{7}
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListLinkHistoryResponse) GetChanges() []*LinkChange {
@@ -438,16 +531,22 @@ const file_tandem_v1_link_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n" +
 	"\x0fSyncLinkRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x12\n" +
-	"\x10SyncLinkResponse\"I\n" +
+	"\x10SyncLinkResponse\";\n" +
+	"\x11DeleteLinkRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"\x14\n" +
+	"\x12DeleteLinkResponse\"I\n" +
 	"\x16ListLinkHistoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\"J\n" +
 	"\x17ListLinkHistoryResponse\x12/\n" +
-	"\achanges\x18\x01 \x03(\v2\x15.tandem.v1.LinkChangeR\achanges2\xb6\x02\n" +
+	"\achanges\x18\x01 \x03(\v2\x15.tandem.v1.LinkChangeR\achanges2\x81\x03\n" +
 	"\vLinkService\x12@\n" +
 	"\aGetLink\x12\x19.tandem.v1.GetLinkRequest\x1a\x1a.tandem.v1.GetLinkResponse\x12F\n" +
 	"\tListLinks\x12\x1b.tandem.v1.ListLinksRequest\x1a\x1c.tandem.v1.ListLinksResponse\x12C\n" +
-	"\bSyncLink\x12\x1a.tandem.v1.SyncLinkRequest\x1a\x1b.tandem.v1.SyncLinkResponse\x12X\n" +
+	"\bSyncLink\x12\x1a.tandem.v1.SyncLinkRequest\x1a\x1b.tandem.v1.SyncLinkResponse\x12I\n" +
+	"\n" +
+	"DeleteLink\x12\x1c.tandem.v1.DeleteLinkRequest\x1a\x1d.tandem.v1.DeleteLinkResponse\x12X\n" +
 	"\x0fListLinkHistory\x12!.tandem.v1.ListLinkHistoryRequest\x1a\".tandem.v1.ListLinkHistoryResponseB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
 
 var (
@@ -462,7 +561,7 @@ func file_tandem_v1_link_service_proto_rawDescGZIP() []byte {
 	return file_tandem_v1_link_service_proto_rawDescData
 }
 
-var file_tandem_v1_link_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_tandem_v1_link_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_tandem_v1_link_service_proto_goTypes = []any{
 	(*GetLinkRequest)(nil),          // 0: tandem.v1.GetLinkRequest
 	(*GetLinkResponse)(nil),         // 1: tandem.v1.GetLinkResponse
@@ -470,28 +569,32 @@ var file_tandem_v1_link_service_proto_goTypes = []any{
 	(*ListLinksResponse)(nil),       // 3: tandem.v1.ListLinksResponse
 	(*SyncLinkRequest)(nil),         // 4: tandem.v1.SyncLinkRequest
 	(*SyncLinkResponse)(nil),        // 5: tandem.v1.SyncLinkResponse
-	(*ListLinkHistoryRequest)(nil),  // 6: tandem.v1.ListLinkHistoryRequest
-	(*ListLinkHistoryResponse)(nil), // 7: tandem.v1.ListLinkHistoryResponse
-	(*Link)(nil),                    // 8: tandem.v1.Link
-	(*LinkChange)(nil),              // 9: tandem.v1.LinkChange
+	(*DeleteLinkRequest)(nil),       // 6: tandem.v1.DeleteLinkRequest
+	(*DeleteLinkResponse)(nil),      // 7: tandem.v1.DeleteLinkResponse
+	(*ListLinkHistoryRequest)(nil),  // 8: tandem.v1.ListLinkHistoryRequest
+	(*ListLinkHistoryResponse)(nil), // 9: tandem.v1.ListLinkHistoryResponse
+	(*Link)(nil),                    // 10: tandem.v1.Link
+	(*LinkChange)(nil),              // 11: tandem.v1.LinkChange
 }
 var file_tandem_v1_link_service_proto_depIdxs = []int32{
-	8, // 0: tandem.v1.GetLinkResponse.link:type_name -> tandem.v1.Link
-	8, // 1: tandem.v1.ListLinksResponse.links:type_name -> tandem.v1.Link
-	9, // 2: tandem.v1.ListLinkHistoryResponse.changes:type_name -> tandem.v1.LinkChange
-	0, // 3: tandem.v1.LinkService.GetLink:input_type -> tandem.v1.GetLinkRequest
-	2, // 4: tandem.v1.LinkService.ListLinks:input_type -> tandem.v1.ListLinksRequest
-	4, // 5: tandem.v1.LinkService.SyncLink:input_type -> tandem.v1.SyncLinkRequest
-	6, // 6: tandem.v1.LinkService.ListLinkHistory:input_type -> tandem.v1.ListLinkHistoryRequest
-	1, // 7: tandem.v1.LinkService.GetLink:output_type -> tandem.v1.GetLinkResponse
-	3, // 8: tandem.v1.LinkService.ListLinks:output_type -> tandem.v1.ListLinksResponse
-	5, // 9: tandem.v1.LinkService.SyncLink:output_type -> tandem.v1.SyncLinkResponse
-	7, // 10: tandem.v1.LinkService.ListLinkHistory:output_type -> tandem.v1.ListLinkHistoryResponse
-	7, // [7:11] is the sub-list for method output_type
-	3, // [3:7] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	10, // 0: tandem.v1.GetLinkResponse.link:type_name -> tandem.v1.Link
+	10, // 1: tandem.v1.ListLinksResponse.links:type_name -> tandem.v1.Link
+	11, // 2: tandem.v1.ListLinkHistoryResponse.changes:type_name -> tandem.v1.LinkChange
+	0,  // 3: tandem.v1.LinkService.GetLink:input_type -> tandem.v1.GetLinkRequest
+	2,  // 4: tandem.v1.LinkService.ListLinks:input_type -> tandem.v1.ListLinksRequest
+	4,  // 5: tandem.v1.LinkService.SyncLink:input_type -> tandem.v1.SyncLinkRequest
+	6,  // 6: tandem.v1.LinkService.DeleteLink:input_type -> tandem.v1.DeleteLinkRequest
+	8,  // 7: tandem.v1.LinkService.ListLinkHistory:input_type -> tandem.v1.ListLinkHistoryRequest
+	1,  // 8: tandem.v1.LinkService.GetLink:output_type -> tandem.v1.GetLinkResponse
+	3,  // 9: tandem.v1.LinkService.ListLinks:output_type -> tandem.v1.ListLinksResponse
+	5,  // 10: tandem.v1.LinkService.SyncLink:output_type -> tandem.v1.SyncLinkResponse
+	7,  // 11: tandem.v1.LinkService.DeleteLink:output_type -> tandem.v1.DeleteLinkResponse
+	9,  // 12: tandem.v1.LinkService.ListLinkHistory:output_type -> tandem.v1.ListLinkHistoryResponse
+	8,  // [8:13] is the sub-list for method output_type
+	3,  // [3:8] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_link_service_proto_init() }
@@ -506,7 +609,7 @@ func file_tandem_v1_link_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_link_service_proto_rawDesc), len(file_tandem_v1_link_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	LinkService_GetLink_FullMethodName         = "/tandem.v1.LinkService/GetLink"
 	LinkService_ListLinks_FullMethodName       = "/tandem.v1.LinkService/ListLinks"
 	LinkService_SyncLink_FullMethodName        = "/tandem.v1.LinkService/SyncLink"
+	LinkService_DeleteLink_FullMethodName      = "/tandem.v1.LinkService/DeleteLink"
 	LinkService_ListLinkHistory_FullMethodName = "/tandem.v1.LinkService/ListLinkHistory"
 )
 
@@ -38,6 +39,11 @@ type LinkServiceClient interface {
 	// SyncLink puts the link's ticket into the inbox, to be read and compared as if
 	// an event had arrived. A parked link is tried again.
 	SyncLink(ctx context.Context, in *SyncLinkRequest, opts ...grpc.CallOption) (*SyncLinkResponse, error)
+	// DeleteLink forgets that a ticket and a work item belong together; both are left as
+	// they are. The next event about the ticket pairs it anew: with the work item whose
+	// number it carries then, or with a new one. Its history can be read for another 30
+	// days. While the link is being worked on it is ABORTED: try again.
+	DeleteLink(ctx context.Context, in *DeleteLinkRequest, opts ...grpc.CallOption) (*DeleteLinkResponse, error)
 	// ListLinkHistory lists what was done to a link, the newest first.
 	ListLinkHistory(ctx context.Context, in *ListLinkHistoryRequest, opts ...grpc.CallOption) (*ListLinkHistoryResponse, error)
 }
@@ -80,6 +86,16 @@ func (c *linkServiceClient) SyncLink(ctx context.Context, in *SyncLinkRequest, o
 	return out, nil
 }
 
+func (c *linkServiceClient) DeleteLink(ctx context.Context, in *DeleteLinkRequest, opts ...grpc.CallOption) (*DeleteLinkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteLinkResponse)
+	err := c.cc.Invoke(ctx, LinkService_DeleteLink_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *linkServiceClient) ListLinkHistory(ctx context.Context, in *ListLinkHistoryRequest, opts ...grpc.CallOption) (*ListLinkHistoryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListLinkHistoryResponse)
@@ -103,6 +119,11 @@ type LinkServiceServer interface {
 	// SyncLink puts the link's ticket into the inbox, to be read and compared as if
 	// an event had arrived. A parked link is tried again.
 	SyncLink(context.Context, *SyncLinkRequest) (*SyncLinkResponse, error)
+	// DeleteLink forgets that a ticket and a work item belong together; both are left as
+	// they are. The next event about the ticket pairs it anew: with the work item whose
+	// number it carries then, or with a new one. Its history can be read for another 30
+	// days. While the link is being worked on it is ABORTED: try again.
+	DeleteLink(context.Context, *DeleteLinkRequest) (*DeleteLinkResponse, error)
 	// ListLinkHistory lists what was done to a link, the newest first.
 	ListLinkHistory(context.Context, *ListLinkHistoryRequest) (*ListLinkHistoryResponse, error)
 	mustEmbedUnimplementedLinkServiceServer()
@@ -123,6 +144,9 @@ func (UnimplementedLinkServiceServer) ListLinks(context.Context, *ListLinksReque
 }
 func (UnimplementedLinkServiceServer) SyncLink(context.Context, *SyncLinkRequest) (*SyncLinkResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SyncLink not implemented")
+}
+func (UnimplementedLinkServiceServer) DeleteLink(context.Context, *DeleteLinkRequest) (*DeleteLinkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteLink not implemented")
 }
 func (UnimplementedLinkServiceServer) ListLinkHistory(context.Context, *ListLinkHistoryRequest) (*ListLinkHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListLinkHistory not implemented")
@@ -202,6 +226,24 @@ func _LinkService_SyncLink_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LinkService_DeleteLink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteLinkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LinkServiceServer).DeleteLink(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LinkService_DeleteLink_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LinkServiceServer).DeleteLink(ctx, req.(*DeleteLinkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _LinkService_ListLinkHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListLinkHistoryRequest)
 	if err := dec(in); err != nil {
@@ -238,6 +280,10 @@ var LinkService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SyncLink",
 			Handler:    _LinkService_SyncLink_Handler,
+		},
+		{
+			MethodName: "DeleteLink",
+			Handler:    _LinkService_DeleteLink_Handler,
 		},
 		{
 			MethodName: "ListLinkHistory",

@@ -127,6 +127,9 @@ func TestREST(t *testing.T) {
 		return l.Text("msg") == "sync.handled" && l.Text("event_type") == "sync" && l.Text("outcome") == "done"
 	})
 
+	a.ask("LinkService_DeleteLink", http.MethodDelete, link, "", 200)
+	check("the reason", at(a.ask("LinkService_GetLink", http.MethodGet, link, "", 404), "reason"), "UNKNOWN_LINK")
+
 	ingested := a.ask("EventService_IngestEvent", http.MethodPost, "/v1/events:ingest",
 		fmt.Sprintf(`{"connector":"development","system":"SYSTEM_ALVAO","itemId":"%d","eventId":"by-hand"}`, ticket), 200)
 	check("the event", at(ingested, "disposition"), "DISPOSITION_STORED")

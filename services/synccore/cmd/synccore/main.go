@@ -32,7 +32,8 @@ type commands struct {
 type serveCommand struct{ app.Config }
 
 type checkCommand struct {
-	File string `arg:"" type:"path" help:"Configuration file."`
+	File  string `arg:"" type:"path" help:"Configuration file."`
+	Print bool   `help:"Print the configuration that is in effect, defaults included and secrets as references only."`
 }
 
 type hooksCommand struct {
@@ -69,7 +70,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	switch chosen.Command() {
 	case "check-config <file>":
-		if !config.Check(out, line.CheckConfig.File) {
+		if !config.Check(out, line.CheckConfig.File, line.CheckConfig.Print) {
 			return errNotFine
 		}
 		return nil

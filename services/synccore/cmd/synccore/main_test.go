@@ -51,6 +51,7 @@ func TestCommands(t *testing.T) {
 	}{
 		"version":             {[]string{"version"}, "", nil},
 		"check":               {[]string{"check-config", fine}, "", []string{"is fine", "1 connector"}},
+		"check and print":     {[]string{"check-config", "--print", fine}, "", []string{"# " + fine, "is fine", "pollInterval: 30s"}},
 		"check a broken one":  {[]string{"check-config", broken}, errNotFine.Error(), []string{"Development!", "1 problem"}},
 		"check none":          {[]string{"check-config", filepath.Join(t.TempDir(), "none.yaml")}, errNotFine.Error(), []string{"none.yaml"}},
 		"check without file":  {[]string{"check-config"}, "<file>", nil},

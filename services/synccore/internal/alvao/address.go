@@ -7,6 +7,7 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
+	"github.com/tandem-sync/tandem/services/synccore/internal/weburl"
 )
 
 // idPlace stands for the ticket's number in a ticket page's address.
@@ -45,7 +46,7 @@ func besides(base, page string) []outbound.Origin {
 	api, err := url.Parse(base)
 	web, bad := url.Parse(root)
 	if !found || err != nil || bad != nil || strings.Trim(web.Path, "/") == "" ||
-		web.Scheme != api.Scheme || outbound.HostPort(web) != outbound.HostPort(api) {
+		web.Scheme != api.Scheme || weburl.HostPort(web) != weburl.HostPort(api) {
 		return nil
 	}
 	origin, err := outbound.ParseOrigin(root)
@@ -63,8 +64,8 @@ func (c *Client) TicketURL(id int64) string {
 // TicketOfURL recognises the address of a ticket's page of this tenant. Scheme and
 // case do not count.
 func (c *Client) TicketOfURL(raw string) (int64, bool) {
-	before, after, _ := strings.Cut(foldURL(c.pages), idPlace)
-	rest, found := strings.CutPrefix(foldURL(raw), before)
+	before, after, _ := strings.Cut(weburl.Page(c.pages), idPlace)
+	rest, found := strings.CutPrefix(weburl.Page(raw), before)
 	if !found {
 		return 0, false
 	}
@@ -73,18 +74,6 @@ func (c *Client) TicketOfURL(raw string) (int64, bool) {
 	}
 	id, err := strconv.ParseInt(rest, 10, 64)
 	return id, err == nil && id > 0
-}
-
-func foldURL(raw string) string {
-	u, err := url.Parse(strings.TrimSpace(raw))
-	if err != nil {
-		return ""
-	}
-	text := outbound.HostPort(u) + strings.ToLower(strings.TrimRight(u.Path, "/"))
-	if u.RawQuery != "" {
-		text += "?" + strings.ToLower(u.RawQuery)
-	}
-	return text
 }
 
 func misconfigured(format string, args ...any) *fault.Fault {

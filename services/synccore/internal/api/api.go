@@ -172,7 +172,8 @@ func childOf(v *violations, field, name, collection string) (string, string) {
 }
 
 // ticketOf reads the connector and the number of connectors/{connector}/links/{ticket_id}.
-func ticketOf(v *violations, field, name string) (string, int64) {
+func ticketOf(v *violations, name string) (string, int64) {
+	const field = "name"
 	connector, id := childOf(v, field, name, "links")
 	if connector == "" {
 		return "", 0

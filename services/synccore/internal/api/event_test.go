@@ -207,6 +207,10 @@ func TestRedisAway(t *testing.T) {
 			_, err := w.api.SyncLink(ctx, &tandemv1.SyncLinkRequest{Name: "connectors/development/links/1"})
 			return err
 		},
+		"DeleteLink": func(ctx context.Context) error {
+			_, err := w.api.DeleteLink(ctx, &tandemv1.DeleteLinkRequest{Name: "connectors/development/links/1"})
+			return err
+		},
 		"ListLinkHistory": func(ctx context.Context) error {
 			_, err := w.api.ListLinkHistory(ctx, &tandemv1.ListLinkHistoryRequest{Name: "connectors/development/links/1"})
 			return err
@@ -518,6 +522,10 @@ func FuzzNames(f *testing.F) {
 			},
 			"ListLinkHistory": func() error {
 				_, err := w.api.ListLinkHistory(ctx, &tandemv1.ListLinkHistoryRequest{Name: name, PageSize: size})
+				return err
+			},
+			"DeleteLink": func() error {
+				_, err := w.api.DeleteLink(ctx, &tandemv1.DeleteLinkRequest{Name: name, Etag: token})
 				return err
 			},
 			"SyncLink": func() error { _, err := w.api.SyncLink(ctx, &tandemv1.SyncLinkRequest{Name: name}); return err },

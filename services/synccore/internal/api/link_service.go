@@ -8,11 +8,14 @@ import (
 	"strconv"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 )
 
 // Links is what LinkService needs of the link store.
@@ -20,7 +23,16 @@ type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 	History(ctx context.Context, connector string, ticket int64, n int) ([]item.LinkChange, error)
+	Delete(ctx context.Context, held lease.Lease, link item.Link, changes ...item.LinkChange) error
 }
+
+// Leases gives one holder at a time the right to change a link.
+type Leases interface {
+	Hold(ctx context.Context, key item.Key, ttl time.Duration) (context.Context, lease.Held, error)
+}
+
+// deleteTTL is how long nobody else may change a link that is being deleted.
+const deleteTTL = 10 * time.Second
 
 // Appender is what takes hints in.
 type Appender interface {
@@ -37,6 +49,7 @@ type LinkService struct {
 
 	// All fields are required.
 	Links      Links
+	Leases     Leases
 	Inbox      Appender
 	Connectors Connectors
 	Now        func() time.Time
@@ -45,7 +58,7 @@ type LinkService struct {
 // GetLink implements tandem.v1.LinkService.
 func (s *LinkService) GetLink(ctx context.Context, req *tandemv1.GetLinkRequest) (*tandemv1.GetLinkResponse, error) {
 	var v violations
-	connector, ticket := ticketOf(&v, "name", req.GetName())
+	connector, ticket := ticketOf(&v, req.GetName())
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -84,7 +97,7 @@ func (s *LinkService) ListLinks(ctx context.Context, req *tandemv1.ListLinksRequ
 // SyncLink implements tandem.v1.LinkService.
 func (s *LinkService) SyncLink(ctx context.Context, req *tandemv1.SyncLinkRequest) (*tandemv1.SyncLinkResponse, error) {
 	var v violations
-	connector, ticket := ticketOf(&v, "name", req.GetName())
+	connector, ticket := ticketOf(&v, req.GetName())
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -103,10 +116,44 @@ func (s *LinkService) SyncLink(ctx context.Context, req *tandemv1.SyncLinkReques
 	return &tandemv1.SyncLinkResponse{}, nil
 }
 
+// DeleteLink implements tandem.v1.LinkService.
+func (s *LinkService) DeleteLink(ctx context.Context, req *tandemv1.DeleteLinkRequest) (*tandemv1.DeleteLinkResponse, error) {
+	var v violations
+	connector, ticket := ticketOf(&v, req.GetName())
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	ctx, held, err := s.Leases.Hold(ctx, item.Key{Connector: connector, System: item.Alvao, ID: ticket}, deleteTTL)
+	if err != nil {
+		return nil, ofLink(err)
+	}
+	defer held.Release()
+	link, err := s.Links.Get(ctx, connector, ticket)
+	switch {
+	case err != nil:
+		return nil, Status(err)
+	case !link.Exists():
+		return nil, noLink(connector, ticket)
+	case req.GetEtag() != "" && req.GetEtag() != etag(link):
+		return nil, ofLink(fault.New(fault.Conflict, "The link of ticket %d changed since it was read; read it again and decide anew.", ticket))
+	}
+	change := item.LinkChange{
+		Time: s.Now(), Action: "delete", Detail: fmt.Sprintf("The link of ticket %d and work item %d was deleted by hand.", ticket, link.WorkItem),
+	}
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		change.TraceID = span.TraceID().String()
+	}
+	err = s.Links.Delete(ctx, held.Lease, link, change)
+	if err != nil {
+		return nil, ofLink(err)
+	}
+	return &tandemv1.DeleteLinkResponse{}, nil
+}
+
 // ListLinkHistory implements tandem.v1.LinkService.
 func (s *LinkService) ListLinkHistory(ctx context.Context, req *tandemv1.ListLinkHistoryRequest) (*tandemv1.ListLinkHistoryResponse, error) {
 	var v violations
-	connector, ticket := ticketOf(&v, "name", req.GetName())
+	connector, ticket := ticketOf(&v, req.GetName())
 	size := pageSize(&v, req.GetPageSize(), historyKept)
 	if err := v.err(); err != nil {
 		return nil, err
@@ -126,6 +173,17 @@ func (s *LinkService) ListLinkHistory(ctx context.Context, req *tandemv1.ListLin
 	}
 	return resp, nil
 }
+
+// ofLink is Status for a change of a link, which somebody else may be changing.
+func ofLink(err error) error {
+	if fault.Is(err, fault.Conflict) {
+		return refuse(codes.Aborted, tandemv1.ErrorReason_ERROR_REASON_LINK_CHANGED, fault.Sentence(err))
+	}
+	return Status(err)
+}
+
+// etag tells two states of a link apart.
+func etag(link item.Link) string { return strconv.FormatInt(link.Version, 10) }
 
 func noLink(connector string, ticket int64) error {
 	return refuse(codes.NotFound, tandemv1.ErrorReason_ERROR_REASON_UNKNOWN_LINK,
@@ -154,7 +212,7 @@ func linkProto(link item.Link) *tandemv1.Link {
 		AgreedState:  link.Agreed.State,
 		CreateTime:   timestamp(link.Created),
 		UpdateTime:   timestamp(link.Updated),
-		Etag:         strconv.FormatInt(link.Version, 10),
+		Etag:         etag(link),
 		Withheld:     withheld,
 	}
 }

@@ -125,6 +125,45 @@ func TestSyncLinkForcesALook(t *testing.T) {
 	}
 }
 
+func TestLinkIsDeleted(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	const link = "connectors/development/links/7"
+	remove := func(etag string) error {
+		_, err := w.api.DeleteLink(t.Context(), &tandemv1.DeleteLinkRequest{Name: link, Etag: etag})
+		return err
+	}
+	wantRefusal(t, remove(""), codes.NotFound, "UNKNOWN_LINK")
+	stored := w.put(t, item.Link{Connector: "development", Ticket: 7, WorkItem: 9, State: item.LinkActive})
+	wantRefusal(t, remove("0"), codes.Aborted, "LINK_CHANGED")
+	// Nothing is taken away from under a round.
+	held, err := w.leases.Acquire(t.Context(), item.Key{Connector: "development", System: item.Alvao, ID: 7}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRefusal(t, remove(""), codes.Aborted, "LINK_CHANGED")
+	if err := w.leases.Release(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	if err := remove(strconv.FormatInt(stored.Version, 10)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.api.GetLink(t.Context(), &tandemv1.GetLinkRequest{Name: link})
+	wantRefusal(t, err, codes.NotFound, "UNKNOWN_LINK")
+	// The work item is free for another ticket, and what was done is still told.
+	if _, found, err := w.links.TicketOf(t.Context(), "development", 9); err != nil || found {
+		t.Errorf("the work item is still taken: %t, %v", found, err)
+	}
+	history, err := w.api.ListLinkHistory(t.Context(), &tandemv1.ListLinkHistoryRequest{Name: link})
+	if err != nil || len(history.GetChanges()) == 0 || history.GetChanges()[0].GetAction() != "delete" {
+		t.Errorf("%v, %v", history, err)
+	}
+	for _, name := range []string{"", "connectors/development/links/0", "connectors/development"} {
+		_, err := w.api.DeleteLink(t.Context(), &tandemv1.DeleteLinkRequest{Name: name})
+		wantRefusal(t, err, codes.InvalidArgument, "INVALID_REQUEST", "name")
+	}
+}
+
 func TestHistoryNewestFirst(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -156,7 +156,7 @@ func setupOn(tb testing.TB, store *datastore.Store, options inbox.Options) *worl
 		Inbox: queue, Connectors: w.connectors, Now: now,
 		TraceParent: func(context.Context) string { return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
 	})
-	tandemv1.RegisterLinkServiceServer(server, &api.LinkService{Links: w.links, Inbox: queue, Connectors: w.connectors, Now: now})
+	tandemv1.RegisterLinkServiceServer(server, &api.LinkService{Links: w.links, Leases: w.leases, Inbox: queue, Connectors: w.connectors, Now: now})
 	tandemv1.RegisterConnectorServiceServer(server, &api.ConnectorService{Connectors: w.connectors})
 	pipe := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)

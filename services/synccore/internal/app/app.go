@@ -245,7 +245,7 @@ func (a *App) build(replica string) error {
 	if err != nil {
 		return fmt.Errorf("making the worker: %w", err)
 	}
-	a.serve(links, now)
+	a.serve(links, leases, now)
 	return nil
 }
 

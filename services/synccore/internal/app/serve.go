@@ -28,6 +28,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 )
 
@@ -35,7 +36,7 @@ import (
 const maxMessage = 256 << 10
 
 // serve makes the gRPC server and the admin server.
-func (a *App) serve(links *link.Links, now func() time.Time) {
+func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Time) {
 	a.server = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
@@ -51,7 +52,7 @@ func (a *App) serve(links *link.Links, now func() time.Time) {
 		Inbox: a.inbox, Connectors: described, Now: now, TraceParent: traceParent,
 	})
 	tandemv1.RegisterLinkServiceServer(a.server, &api.LinkService{
-		Links: links, Inbox: a.inbox, Connectors: described, Now: now,
+		Links: links, Leases: leases, Inbox: a.inbox, Connectors: described, Now: now,
 	})
 	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{Connectors: described})
 	a.health = health.NewServer()

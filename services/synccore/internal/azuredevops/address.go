@@ -6,6 +6,7 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
+	"github.com/tandem-sync/tandem/services/synccore/internal/weburl"
 )
 
 // address is a project URL taken apart. Case is kept everywhere, because Server
@@ -92,7 +93,7 @@ func accountKey(raw string) (string, string) {
 		organization, _, _ = strings.Cut(u.Hostname(), ".")
 	default:
 		// The scheme does not count: a proxy may end TLS before the server.
-		return outbound.HostPort(u) + "/" + strings.ToLower(strings.Join(segments, "/")), ""
+		return weburl.HostPort(u) + "/" + strings.ToLower(strings.Join(segments, "/")), ""
 	}
 	if organization == "" {
 		return "", ""

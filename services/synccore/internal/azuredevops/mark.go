@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
-	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
+	"github.com/tandem-sync/tandem/services/synccore/internal/weburl"
 )
 
 // FindByMark looks for the work items of the project that carry the tag mark and a
@@ -80,26 +79,10 @@ func (c *Client) query(ctx context.Context, wiql, subject string) ([]int64, erro
 // literal is a WIQL string; an apostrophe is doubled (WIQL syntax reference).
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// hasLink compares addresses the way a server may have rewritten them
-// (azure-devops.md §2.3).
+// hasLink compares addresses the way a server may have rewritten them.
 func hasLink(links []string, target string) bool {
-	want := normalURL(target)
-	return slices.ContainsFunc(links, func(link string) bool { return normalURL(link) == want })
-}
-
-// normalURL reduces an address to what tells two pages apart: host, path, query. The
-// scheme does not count, because installations move to https; nor does case, because
-// Alvao's web application runs on IIS.
-func normalURL(raw string) string {
-	u, err := url.Parse(strings.TrimSpace(raw))
-	if err != nil || u.Host == "" {
-		return strings.ToLower(strings.TrimSpace(raw))
-	}
-	normal := outbound.HostPort(u) + strings.ToLower(strings.TrimRight(u.Path, "/"))
-	if u.RawQuery != "" {
-		normal += "?" + u.RawQuery
-	}
-	return normal
+	want := weburl.Page(target)
+	return slices.ContainsFunc(links, func(link string) bool { return weburl.Page(link) == want })
 }
 
 func relationExists(err error) bool {

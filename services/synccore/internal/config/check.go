@@ -21,7 +21,10 @@ import (
 // variables that it refers to can be read from here; what can't is a warning,
 // because a file may be checked elsewhere than it is used. It reports whether the
 // configuration can be used.
-func Check(w io.Writer, path string) bool {
+//
+// With printed it also tells the configuration that is in effect, as Masked does, and
+// what it has to say is a comment in that.
+func Check(w io.Writer, path string, printed bool) bool {
 	config, err := Load(path)
 	var out strings.Builder
 	var problems Problems
@@ -37,7 +40,11 @@ func Check(w io.Writer, path string) bool {
 		writeAll(&out, warnings)
 		fmt.Fprintf(&out, "%s is fine: %s%s.\n", path, count(len(config.Connectors), "connector"), andWarnings(len(warnings)))
 	}
-	_, writeErr := io.WriteString(w, out.String())
+	text := out.String()
+	if printed && err == nil {
+		text = "# " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n# ") + "\n" + config.Masked()
+	}
+	_, writeErr := io.WriteString(w, text)
 	return err == nil && writeErr == nil
 }
 

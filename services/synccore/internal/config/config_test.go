@@ -408,7 +408,7 @@ func TestCheckReportsEveryMistake(t *testing.T) {
 	}
 	for _, path := range files {
 		var out strings.Builder
-		if config.Check(&out, path) {
+		if config.Check(&out, path, false) {
 			t.Errorf("%s is taken for fine", path)
 		}
 		name := strings.TrimSuffix(filepath.Base(path), ".yaml")
@@ -431,7 +431,7 @@ connectors:
     settings:
 `+indent(seedSettings(t), "      "))
 	var out strings.Builder
-	if !config.Check(&out, path) {
+	if !config.Check(&out, path, false) {
 		t.Errorf("refused:\n%s", &out)
 	}
 	for _, want := range []string{
@@ -447,7 +447,7 @@ connectors:
 		t.Errorf("output shows a secret:\n%s", &out)
 	}
 	out.Reset()
-	if config.Check(&out, filepath.Join(dir, "missing.yaml")) || !strings.Contains(out.String(), "the file can't be read: no such file") {
+	if config.Check(&out, filepath.Join(dir, "missing.yaml"), false) || !strings.Contains(out.String(), "the file can't be read: no such file") {
 		t.Errorf("a missing file: %s", &out)
 	}
 }

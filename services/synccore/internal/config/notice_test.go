@@ -143,7 +143,7 @@ func TestCheckLooksAtTheWebhook(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out strings.Builder
-		if !config.Check(&out, path) || strings.Contains(out.String(), "topsecret") || strings.Contains(out.String(), "notice.teams") == fine {
+		if !config.Check(&out, path, false) || strings.Contains(out.String(), "topsecret") || strings.Contains(out.String(), "notice.teams") == fine {
 			t.Errorf("%s: %s", address, out.String())
 		}
 	}

@@ -100,7 +100,7 @@ func (r *running) runResync(ctx context.Context) {
 		began := r.deps.Now()
 		verdict := brake.Go
 		run := resync.Resync{
-			Connector: r.cfg.Name, Rules: r.planRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
+			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
 			Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
 			SettingsChanged: last.Settings != "" && last.Settings != r.settings, Since: last.At, Spare: r.cfg.Brake.AtLeast,
 			Judge: func(ctx context.Context, foreseen brake.Foresight) (bool, error) {

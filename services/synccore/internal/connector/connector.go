@@ -27,7 +27,6 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
-	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/poll"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
@@ -359,7 +358,7 @@ func (r *running) listExisting(ctx context.Context) error {
 func (r *running) runPoll(ctx context.Context) {
 	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, nil, func(ctx context.Context) error {
 		poller := poll.Poller{
-			Connector: r.cfg.Name, Rules: r.planRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, Links: r.deps.Links,
+			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, Links: r.deps.Links,
 			Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
 		}
 		found, err := poller.Once(ctx)
@@ -373,7 +372,7 @@ func (r *running) runPoll(ctx context.Context) {
 func (r *running) runChangesPoll(ctx context.Context) {
 	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, nil, func(ctx context.Context) error {
 		poller := poll.WorkItemPoller{
-			Connector: r.cfg.Name, Rules: r.planRules(), WorkItems: r.workItems, Links: r.deps.Links,
+			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), WorkItems: r.workItems, Links: r.deps.Links,
 			Cursors: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
 		}
 		found, err := poller.Once(ctx)
@@ -438,13 +437,6 @@ func (r *running) turn(
 	}
 	if err != nil && parent.Err() == nil {
 		r.deps.Logger.WarnContext(ctx, name+".failed", slog.String("connector", r.cfg.Name), slog.String("error", err.Error()))
-	}
-}
-
-func (r *running) planRules() plan.Rules {
-	return plan.Rules{
-		Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process, Map: r.cfg.Rules.Statuses, Conflict: r.cfg.Rules.Conflict,
-		Messages: r.cfg.Rules.SyncCommunication, SinceLinked: r.cfg.Messages.SinceLinked,
 	}
 }
 

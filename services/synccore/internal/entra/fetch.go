@@ -21,6 +21,7 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
+	"github.com/tandem-sync/tandem/services/synccore/internal/weburl"
 )
 
 // Authorities are the places that tokens may be asked for at: Microsoft's public cloud
@@ -130,12 +131,12 @@ func managed(m Managed, resource string, base http.RoundTripper) func(context.Co
 // the one of Azure's virtual machines, of Azure Arc, or the one that the surroundings
 // name (Microsoft Entra: how to use managed identities).
 func local(u *url.URL) bool {
-	host := outbound.HostPort(u)
+	host := weburl.HostPort(u)
 	if host == "169.254.169.254" || host == "127.0.0.1:40342" || host == "localhost:40342" {
 		return true
 	}
 	for _, name := range []string{"IDENTITY_ENDPOINT", "MSI_ENDPOINT", "IMDS_ENDPOINT", "AZURE_POD_IDENTITY_AUTHORITY_HOST"} {
-		if named, err := url.Parse(os.Getenv(name)); err == nil && named.Host != "" && named.Scheme == u.Scheme && outbound.HostPort(named) == host {
+		if named, err := url.Parse(os.Getenv(name)); err == nil && named.Host != "" && named.Scheme == u.Scheme && weburl.HostPort(named) == host {
 			return true
 		}
 	}

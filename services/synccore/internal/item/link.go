@@ -57,6 +57,13 @@ type Note struct {
 	Posting time.Time `json:"posting,omitzero"`
 }
 
+// Look is how far both sides were when they were looked at.
+type Look struct {
+	// Rev is the work item's revision, Activity the ticket's last activity.
+	Rev      int64     `json:"rev,omitempty"`
+	Activity time.Time `json:"activity,omitzero"`
+}
+
 // Link is the memory that one ticket and one work item belong together, and what
 // was last agreed between them. The zero WorkItem means that none is known yet.
 type Link struct {
@@ -82,6 +89,8 @@ type Link struct {
 	// which messages and files have crossed.
 	TalkRev  int64     `json:"talkRev,omitempty"`
 	TalkSeen time.Time `json:"talkSeen,omitzero"`
+	// Unheard is up to where messages could not be read; nil: they could.
+	Unheard *Look `json:"unheard,omitempty"`
 	// Type is the work item's type when it was last looked at; empty: not known.
 	Type string `json:"type,omitempty"`
 	// Away is the side that is gone while State is LinkGone.

@@ -273,10 +273,3 @@ func (l *Links) confirm(ctx context.Context, connector string, members []string)
 	err := l.store.Client().ZRem(ctx, l.ticketsKey(connector), dead...).Err()
 	return links, datastore.Fault(err, "dropping dead index entries")
 }
-
-// Count is how many links a connector has. Links that are being made or deleted at
-// this moment may count or not.
-func (l *Links) Count(ctx context.Context, connector string) (int64, error) {
-	n, err := l.store.Client().ZCard(ctx, l.ticketsKey(connector)).Result()
-	return n, datastore.Fault(err, "counting links")
-}

@@ -40,21 +40,6 @@ const (
 	None TLS = "none"
 )
 
-// Port is the usual one.
-func (t TLS) Port() int {
-	const submission, submissions, relay = 587, 465, 25
-	switch t {
-	case Implicit:
-		return submissions
-	case None:
-		return relay
-	case StartTLS:
-		return submission
-	default:
-		return submission
-	}
-}
-
 // Options say which server is used, and how. All fields but User, Password, CAFile and
 // Timeout are required.
 type Options struct {

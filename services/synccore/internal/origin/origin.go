@@ -50,12 +50,6 @@ func (o *Origins) RemoveExisting(ctx context.Context, connector string, tickets 
 	return datastore.Fault(err, "forgetting existing tickets")
 }
 
-// CountExisting is how many existing tickets are noted.
-func (o *Origins) CountExisting(ctx context.Context, connector string) (int64, error) {
-	n, err := o.store.Client().SCard(ctx, o.existingKey(connector)).Result()
-	return n, datastore.Fault(err, "counting existing tickets")
-}
-
 // MarkComplete says that the first-start snapshot holds every existing ticket. Call
 // it after the last AddExisting.
 func (o *Origins) MarkComplete(ctx context.Context, connector string) error {
@@ -101,12 +95,6 @@ func (o *Origins) SetNote(ctx context.Context, connector, name, text string) err
 		return datastore.Fault(o.store.Client().HDel(ctx, o.factsKey(connector), "note/"+name).Err(), "dropping note")
 	}
 	return datastore.Fault(o.store.Client().HSet(ctx, o.factsKey(connector), "note/"+name, text).Err(), "storing note")
-}
-
-// Forget drops everything about a connector, as if it had never started.
-func (o *Origins) Forget(ctx context.Context, connector string) error {
-	err := o.store.Client().Del(ctx, o.existingKey(connector), o.factsKey(connector)).Err()
-	return datastore.Fault(err, "forgetting connector")
 }
 
 func members(tickets []int64) []any {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/weburl"
 )
 
 // Errors of the guard. Both mean that nothing was sent.
@@ -53,7 +55,7 @@ type Guard struct {
 func (g *Guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !g.holds(r) {
 		closeBody(r)
-		return nil, fmt.Errorf("calling %s: %w", HostPort(r.URL), ErrForeign)
+		return nil, fmt.Errorf("calling %s: %w", weburl.HostPort(r.URL), ErrForeign)
 	}
 	value := ""
 	if g.Credential != nil {

@@ -3,10 +3,11 @@ package outbound
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"path"
 	"strings"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/weburl"
 )
 
 // Origin is a place that may be called: a scheme, a host and a path below which
@@ -40,7 +41,7 @@ func ParseOrigin(raw string) (Origin, error) {
 func originOf(u *url.URL) Origin {
 	return Origin{
 		scheme: strings.ToLower(u.Scheme),
-		host:   HostPort(u),
+		host:   weburl.HostPort(u),
 		path:   strings.TrimRight(path.Clean("/"+u.Path), "/"),
 	}
 }
@@ -62,17 +63,4 @@ func (o Origin) Holds(u *url.URL) bool {
 		return false
 	}
 	return len(there.path) == len(o.path) || there.path[len(o.path)] == '/'
-}
-
-// HostPort is u's host in lower case, with its port unless that is the scheme's own.
-func HostPort(u *url.URL) string {
-	host, port := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
-	scheme := strings.ToLower(u.Scheme)
-	if port == "" || (scheme == "https" && port == "443") || (scheme == "http" && port == "80") {
-		if strings.Contains(host, ":") {
-			return "[" + host + "]"
-		}
-		return host
-	}
-	return net.JoinHostPort(host, port)
 }

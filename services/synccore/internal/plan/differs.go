@@ -72,15 +72,18 @@ func talkDoubt(link item.Link, ticket item.Ticket, rules Rules) Doubt {
 		return None
 	case ticket.LastActivity.IsZero():
 		return Slight
+	case !ticket.LastActivity.After(link.TalkSeen):
+		return None
+	case link.Unheard != nil && !ticket.LastActivity.After(link.Unheard.Activity):
+		return Slight
 	default:
-		return when(ticket.LastActivity.After(link.TalkSeen))
+		return Strong
 	}
 }
 
 // pairingDoubt judges a ticket that has no work item in the link.
 func pairingDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) Doubt {
-	other := func(told, wanted string) bool { return told != "" && wanted != "" && !mapping.Same(told, wanted) }
-	if other(ticket.Service, rules.Service) || other(ticket.Process, rules.Process) {
+	if foreign(ticket.Service, rules.Service) || foreign(ticket.Process, rules.Process) {
 		return None
 	}
 	external := strings.TrimSpace(ticket.ExternalID)
@@ -129,13 +132,23 @@ func WorkItemDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
 		return Strong
 	case link.Type != "" && workItem.Type != "" && !mapping.Same(link.Type, workItem.Type):
 		return Strong
-	case rules.Messages && workItem.Rev > link.TalkRev:
+	case rules.Messages && workItem.Rev > link.TalkRev && (link.Unheard == nil || workItem.Rev > link.Unheard.Rev):
 		return Strong
-	case link.Parked != nil:
-		return when(!mapping.Same(link.Parked.State, workItem.State) || itemStirred(link, *workItem))
-	default:
-		return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State) || remapped(link, rules))
 	}
+	// That they could not be read may have passed, which nothing shows.
+	unheard := None
+	if rules.Messages && workItem.Rev > link.TalkRev {
+		unheard = Slight
+	}
+	return max(unheard, stateDoubt(link, workItem, rules))
+}
+
+// stateDoubt judges the state of a linked work item that is there.
+func stateDoubt(link item.Link, workItem *item.WorkItem, rules Rules) Doubt {
+	if link.Parked != nil {
+		return when(!mapping.Same(link.Parked.State, workItem.State) || itemStirred(link, *workItem))
+	}
+	return when(link.Move != nil || link.Agreed.Status == "" || !mapping.Same(link.Agreed.State, workItem.State) || remapped(link, rules))
 }
 
 // ChangeDoubt judges a linked work item as a list of changes shows it. That one shows

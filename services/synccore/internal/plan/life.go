@@ -12,13 +12,12 @@ import (
 // away tells which side can't be kept in step at present, and why; empty: none.
 func away(sides Sides, rules Rules) (item.System, string) {
 	ticket, workItem := sides.Ticket, sides.WorkItem
-	other := func(told, wanted string) bool { return told != "" && wanted != "" && !mapping.Same(told, wanted) }
 	switch {
 	case sides.TicketGone:
 		return item.Alvao, "The ticket was removed in Alvao; the work item is left as it is."
-	case other(ticket.Service, rules.Service):
+	case foreign(ticket.Service, rules.Service):
 		return item.Alvao, fmt.Sprintf("The ticket was moved to the service %q in Alvao; the work item is left as it is.", ticket.Service)
-	case other(ticket.Process, rules.Process):
+	case foreign(ticket.Process, rules.Process):
 		return item.Alvao, fmt.Sprintf("The ticket was given the process %q in Alvao; the work item is left as it is.", ticket.Process)
 	case workItem == nil || workItem.Deleted:
 		return item.AzureDevOps, "The work item was deleted in Azure DevOps or the token may no longer read it; the ticket is left as it is."
@@ -27,6 +26,12 @@ func away(sides Sides, rules Rules) (item.System, string) {
 	default:
 		return "", ""
 	}
+}
+
+// foreign tells whether what a ticket says of itself is another than the connector's;
+// what is not said is not.
+func foreign(told, wanted string) bool {
+	return told != "" && wanted != "" && !mapping.Same(told, wanted)
 }
 
 // leave remembers that one side is away, and that the other is to be told.

@@ -2,11 +2,13 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/weburl"
 )
 
 // pairing finds or makes the work item of a ticket that has none in the link.
@@ -130,17 +132,13 @@ func marks(link item.Link, sides Sides) (Step, bool) {
 	}
 	// Only before anything was agreed: a hyperlink that a person takes away later
 	// stays away.
-	if link.Agreed.Status == "" && ticket.URL != "" && !hasHyperlink(workItem, ticket.URL) {
+	if link.Agreed.Status == "" && ticket.URL != "" && !sides.Marked && !hasHyperlink(workItem, ticket.URL) {
 		return Step{Kind: Mark, Reason: "the work item must lead back to its ticket"}, true
 	}
 	return Step{}, false
 }
 
 func hasHyperlink(workItem *item.WorkItem, url string) bool {
-	for _, link := range workItem.Hyperlinks {
-		if strings.EqualFold(strings.TrimRight(link, "/"), strings.TrimRight(url, "/")) {
-			return true
-		}
-	}
-	return false
+	page := weburl.Page(url)
+	return slices.ContainsFunc(workItem.Hyperlinks, func(link string) bool { return weburl.Page(link) == page })
 }

@@ -157,6 +157,9 @@ type Sides struct {
 	// Intended tells that the link's intention to create was stored in this round,
 	// so that no earlier create can be under way.
 	Intended bool
+	// Marked tells that the work item was marked in this round: what the server made of
+	// the hyperlink is its matter.
+	Marked bool
 	// Type describes the work item's type; nil: not read.
 	Type *item.WorkItemType
 
@@ -226,16 +229,32 @@ func Talk(link item.Link, sides Sides, rules Rules) (Step, bool) {
 		return Step{}, false
 	}
 	kept := withheld(link, sides, rules)
-	if sides.TalkRev <= link.TalkRev && !sides.TalkSeen.After(link.TalkSeen) && maps.Equal(kept, link.Withheld) {
+	if sides.TalkRev <= link.TalkRev && !sides.TalkSeen.After(link.TalkSeen) && link.Unheard == nil && maps.Equal(kept, link.Withheld) {
 		return Step{}, false
 	}
 	next := link
-	next.Withheld = kept
+	next.Withheld, next.Unheard = kept, nil
 	next.TalkRev = max(next.TalkRev, sides.TalkRev)
 	if sides.TalkSeen.After(next.TalkSeen) {
 		next.TalkSeen = sides.TalkSeen
 	}
 	return remember(next, "", "the messages up to here have crossed"), true
+}
+
+// Unheard says up to where both sides are known although their messages can't be read,
+// so that only what comes later makes them worth another look. false: that is
+// remembered.
+func Unheard(link item.Link, sides Sides) (Step, bool) {
+	if link.WorkItem == 0 || sides.WorkItem == nil {
+		return Step{}, false
+	}
+	look := item.Look{Rev: sides.WorkItem.Rev, Activity: sides.Ticket.LastActivity}
+	if known := link.Unheard; known != nil && known.Rev == look.Rev && known.Activity.Equal(look.Activity) {
+		return Step{}, false
+	}
+	next := link
+	next.Unheard = &look
+	return remember(next, "", "the messages up to here can't be read"), true
 }
 
 func remember(next item.Link, action, detail string) Step {

@@ -164,6 +164,26 @@ func TestAdoptionByExternalID(t *testing.T) {
 	}
 }
 
+// Whatever the server makes of the hyperlink, it is written once in a round.
+func TestHyperlinkThatTheServerRewritesIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	w := basic(t)
+	w.workItem = &item.WorkItem{ID: workItemID, Rev: 7, Type: "Task", State: "To Do"}
+	w.link = item.Link{WorkItem: workItemID, State: item.LinkActive}
+	w.setStatus("Development")
+	w.ticket.ExternalID = strconv.Itoa(workItemID)
+	s := w.sides()
+	s.WorkItem = w.workItem
+	if step := plan.Next(w.link, s, w.rules); step.Kind != plan.Mark {
+		t.Fatalf("planned %s", step.Kind)
+	}
+	w.workItem.Hyperlinks = []string{"vstfs:///somewhere/else"}
+	s.Marked = true
+	if step := plan.Next(w.link, s, w.rules); step.Kind == plan.Mark {
+		t.Error("marked again")
+	}
+}
+
 func TestExternalIDOfNoWorkItem(t *testing.T) {
 	t.Parallel()
 	w := basic(t)

@@ -12,6 +12,9 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
+// markPrefix begins the tag of every work item that belongs to a ticket.
+const markPrefix = "ALVAO-"
+
 // MarkOf is the tag by which a ticket's work item is found again.
 func MarkOf(ticket int64) string { return markPrefix + strconv.FormatInt(ticket, 10) }
 

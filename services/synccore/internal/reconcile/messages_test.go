@@ -12,6 +12,7 @@ import (
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 )
 
 func TestMessagesCrossBothWaysOnce(t *testing.T) {
@@ -164,6 +165,30 @@ func TestLogThatCantBeReadLeavesTheStateInStep(t *testing.T) {
 		t.Error("a comment crossed, though nobody could tell that it had")
 	}
 	c.quiet(t)
+	// That is looked into now and then, and at once when either side goes on.
+	doubts := func() (plan.Doubt, plan.Doubt) {
+		ticket, err := c.connector.Tickets.Ticket(t.Context(), c.ticket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		workItem, err := c.connector.WorkItems.WorkItem(t.Context(), c.workItem)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := c.link(t, c.ticket)
+		rules := plan.Rules{Map: c.connector.Rules.Statuses, Messages: true}
+		return plan.TicketDoubt(l, ticket, plan.Listed{}, rules), plan.WorkItemDoubt(l, &workItem, rules)
+	}
+	if ticket, workItem := doubts(); ticket != plan.Slight || workItem != plan.Slight {
+		t.Errorf("doubts of %d and %d where nothing happened", ticket, workItem)
+	}
+	if r := c.handle(t, c.ticket); len(r.Steps) > 1 {
+		t.Errorf("one more look took %v", r.Steps)
+	}
+	c.comment(t, "<p>hello?</p>")
+	if _, workItem := doubts(); workItem != plan.Strong {
+		t.Errorf("doubt of %d after a comment", workItem)
+	}
 }
 
 func TestMarkdownWhereTheServerTakesIt(t *testing.T) {

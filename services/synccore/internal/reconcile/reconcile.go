@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -253,7 +254,7 @@ func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) 
 	}
 	for _, link := range workItem.Hyperlinks {
 		ticket, ok := connector.TicketOfURL(link)
-		if ok && slices.Contains(workItem.Tags, MarkOf(ticket)) {
+		if ok && slices.ContainsFunc(workItem.Tags, func(tag string) bool { return strings.EqualFold(tag, MarkOf(ticket)) }) {
 			report.Ticket = ticket
 			report.Forward = &item.Key{Connector: connector.Name, System: item.Alvao, ID: ticket}
 			return report, nil
@@ -308,7 +309,11 @@ func settled(link item.Link) bool {
 // must have, too.
 func seen(link item.Link, connector Connector) int64 {
 	if connector.Rules.SyncCommunication {
-		return min(link.SeenRev, link.TalkRev)
+		heard := link.TalkRev
+		if link.Unheard != nil {
+			heard = max(heard, link.Unheard.Rev)
+		}
+		return min(link.SeenRev, heard)
 	}
 	return link.SeenRev
 }
@@ -430,7 +435,15 @@ func (r *round) run(ctx context.Context) error {
 		switch step.Kind {
 		case plan.Rest:
 			r.report.Reason = r.reason(step.Reason)
-			return nil
+			if r.mute == "" {
+				return nil
+			}
+			look, news := plan.Unheard(r.link, r.sides)
+			if !news {
+				return nil
+			}
+			step = look
+			r.report.Steps = append(r.report.Steps, step.Kind)
 		case plan.Wait:
 			return fault.New(fault.Busy, "Ticket %d waits: %s.", r.link.Ticket, step.Reason).After(step.After)
 		default:
@@ -495,13 +508,20 @@ func (r *round) talkMeanwhile(ctx context.Context) error {
 	return nil
 }
 
-func (r *round) rules() plan.Rules {
+// PlanRules is what the connector's settings decide, for the planner and for whoever
+// judges as it does.
+func (c Connector) PlanRules() plan.Rules {
 	return plan.Rules{
-		Service: r.connector.Service, Process: r.connector.Process, Map: r.connector.Rules.Statuses, Conflict: r.connector.Rules.Conflict,
-		Messages: r.connector.Rules.SyncCommunication && r.mute == "", SinceLinked: r.connector.Messages.SinceLinked,
-		Notices:    r.connector.Notices,
-		OffToAlvao: r.connector.Messages.Rules.OffToAlvao, OffToAzureDevOps: r.connector.Messages.Rules.OffToAzureDevOps,
+		Service: c.Service, Process: c.Process, Map: c.Rules.Statuses, Conflict: c.Rules.Conflict,
+		Messages: c.Rules.SyncCommunication, SinceLinked: c.Messages.SinceLinked, Notices: c.Notices,
+		OffToAlvao: c.Messages.Rules.OffToAlvao, OffToAzureDevOps: c.Messages.Rules.OffToAzureDevOps,
 	}
+}
+
+func (r *round) rules() plan.Rules {
+	rules := r.connector.PlanRules()
+	rules.Messages = rules.Messages && r.mute == ""
+	return rules
 }
 
 // more counts a step, and tells whether the round may take it. Messages may take some

@@ -379,3 +379,45 @@ func TestReportNamesWhatWasDone(t *testing.T) {
 		t.Errorf("history %v", actions)
 	}
 }
+
+// TestAdoptedHyperlinkIsRecognised: an item that Alvao's own connector linked leads back
+// to its ticket, however that address is spelt; nothing is written to it for that.
+func TestAdoptedHyperlinkIsRecognised(t *testing.T) {
+	t.Parallel()
+	for name, spell := range map[string]func(string) string{
+		"as it is":       func(u string) string { return u },
+		"in capitals":    strings.ToUpper,
+		"with a slash":   func(u string) string { return u + "/" },
+		"another scheme": func(u string) string { return strings.Replace(u, "http://", "https://", 1) },
+		"escaped":        func(u string) string { return strings.Replace(u, "Ticket", "%54icket", 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			made, err := w.boards.As(developer).Create("Alvaoproject", "Task", "From Alvao's own connector")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ticket, err := w.desk.CreateTicket(t.Context(), standalvao.Solver, standalvao.NewTicket{
+				Name: "x", Service: "Development", Status: "Development", Custom: map[string]any{standalvao.ExternalIDColumn: strconv.Itoa(made.ID)},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown, err := w.connector.Tickets.Ticket(t.Context(), int64(ticket.ID))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.boards.As(developer).Link(made.ID, "Hyperlink", spell(shown.URL), ""); err != nil {
+				t.Fatal(err)
+			}
+			report := w.handle(t, int64(ticket.ID))
+			if l := w.link(t, int64(ticket.ID)); l.WorkItem != int64(made.ID) || l.State != item.LinkActive || l.Agreed.Status == "" {
+				t.Errorf("%+v after %v", l, report.Steps)
+			}
+			if slices.Contains(report.Steps, plan.Mark) {
+				t.Errorf("it was marked: %v", report.Steps)
+			}
+		})
+	}
+}

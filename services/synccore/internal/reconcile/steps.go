@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	markPrefix = "ALVAO-"
 	// statusVisibleAfter is how long Alvao is given to show a status it accepted.
 	statusVisibleAfter = 2 * time.Second
 	// rememberTimeout bounds the write to the link after an effect.
@@ -261,7 +260,7 @@ func (r *round) mark(ctx context.Context, step plan.Step) error {
 	if err != nil {
 		return fmt.Errorf("marking work item %d: %w", r.sides.WorkItem.ID, err)
 	}
-	r.sides.WorkItem = &workItem
+	r.sides.WorkItem, r.sides.Marked = &workItem, true
 	return r.wrote(ctx, step)
 }
 
