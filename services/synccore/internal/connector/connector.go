@@ -131,6 +131,8 @@ type Deps struct {
 	// HooksEvery is how often it is looked whether Azure DevOps has switched service
 	// hooks off; 0 means 5 minutes.
 	HooksEvery time.Duration
+	// ResyncLook is how often it is looked whether a resync is due; 0 means a minute.
+	ResyncLook time.Duration
 }
 
 // running is one connector at work.
@@ -153,6 +155,7 @@ type running struct {
 	ready atomic.Bool
 	// again asks for a probe now, resyncNow for a look whether a resync is due.
 	again, resyncNow chan struct{}
+	resyncs          retries
 	stop             context.CancelFunc
 	done             sync.WaitGroup
 }
@@ -169,6 +172,9 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	}
 	if deps.HooksEvery <= 0 {
 		deps.HooksEvery = 5 * time.Minute
+	}
+	if deps.ResyncLook <= 0 {
+		deps.ResyncLook = time.Minute
 	}
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
@@ -219,7 +225,7 @@ func (r *running) tend(ctx context.Context) {
 	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed
 	// while the process was down is made up for at start.
-	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
+	all.Go(func() { every(ctx, min(r.resync, r.deps.ResyncLook), r.resyncNow, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
 	all.Go(func() { every(ctx, expiryEvery, nil, r.warnOfExpiry) })
 	all.Go(func() { every(ctx, r.deps.HooksEvery, nil, r.watchHooks) })
@@ -431,7 +437,7 @@ func (r *running) turn(
 		(urgent == nil || !urgent(ctx, at)) {
 		return
 	}
-	err = work(ctx)
+	err = held.Why(work(ctx))
 	if err == nil {
 		err = r.deps.Origins.SetCursor(ctx, r.cfg.Name, name+"-at", now.UTC().Format(time.RFC3339Nano))
 	}

@@ -274,7 +274,7 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *r
 			Links: r.links, Leases: leases, Origins: r.origins, Tracers: tracenoop.NewTracerProvider(), Now: time.Now,
 		}),
 		// Only asked for in these tests, so that the calls can be counted.
-		ProbeEvery: time.Hour,
+		ProbeEvery: time.Hour, ResyncLook: 20 * time.Millisecond,
 	})
 	w, err := worker.New(worker.Config{
 		Inbox: queue, Handler: r.set.Handle, Logger: logger, Tracers: tracenoop.NewTracerProvider(), Meters: metricnoop.NewMeterProvider(),
