@@ -309,8 +309,7 @@ func (a *App) reload(ctx context.Context, file *config.Config, err error) {
 		a.tel.Logger.WarnContext(ctx, "config.warning", slog.String("problem", warning.String()))
 	}
 	err = a.connectors.Apply(ctx, file)
-	var failed *connector.NotOpened
-	if errors.As(err, &failed) {
+	if failed, is := errors.AsType[*connector.NotOpenedError](err); is {
 		a.tel.Logger.ErrorContext(ctx, "config.applied", slog.Int("connectors", len(file.Connectors)-len(failed.Names)),
 			slog.Any("failed", failed.Names), slog.String("error", err.Error()))
 		return

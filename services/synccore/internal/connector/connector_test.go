@@ -458,7 +458,7 @@ func TestConnectorsThatCanNotBeOpened(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "worse") {
 		t.Errorf("%v", err)
 	}
-	var failed *connector.NotOpened
+	var failed *connector.NotOpenedError
 	if !errors.As(err, &failed) || !slices.Equal(failed.Names, []string{name, "worse"}) {
 		t.Errorf("not opened: %+v", failed)
 	}

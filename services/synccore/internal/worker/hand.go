@@ -23,9 +23,9 @@ type hand struct {
 	lose     context.CancelCauseFunc
 }
 
-// take notes a delivery until drop is called, which must be done once. The context ends
-// when the delivery is lost, with a fault.Conflict as its cause.
-func (h *hands) take(ctx context.Context, d inbox.Delivery) (held context.Context, drop func()) {
+// take notes a delivery until the returned function is called, which must be done once. The
+// context ends when the delivery is lost, with a fault.Conflict as its cause.
+func (h *hands) take(ctx context.Context, d inbox.Delivery) (context.Context, func()) {
 	held, lose := context.WithCancelCause(ctx)
 	h.mu.Lock()
 	defer h.mu.Unlock()

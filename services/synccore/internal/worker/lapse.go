@@ -47,7 +47,7 @@ func deadly(d inbox.Delivery) error {
 
 // turn waits for nothing: it tells whether the delivery may be served now, with what to
 // call when it was; else it has put the delivery back.
-func (w *Worker) turn(ctx context.Context, d inbox.Delivery) (done func(), mine bool) {
+func (w *Worker) turn(ctx context.Context, d inbox.Delivery) (func(), bool) {
 	if d.Lapses < aloneFrom {
 		return func() {}, true
 	}
