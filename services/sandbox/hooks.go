@@ -13,6 +13,9 @@ import (
 // minSecret is the least number of characters a hook secret has.
 const minSecret = 32
 
+// ServiceHooks is how many service hooks a connector has at Azure DevOps: one for each kind of event.
+const ServiceHooks = 5
+
 // Hooks says where the stand-ins send their webhooks, as an administrator would set them up by hand.
 type Hooks struct {
 	// Gateway is the base URL of the gateway.
@@ -21,6 +24,8 @@ type Hooks struct {
 	Connector string
 	// Secret is the hook secret; all credentials are derived from it.
 	Secret string
+	// AlvaoAlone leaves Azure DevOps out, where Tandem makes its service hooks itself.
+	AlvaoAlone bool
 	// Callback makes Azure DevOps post to the path of Alvao's own connector instead, without credentials, on changes of
 	// the state alone: the subscription that Alvao's manual describes.
 	Callback bool
@@ -48,6 +53,9 @@ func (s *Sandbox) Connect(h Hooks) error {
 	}
 	if len(h.Secret) < minSecret {
 		return fmt.Errorf("the hook secret has %d characters, at least %d are needed", len(h.Secret), minSecret)
+	}
+	if h.AlvaoAlone {
+		return s.connectAlvao(h)
 	}
 	if err := s.connectAzureDevOps(h); err != nil {
 		return fmt.Errorf("subscribing at Azure DevOps: %w", err)

@@ -187,10 +187,14 @@ func TestConnect(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	box, _ := start(t, sandbox.Options{})
+	other, _ := start(t, sandbox.Options{})
+	if err := other.Connect(sandbox.Hooks{Gateway: g.URL, Connector: "dev", Secret: secret, AlvaoAlone: true}); err != nil || len(other.AzureDevOps.Subscriptions()) != 0 || len(other.Alvao.Webhooks()) == 0 {
+		t.Errorf("%v, %+v", err, other.AzureDevOps.Subscriptions())
+	}
 	if err := box.Connect(sandbox.Hooks{Gateway: g.URL + "/", Connector: "dev", Secret: secret + "\n", Application: true}); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(box.AzureDevOps.Subscriptions()); n != 5 {
+	if n := len(box.AzureDevOps.Subscriptions()); n != sandbox.ServiceHooks {
 		t.Errorf("there are %d subscriptions", n)
 	}
 	// Computed by another implementation of HKDF from the secret and the purposes.

@@ -260,21 +260,6 @@ func (s *Server) serveResubscribe(c *call) (answer, error) {
 	return ok(s.subscriptionJSON(sub))
 }
 
-func (s *Server) serveUnsubscribe(c *call) (answer, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hooks.mu.Lock()
-	defer s.hooks.mu.Unlock()
-	sub, err := s.subscription(c.args[0])
-	if err != nil {
-		return answer{}, err
-	}
-	sub.removed = true
-	s.hooks.subs = slices.DeleteFunc(s.hooks.subs, func(o *subscription) bool { return o == sub })
-	s.note(Write{Kind: WriteSubscription, By: c.user.UniqueName, REST: true, At: toMillis(s.opts.Now())})
-	return answer{status: http.StatusNoContent}, nil
-}
-
 func (s *Server) serveSubscription(c *call) (answer, error) {
 	defer s.lockHooks()()
 	sub, err := s.subscription(c.args[0])

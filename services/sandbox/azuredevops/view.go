@@ -215,6 +215,11 @@ type Subscription struct {
 	ID, EventType, URL, Status string
 	// PublisherInputs are the filters, with what the server added.
 	PublisherInputs map[string]string
+	// ConsumerInputs say where and how it posts.
+	ConsumerInputs map[string]string
+	// Creator and Modifier are unique names.
+	Creator, Modifier string
+	Created, Modified time.Time
 	// Sent counts its notifications.
 	Sent int
 }
@@ -225,9 +230,12 @@ func (s *Server) Subscriptions() []Subscription {
 	defer s.hooks.mu.Unlock()
 	out := []Subscription{}
 	for _, sub := range s.hooks.subs {
+		shown := maps.Clone(sub.ConsumerInputs)
+		delete(shown, "basicAuthPassword")
 		out = append(out, Subscription{
 			ID: sub.ID, EventType: sub.EventType, URL: sub.ConsumerInputs["url"], Status: sub.Status,
-			PublisherInputs: maps.Clone(sub.PublisherInputs), Sent: sub.lastNumber,
+			PublisherInputs: maps.Clone(sub.PublisherInputs), ConsumerInputs: shown, Creator: sub.creator, Modifier: sub.modifier,
+			Created: sub.created, Modified: sub.modified, Sent: sub.lastNumber,
 		})
 	}
 	return out

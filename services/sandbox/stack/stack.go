@@ -71,8 +71,9 @@ type Options struct {
 	Settings string
 	// CoreArgs and GatewayArgs are further flags.
 	CoreArgs, GatewayArgs []string
-	// NoHooks leaves the webhooks out.
-	NoHooks bool
+	// NoHooks leaves the webhooks out. HooksByHand has a person enter those at Azure
+	// DevOps, which Tandem makes otherwise.
+	NoHooks, HooksByHand bool
 	// Notices has solvers told by mail and in Teams; NoticeYAML is further YAML of the
 	// connector's notice object, indented by six blanks.
 	Notices    bool
@@ -130,6 +131,9 @@ func (s *Stack) start(ctx context.Context) error {
 	if err := s.startSandbox(ctx); err != nil {
 		return err
 	}
+	if err := s.reserve(ctx); err != nil {
+		return err
+	}
 	if err := s.writeFiles(); err != nil {
 		return err
 	}
@@ -146,8 +150,43 @@ func (s *Stack) start(ctx context.Context) error {
 	if s.options.NoHooks {
 		return nil
 	}
-	if err := s.Box.Connect(sandbox.Hooks{Gateway: s.GatewayURL, Connector: Connector, Secret: s.Secret}); err != nil {
+	hooks := sandbox.Hooks{Gateway: s.GatewayURL, Connector: Connector, Secret: s.Secret, AlvaoAlone: !s.options.HooksByHand}
+	if err := s.Box.Connect(hooks); err != nil {
 		return fmt.Errorf("entering the webhooks: %w", err)
+	}
+	return s.awaitHooks(ctx)
+}
+
+// awaitHooks waits until there is a service hook for each kind of event.
+func (s *Stack) awaitHooks(ctx context.Context) error {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for len(s.Box.AzureDevOps.Subscriptions()) < sandbox.ServiceHooks {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the service hooks, see %s: %w", s.Core.file, ctx.Err())
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+// reserve finds an address for the gateway, which has to be in the configuration file
+// before the gateway runs.
+func (s *Stack) reserve(ctx context.Context) error {
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", s.options.GatewayListen)
+	if err != nil {
+		return fmt.Errorf("finding an address for the gateway: %w", err)
+	}
+	s.options.GatewayListen = listener.Addr().String()
+	host, port, err := net.SplitHostPort(s.options.GatewayListen)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	s.GatewayURL = "http://" + net.JoinHostPort(host, port)
+	if err := listener.Close(); err != nil {
+		return fmt.Errorf("finding an address for the gateway: %w", err)
 	}
 	return nil
 }
@@ -183,6 +222,9 @@ func (s *Stack) writeFiles() error {
 		"access-token": s.options.Token, "alvao-password": s.options.Password, "hook-secret": s.Secret,
 	}
 	whole, connector := s.options.File, s.options.Connector
+	if s.options.NoHooks || s.options.HooksByHand {
+		connector += "    azureDevOps: {manageHooks: false}\n"
+	}
 	if s.options.Notices {
 		files["mail-password"], files["mail-ca.pem"] = sandbox.MailPassword, string(s.Box.Mail.Certificate())
 		files["teams-webhook"] = sandbox.TeamsURL(s.PageURL)
@@ -202,7 +244,7 @@ hookSecrets: [{file: %s}]
       credentials: {username: %s, password: {file: %s}}
 %s%s    settings:
       %s
-`, "http://tandem.invalid", path("access-token"), path("hook-secret"), whole, Connector,
+`, s.GatewayURL, path("access-token"), path("hook-secret"), whole, Connector,
 		sandbox.AlvaoURL(s.PageURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Alvao, connector,
 		strings.ReplaceAll(settings, "\n", "\n      "))
 	files["tandem.yaml"] = config

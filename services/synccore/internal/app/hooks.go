@@ -9,6 +9,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/hookkey"
+	"github.com/tandem-sync/tandem/services/synccore/internal/subscription"
 )
 
 // PrintHooks writes the webhook addresses and credentials that an administrator
@@ -35,8 +36,8 @@ func PrintHooks(out io.Writer, file string) error {
 	for _, one := range cfg.Connectors {
 		row("Connector", one.Name)
 		row("Azure DevOps service hooks", one.Rules.Project.URL()+"/_settings/serviceHooks")
-		row("  URL", cfg.PublicURL+"/hooks/azure-devops/"+one.Name)
-		row("  Basic authentication user name", "tandem")
+		row("  URL", subscription.Address(cfg.PublicURL, one.Name))
+		row("  Basic authentication user name", hookkey.AzureDevOpsUser)
 		row("  Basic authentication password", hookkey.AzureDevOpsPassword(hook))
 		row("Alvao webhooks", one.Alvao.URL+"/webhooks")
 		row("  webhookUrl", cfg.PublicURL+"/hooks/alvao/"+one.Name+"/"+hookkey.AlvaoToken(hook, one.Name))

@@ -20,6 +20,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
 	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/hookkey"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/letter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/limiter"
@@ -112,7 +113,9 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	}
 	wants := azuredevops.Wants{
 		Type: cfg.Rules.Type.String(), TypeVaries: !cfg.Rules.Type.Constant(), Reporter: cfg.Rules.Reporter.Mode != mapping.ReporterDefault,
-		Connector: cfg.Name, DeskHost: hostOf(cfg.Alvao.URL),
+	}
+	if !cfg.AzureDevOps.Hooks.Managed() {
+		wants.Connector, wants.DeskHost = cfg.Name, hostOf(cfg.Alvao.URL)
 	}
 	for _, pair := range cfg.Rules.Statuses.Pairs() {
 		wants.States = append(wants.States, pair.State)
@@ -127,6 +130,7 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	}
 	return connector.Clients{
 		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants}, Channels: channels,
+		Hooks: azureClient, HookPassword: o.hookPassword(cfg.AzureDevOps.Hooks.Secret),
 		Close: func() { closeAll(); closeChannels() },
 		Expiry: func(system item.System) time.Time {
 			if system == item.AzureDevOps {
@@ -195,6 +199,21 @@ func (o *opener) read(ref secret.Ref) func() (string, error) {
 			return "", err
 		}
 		return value.Reveal(), nil
+	}
+}
+
+// hookPassword gives the password of service hooks, derived anew each time from the
+// present hook secret.
+func (o *opener) hookPassword(ref secret.Ref) func() (string, error) {
+	return func() (string, error) {
+		value, err := o.secrets.Get(ref)
+		if err != nil {
+			return "", fault.Wrap(err, fault.Misconfigured, "The hook secret in %s can't be read.", ref)
+		}
+		if err := hookkey.Check(value.Reveal()); err != nil {
+			return "", fault.Wrap(err, fault.Misconfigured, "The hook secret in %s is too short.", ref)
+		}
+		return hookkey.AzureDevOpsPassword(value.Reveal()), nil
 	}
 }
 

@@ -166,8 +166,17 @@ func (a *App) observe() error {
 	if err != nil {
 		return fmt.Errorf("making a gauge: %w", err)
 	}
+	hooks, err := meter.Int64ObservableGauge("tandem.hooks",
+		metric.WithDescription("Service hooks that Tandem sees to, by the status in which they were seen last."))
+	if err != nil {
+		return fmt.Errorf("making a gauge: %w", err)
+	}
 	_, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		for _, one := range a.connectors.List() {
+			for status, n := range one.Hooks {
+				o.ObserveInt64(hooks, int64(n), metric.WithAttributes(
+					attribute.String("connector", one.Config.Name), attribute.String("status", status)))
+			}
 			for _, end := range one.Expiries {
 				o.ObserveFloat64(expiry, float64(end.At.Unix()), metric.WithAttributes(
 					attribute.String("connector", one.Config.Name), attribute.String("system", string(end.System))))
@@ -196,7 +205,7 @@ func (a *App) observe() error {
 		}
 		o.ObserveFloat64(age, stats.OldestAge.Seconds())
 		return nil
-	}, items, age, unhealthy, braked, expiry)
+	}, items, age, unhealthy, braked, hooks, expiry)
 	if err != nil {
 		return fmt.Errorf("registering the gauges: %w", err)
 	}

@@ -164,6 +164,8 @@ type call struct {
 	subject string
 	// deed is what is done with the subject, e.g. "read".
 	deed string
+	// right is what the account needs for it; empty: to view and edit work items.
+	right string
 }
 
 // do sends a call and decodes the answer into out unless that is nil.

@@ -28,8 +28,9 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 	reported := draft()
 	reported.Reporter = &item.Identity{UniqueName: jana}
 	return map[string]func(context.Context, *azuredevops.Client) error{
-		"Identity": func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Identity(ctx); return err },
-		"Project":  func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Project(ctx); return err },
+		"Identity":  func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Identity(ctx); return err },
+		"Project":   func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Project(ctx); return err },
+		"ProjectID": func(ctx context.Context, c *azuredevops.Client) error { _, err := c.ProjectID(ctx); return err },
 		"WorkItems": func(ctx context.Context, c *azuredevops.Client) error {
 			_, err := c.WorkItems(ctx, []int64{1})
 			return err
@@ -78,6 +79,18 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 		"CheckHooks": func(ctx context.Context, c *azuredevops.Client) error {
 			c.CheckHooks(ctx, azuredevops.Wants{Connector: "development"})
 			return nil
+		},
+		"Hooks": func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Hooks(ctx); return err },
+		"CreateHook": func(ctx context.Context, c *azuredevops.Client) error {
+			_, err := c.CreateHook(ctx, item.HookDraft{Event: "workitem.updated", ProjectID: guid, URL: "https://tandem.example/hooks", User: "tandem"}, "p")
+			return err
+		},
+		"ReplaceHook": func(ctx context.Context, c *azuredevops.Client) error {
+			_, err := c.ReplaceHook(ctx, guid, item.HookDraft{Event: "workitem.updated", ProjectID: guid, URL: "https://tandem.example/hooks", User: "tandem"}, "p")
+			return err
+		},
+		"RemoveHook": func(ctx context.Context, c *azuredevops.Client) error {
+			return c.RemoveHook(ctx, guid, "workitem.updated")
 		},
 		"Validate": func(ctx context.Context, c *azuredevops.Client) error {
 			d := draft()
@@ -307,6 +320,12 @@ func linked(w http.ResponseWriter, r *http.Request, to func(path string) string)
 		w.Header().Set("Content-Type", "application/octet-stream")
 		_, _ = io.WriteString(w, "content")
 		return
+	case strings.Contains(path, "/hooks/subscriptions"):
+		hook := fmt.Sprintf(`{"id":%q,"status":"enabled","eventType":"workitem.updated","url":%q,"_links":{"self":{"href":%q}},"consumerInputs":{"url":%q}}`, guid, file, file, file)
+		answer = hook
+		if r.Method == http.MethodGet {
+			answer = `{"count":1,"value":[` + hook + `]}`
+		}
 	case strings.HasSuffix(path, "/fields"), strings.HasSuffix(path, "/states"), strings.HasSuffix(path, "/workitemtypes"):
 		answer = fmt.Sprintf(`{"count":1,"value":[{"name":"To Do","category":"Proposed","referenceName":"System.Title","type":"string","url":%q}]}`, file)
 	case strings.Contains(path, "/workitemtypes/"):

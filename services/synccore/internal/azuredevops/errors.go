@@ -1,6 +1,7 @@
 package azuredevops
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -129,8 +130,8 @@ func (c *Client) refusal(q call, a outbound.Answer) error {
 			"Azure DevOps does not %s %s, because it has as many attachments as it may have.", q.deed, q.subject)
 	case a.Status == http.StatusForbidden:
 		return fault.Wrap(cause, fault.Denied,
-			"The account of the Azure DevOps access token may not %s %s; grant it the right to view and edit work items in project %s%s.",
-			q.deed, q.subject, c.at.project, told(cause))
+			"The account of the Azure DevOps access token may not %s %s; grant it the right %s in project %s%s.",
+			q.deed, q.subject, cmp.Or(q.right, "to view and edit work items"), c.at.project, told(cause))
 	case a.Status == http.StatusNotFound:
 		return c.notFound(q, a, cause)
 	default:

@@ -96,6 +96,8 @@ func readings() []struct {
 		{`workItemTypes/GET__wit_workItemTypes\.json`, readTypesExample},
 		{`workItemTypes/GET__wit_workItemTypes_Bug\.json`, readTypeExample},
 		{`workItemTypesField/GET__workItemType_fields(_expand)?\.json`, readFieldsExample},
+		{`subscriptions/GET__hooks_subscriptions_\.json`, readHooksExample},
+		{`subscriptions/(POST|PUT|DELETE).*`, readHookExample},
 	}
 }
 
@@ -112,7 +114,8 @@ func unread() []struct{ files, reason string } {
 		{`wiql/GET__wit_wiql__queryId_\.json`, "a tree of links; Tandem asks for flat lists"},
 		{`workItemRelationTypes/.*`, "the two relations that Tandem writes exist everywhere"},
 		{`workItems/(DELETE|GET_work_item_template).*`, "work items are neither removed nor made from templates"},
-		{`(actions|consumers|diagnostics|eventtypes|publishers|subscriptions)/.*`, "this client does not manage service hooks"},
+		{`(actions|consumers|diagnostics|eventtypes|publishers)/.*`, "what hooks may be is known beforehand, and how they fare their status tells"},
+		{`subscriptions/GET__hooks_subscriptions__subscriptionId_\.json`, "hooks are listed, never read alone"},
 	}
 }
 
@@ -373,4 +376,66 @@ func readFieldsExample(t *testing.T, e example, all map[string]example) {
 			t.Error(diff)
 		}
 	}
+}
+
+// strictHook is a second reading of a subscription as the examples have it.
+type strictHook struct {
+	ID, Status, EventType           string
+	ResourceVersion                 *string
+	CreatedDate                     time.Time
+	PublisherInputs, ConsumerInputs map[string]string
+}
+
+func (w strictHook) matches(t *testing.T, got item.Hook) {
+	t.Helper()
+	want := item.Hook{
+		ID: w.ID, Event: w.EventType, Status: item.HookStatus(w.Status), ProjectID: w.PublisherInputs["projectId"], URL: w.ConsumerInputs["url"],
+		Created: w.CreatedDate,
+		// No example asks for messages of kind none.
+		Narrowed: w.PublisherInputs["areaPath"]+w.PublisherInputs["workItemType"]+w.PublisherInputs["commentPattern"] != "",
+	}
+	if w.Status == "" {
+		want.Status = item.HookEnabled
+	}
+	if diff := cmp.Diff(want, got); diff != "" || w.ID == "" {
+		t.Error(diff)
+	}
+}
+
+func readHooksExample(t *testing.T, e example, _ map[string]example) {
+	t.Helper()
+	var want struct{ Value []strictHook }
+	decode(t, e.body, &want)
+	got, err := e.client(t, nil).Hooks(t.Context())
+	if err != nil || len(want.Value) == 0 || len(got) != len(want.Value) {
+		t.Fatalf("%d of %d, %v", len(got), len(want.Value), err)
+	}
+	for n, w := range want.Value {
+		w.matches(t, got[n])
+	}
+}
+
+func readHookExample(t *testing.T, e example, _ map[string]example) {
+	t.Helper()
+	const id = "fd672255-8b6b-4769-9260-beea83d752ce"
+	c := e.client(t, nil)
+	if strings.Contains(e.name, "/DELETE") {
+		if err := c.RemoveHook(t.Context(), id, "build.complete"); err != nil || e.status != http.StatusNoContent {
+			t.Errorf("%d: %v", e.status, err)
+		}
+		return
+	}
+	var want strictHook
+	decode(t, e.body, &want)
+	draft := item.HookDraft{Event: want.EventType, URL: want.ConsumerInputs["url"]}
+	made, err := c.CreateHook(t.Context(), draft, "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.matches(t, made)
+	changed, err := c.ReplaceHook(t.Context(), id, draft, "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.matches(t, changed)
 }

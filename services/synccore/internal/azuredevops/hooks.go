@@ -3,7 +3,6 @@ package azuredevops
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"path"
 	"slices"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
-	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
 )
 
 // The paths at which the gateway takes service hooks (Alvao's manual names the second).
@@ -20,23 +18,11 @@ const (
 	callbackPath = "/connectors/devopscallback"
 )
 
-// wireHook is a service hook subscription (azure-devops.md §1.10).
-type wireHook struct {
-	Status          lenient.Text `json:"status"`
-	EventType       lenient.Text `json:"eventType"`
-	PublisherInputs struct {
-		ProjectID lenient.Text `json:"projectId"`
-	} `json:"publisherInputs"`
-	ConsumerInputs struct {
-		URL lenient.Text `json:"url"`
-	} `json:"consumerInputs"`
-}
-
 // leadsTo tells whether a subscription leads to a connector of Tandem: the address by
 // which anybody reaches the gateway is not known here, its paths are.
 func (w wireHook) leadsTo(connector, deskHost, project string) bool {
-	u, err := url.Parse(string(w.ConsumerInputs.URL))
-	if err != nil || (w.PublisherInputs.ProjectID != "" && project != "" && !strings.EqualFold(string(w.PublisherInputs.ProjectID), project)) {
+	u, err := url.Parse(w.address())
+	if err != nil || (w.projectID() != "" && project != "" && !strings.EqualFold(w.projectID(), project)) {
 		return false
 	}
 	at := strings.ToLower(strings.TrimRight(u.Path, "/"))
@@ -55,13 +41,7 @@ func (w wireHook) leadsTo(connector, deskHost, project string) bool {
 // puts those that failed on probation and then switches them off, and says so only
 // here (azure-devops.md §1.7). It writes nothing.
 func (c *Client) CheckHooks(ctx context.Context, want Wants) []item.Finding {
-	var answer struct {
-		Value lenient.List[wireHook] `json:"value"`
-	}
-	_, err := c.do(ctx, call{
-		method: http.MethodGet, path: "/_apis/hooks/subscriptions", query: "publisherId=tfs&consumerId=webHooks&consumerActionId=httpRequest",
-		subject: "the service hooks of " + c.at.account, deed: "list",
-	}, &answer)
+	list, err := c.listHooks(ctx)
 	switch fault.KindOf(err) {
 	case fault.Denied, fault.BadToken, fault.NotFound, fault.Misconfigured, fault.Invalid:
 		if err != nil {
@@ -76,7 +56,7 @@ func (c *Client) CheckHooks(ctx context.Context, want Wants) []item.Finding {
 			return []item.Finding{failed(checkHooks, err, "Run the check again.")}
 		}
 	}
-	ours := slices.DeleteFunc(slices.Clone([]wireHook(answer.Value)), func(w wireHook) bool {
+	ours := slices.DeleteFunc(list, func(w wireHook) bool {
 		return !w.leadsTo(want.Connector, want.DeskHost, c.projectID())
 	})
 	if len(ours) == 0 {

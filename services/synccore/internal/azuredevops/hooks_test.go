@@ -48,7 +48,7 @@ func TestCheckHooks(t *testing.T) {
 				case strings.HasSuffix(r.URL.Path, "/projects/Alvaoproject"):
 					answerJSON(w, http.StatusOK, `{"id":"d54eda2e-82d5-4ec7-b6ea-bb444a5c6a70","name":"Alvaoproject"}`)
 				default:
-					answerJSON(w, tc.status, `{"count":9,"value":[`+strings.Join(tc.hooks, ",")+`]}`)
+					answerJSON(w, tc.status, `{"value":[`+strings.Join(tc.hooks, ",")+`]}`)
 				}
 			})
 			if _, err := c.Project(t.Context()); err != nil {

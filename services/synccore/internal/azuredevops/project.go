@@ -26,6 +26,12 @@ func (c *Client) Project(ctx context.Context) (Project, error) {
 	return c.readProject(ctx, c.at.project)
 }
 
+// ProjectID is the project's GUID, which service hooks name it by.
+func (c *Client) ProjectID(ctx context.Context) (string, error) {
+	p, err := c.Project(ctx)
+	return p.ID, err
+}
+
 // readProject reads the project by its name or GUID.
 func (c *Client) readProject(ctx context.Context, ref string) (Project, error) {
 	var w struct {

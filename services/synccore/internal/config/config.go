@@ -161,7 +161,20 @@ type AzureDevOps struct {
 	// CAFile is a PEM file of certificate authorities to trust beside the system's;
 	// empty: none.
 	CAFile string
+	// Hooks says which service hooks Tandem sees to; the zero value: none, they are a
+	// person's matter.
+	Hooks Hooks
 }
+
+// Hooks are the service hooks that Tandem sees to.
+type Hooks struct {
+	// PublicURL is Config.PublicURL, Secret the first of Config.HookSecrets.
+	PublicURL string
+	Secret    secret.Ref
+}
+
+// Managed tells whether Tandem sees to the service hooks.
+func (h Hooks) Managed() bool { return h.PublicURL != "" }
 
 // Connector finds a connector by name; nil if there is none.
 func (c *Config) Connector(name string) *Connector {

@@ -399,6 +399,35 @@ func TestEffectiveConfiguration(t *testing.T) {
 	}
 }
 
+// TestManagedHooks: Tandem sees to the service hooks where it can, unless told not to.
+func TestManagedHooks(t *testing.T) {
+	t.Parallel()
+	ref := secret.Ref{Env: "HOOK"}
+	for name, tc := range map[string]struct {
+		head, connector string
+		want            config.Hooks
+		warnings        int
+	}{
+		"by default":        {"publicUrl: https://t.example/\nhookSecrets: [{env: HOOK}, {env: BEFORE}]\n", "", config.Hooks{PublicURL: "https://t.example", Secret: ref}, 0},
+		"with other keys":   {"publicUrl: https://t.example\nhookSecrets: [{env: HOOK}]\n", "{apiVersion: 7.0}", config.Hooks{PublicURL: "https://t.example", Secret: ref}, 0},
+		"on":                {"publicUrl: https://t.example\nhookSecrets: [{env: HOOK}]\n", "{manageHooks: true}", config.Hooks{PublicURL: "https://t.example", Secret: ref}, 0},
+		"off":               {"publicUrl: https://t.example\nhookSecrets: [{env: HOOK}]\n", "{manageHooks: false}", config.Hooks{}, 0},
+		"without a URL":     {"hookSecrets: [{env: HOOK}]\n", "", config.Hooks{}, 0},
+		"without a secret":  {"publicUrl: https://t.example\n", "", config.Hooks{}, 1},
+		"on without a URL":  {"hookSecrets: [{env: HOOK}]\n", "{manageHooks: true}", config.Hooks{}, 1},
+		"off without a URL": {"hookSecrets: [{env: HOOK}]\n", "{manageHooks: false}", config.Hooks{}, 0},
+	} {
+		text := tc.head + file("\n"+indent(seedSettings(t), "      "))
+		if tc.connector != "" {
+			text = strings.Replace(text, "    settings:", "    azureDevOps: "+tc.connector+"\n    settings:", 1)
+		}
+		c := parse(t, text)
+		if got := c.Connectors[0].AzureDevOps.Hooks; got != tc.want || got.Managed() != (tc.want != config.Hooks{}) || len(c.Warnings) != tc.warnings {
+			t.Errorf("%s: %+v, %v", name, got, c.Warnings)
+		}
+	}
+}
+
 // Five different mistakes are all reported, with line, field and remedy.
 func TestCheckReportsEveryMistake(t *testing.T) {
 	t.Parallel()

@@ -117,7 +117,7 @@ func (r *reader) config(root value) Config {
 	brakes := r.brake(o.get("brake"), connector.Brake)
 	var places []value
 	for _, v := range r.list(connectors) {
-		if connector, ok := r.connector(v, tokens, used, brakes); ok {
+		if connector, ok := r.connector(v, tokens, used, brakes, hooksOf(config)); ok {
 			config.Connectors = append(config.Connectors, connector)
 			places = append(places, v)
 		}
@@ -133,6 +133,14 @@ func (r *reader) config(root value) Config {
 		}
 	}
 	return config
+}
+
+// hooksOf are the service hooks that connectors get unless they say otherwise.
+func hooksOf(c Config) Hooks {
+	if c.PublicURL == "" || len(c.HookSecrets) == 0 {
+		return Hooks{}
+	}
+	return Hooks{PublicURL: c.PublicURL, Secret: c.HookSecrets[0]}
 }
 
 // at gives v the place of o if the file has no v.
@@ -194,7 +202,7 @@ func (r *reader) accessTokens(v value) []token {
 
 var connectorName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
-func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes brake.Settings) (Connector, bool) {
+func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes brake.Settings, hooks Hooks) (Connector, bool) {
 	_, c := defaults()
 	o, ok := r.object(v, "name", "alvao", "azureDevOps", "settings", "conflict", "pollInterval", "existingTickets", "messages", "notice", "redact", "brake")
 	if !ok {
@@ -206,7 +214,7 @@ func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes
 			"Use small letters, digits and dashes, a letter first, at most 63 in all")
 	}
 	c.Alvao = r.alvao(o, c.Alvao)
-	c.AzureDevOps = r.azureDevOps(o.get("azureDevOps"))
+	c.AzureDevOps = r.azureDevOps(o.get("azureDevOps"), hooks)
 	c.PollInterval = r.duration(o.get("pollInterval"), c.PollInterval)
 	c.Messages = r.messages(o.get("messages"), c.Messages)
 	c.Redact = r.redact(o.get("redact"), c.Redact)
@@ -330,12 +338,18 @@ func (r *reader) account(o object, c Credentials) Credentials {
 
 var apiVersion = regexp.MustCompile(`^[0-9]\.[0-9]$`)
 
-func (r *reader) azureDevOps(v value) AzureDevOps {
-	o, ok := r.object(v, "apiVersion", "caFile")
+func (r *reader) azureDevOps(v value, hooks Hooks) AzureDevOps {
+	o, ok := r.object(v, "apiVersion", "caFile", "manageHooks")
 	if !ok {
-		return AzureDevOps{}
+		return AzureDevOps{Hooks: hooks}
 	}
 	a := AzureDevOps{CAFile: r.path(o.get("caFile"))}
+	if at := o.get("manageHooks"); r.flag(at, hooks.Managed()) {
+		a.Hooks = hooks
+		if !hooks.Managed() {
+			r.warn(at, "there are no service hooks to manage without publicUrl and hookSecrets", "Set both, or remove manageHooks")
+		}
+	}
 	if at := o.get("apiVersion"); !at.absent() {
 		a.APIVersion = at.node.Value
 		// 7.1 without quotes is a number and is meant all the same.

@@ -56,7 +56,7 @@ func connectorNode(c Connector) *yaml.Node {
 			"timeZone", c.Alvao.Location.String(),
 			"limit", objectNode("perSecond", c.Alvao.Limit.PerSecond, "concurrent", c.Alvao.Limit.Concurrent),
 		),
-		"azureDevOps", objectNode("apiVersion", given(c.AzureDevOps.APIVersion), "caFile", given(c.AzureDevOps.CAFile)),
+		"azureDevOps", objectNode("apiVersion", given(c.AzureDevOps.APIVersion), "caFile", given(c.AzureDevOps.CAFile), "manageHooks", c.AzureDevOps.Hooks.Managed()),
 		"settings", objectNode(
 			"ConnectorType", c.Settings.ConnectorType,
 			"URL", c.Rules.Project.URL(),

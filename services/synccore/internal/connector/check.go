@@ -3,7 +3,6 @@ package connector
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,34 +89,6 @@ func (r *running) checkDraft(ctx context.Context) []item.Finding {
 		return []item.Finding{failed(checkAttributes, err, "Correct the AttributeMap in the connector's settings.")}
 	}
 	return append(r.checkKnown(draft, ticket), r.clients.WorkItems.Validate(ctx, draft)...)
-}
-
-// watchHooks looks whether service hooks lead to the connector, and whether Azure DevOps
-// has put them on probation or switched them off.
-func (r *running) watchHooks(ctx context.Context) {
-	if r.health.allow(item.AzureDevOps) != nil {
-		return
-	}
-	var sentences []string
-	for _, f := range r.clients.WorkItems.CheckHooks(ctx) {
-		switch f.Severity {
-		case item.Error:
-			return // it could not be looked up; the next look tells
-		case item.Warning:
-			sentences = append(sentences, f.Detail)
-		default:
-		}
-	}
-	if ctx.Err() != nil {
-		return
-	}
-	told := strings.Join(sentences, " ")
-	switch news := r.health.limit(told); {
-	case news && told != "":
-		r.deps.Logger.WarnContext(ctx, "connector.degraded", slog.String("connector", r.cfg.Name), slog.String("reason", told))
-	case news:
-		r.deps.Logger.InfoContext(ctx, "connector.hooks", slog.String("connector", r.cfg.Name))
-	}
 }
 
 // madeUp is a ticket for a service that has none.

@@ -31,6 +31,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/resync"
+	"github.com/tandem-sync/tandem/services/synccore/internal/subscription"
 )
 
 // Tickets is what a connector needs of its Alvao tenant.
@@ -82,6 +83,7 @@ type Origins interface {
 // Links is where links are remembered.
 type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
+	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 	OfWorkItems(ctx context.Context, connector string, workItems []int64) ([]item.Link, error)
 }
@@ -104,6 +106,11 @@ type Clients struct {
 	// Expiry is when the secret that opens a system ends; zero: not known. nil: neither
 	// is.
 	Expiry func(item.System) time.Time
+	// Hooks is the way to the service hooks that Tandem sees to, HookPassword what they
+	// sign in with at the gateway, read anew each time; nil where they are a person's
+	// matter.
+	Hooks        subscription.Boards
+	HookPassword func() (string, error)
 	// Channels is how the solvers of tickets are told of comments.
 	Channels notice.Channels
 	// Close lets go of idle connections. It may be called while calls are under way.
@@ -128,8 +135,8 @@ type Deps struct {
 	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
 	// 15 s.
 	ProbeEvery time.Duration
-	// HooksEvery is how often it is looked whether Azure DevOps has switched service
-	// hooks off; 0 means 5 minutes.
+	// HooksEvery is how often it is looked after the service hooks, of which Azure DevOps
+	// switches off those whose deliveries failed; 0 means 5 minutes.
 	HooksEvery time.Duration
 	// ResyncLook is how often it is looked whether a resync is due; 0 means a minute.
 	ResyncLook time.Duration
@@ -151,13 +158,19 @@ type running struct {
 	redactToAzureDevOps, redactToAlvao *redact.Redactor
 	// settings is the fingerprint of cfg.
 	settings string
+	// keeper sees to the service hooks; nil: a person does.
+	keeper *subscription.Keeper
+	// missed tells that service hooks may not have told of events since the last poll of
+	// work items.
+	missed atomic.Bool
 
 	ready atomic.Bool
-	// again asks for a probe now, resyncNow for a look whether a resync is due.
-	again, resyncNow chan struct{}
-	resyncs          retries
-	stop             context.CancelFunc
-	done             sync.WaitGroup
+	// again asks for a probe now, resyncNow for a look whether a resync is due, hooksNow
+	// for one after the service hooks, changesNow for a poll of work items.
+	again, resyncNow, hooksNow, changesNow chan struct{}
+	resyncs                                retries
+	stop                                   context.CancelFunc
+	done                                   sync.WaitGroup
 }
 
 func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration, deps Deps) (*running, error) {
@@ -179,7 +192,9 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
 		settings: fingerprint(cfg), started: deps.Now(), again: make(chan struct{}, 1), resyncNow: make(chan struct{}, 1),
+		hooksNow: make(chan struct{}, 1), changesNow: make(chan struct{}, 1),
 	}
+	r.keeper = r.newKeeper()
 	if found := redact.New(cfg.Redact.Shipped, cfg.Redact.Except, cfg.Redact.Patterns); found != nil {
 		if !cfg.Redact.OffToAzureDevOps {
 			r.redactToAzureDevOps = found
@@ -201,11 +216,14 @@ func (r *running) close() {
 	r.clients.Close()
 }
 
-// askAgain has refused tokens tried now, since a file may have changed.
+// askAgain has refused tokens tried now, and service hooks compared, since a file may
+// have changed.
 func (r *running) askAgain() {
-	select {
-	case r.again <- struct{}{}:
-	default:
+	for _, asked := range []chan struct{}{r.again, r.hooksNow} {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -222,13 +240,13 @@ func (r *running) tend(ctx context.Context) {
 	// new token waiting.
 	var all sync.WaitGroup
 	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runPoll) })
-	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runChangesPoll) })
+	all.Go(func() { every(ctx, r.cfg.PollInterval, r.changesNow, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed
 	// while the process was down is made up for at start.
 	all.Go(func() { every(ctx, min(r.resync, r.deps.ResyncLook), r.resyncNow, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
 	all.Go(func() { every(ctx, expiryEvery, nil, r.warnOfExpiry) })
-	all.Go(func() { every(ctx, r.deps.HooksEvery, nil, r.watchHooks) })
+	all.Go(func() { every(ctx, r.deps.HooksEvery, r.hooksNow, r.watchHooks) })
 	all.Wait()
 }
 
@@ -376,7 +394,9 @@ func (r *running) runPoll(ctx context.Context) {
 }
 
 func (r *running) runChangesPoll(ctx context.Context) {
-	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, nil, func(ctx context.Context) error {
+	missed := func(context.Context, time.Time) bool { return r.missed.Load() }
+	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context) error {
+		r.missed.Store(false)
 		poller := poll.WorkItemPoller{
 			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), WorkItems: r.workItems, Links: r.deps.Links,
 			Cursors: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
@@ -396,6 +416,7 @@ const (
 	turnResync = "resync"
 	// turnChanges is the poll of work items.
 	turnChanges = "changes"
+	turnHooks   = "hooks"
 	turnTTL     = 30 * time.Second
 )
 
@@ -406,6 +427,8 @@ func (r *running) turnKey(name string) item.Key {
 		key.System = item.Alvao
 	case turnChanges:
 		key.ID = -1
+	case turnHooks:
+		key.ID = -2
 	}
 	return key
 }

@@ -26,21 +26,25 @@ type health struct {
 	refused map[item.System]Refusal
 	// limits says in sentences what does not work though the tokens are accepted.
 	limits string
+	// hooks counts the service hooks that Tandem sees to by their status; nil: not known.
+	hooks map[string]int
 }
 
-// limit takes the news of what does not work, and tells whether it is news.
-func (h *health) limit(sentences string) bool {
+// limit takes the news of what does not work, and of the service hooks behind it, and
+// tells whether the sentences are news.
+func (h *health) limit(sentences string, hooks map[string]int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	was := h.limits
-	h.limits = sentences
+	h.limits, h.hooks = sentences, hooks
 	return was != sentences
 }
 
-func (h *health) limited() string {
+// limited gives what limit took last. The map must not be changed.
+func (h *health) limited() (string, map[string]int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.limits
+	return h.limits, h.hooks
 }
 
 // refuse takes the news that a system refused the token, and tells whether it is news.

@@ -235,6 +235,9 @@ type Summary struct {
 	// Degraded says in sentences what it can't do though it is healthy, such as hear of
 	// changes at once; empty: nothing.
 	Degraded string
+	// Hooks counts the service hooks that Tandem sees to by their status, as they were
+	// seen last; nil: it sees to none, or can't look.
+	Hooks map[string]int
 }
 
 // Unhealthy says in sentences why the connector can't work, and since when; empty: it
@@ -272,7 +275,8 @@ func (s *Set) List() []Summary {
 }
 
 func (r *running) summary() Summary {
-	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Degraded: r.health.limited(), Expiries: r.expiries()}
+	degraded, hooks := r.health.limited()
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Degraded: degraded, Hooks: hooks, Expiries: r.expiries()}
 }
 
 // Check asks both systems, and the mail server if there is one, whether a connector can
@@ -282,8 +286,8 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 	if r == nil {
 		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
 	}
-	r.watchHooks(ctx)
-	found := slices.Concat(r.clients.WorkItems.Check(ctx), r.clients.Tickets.Check(ctx), r.clients.Channels.Check(ctx), r.checkExpiry())
+	hooks := r.checkHooks(ctx)
+	found := slices.Concat(r.clients.WorkItems.Check(ctx), hooks, r.clients.Tickets.Check(ctx), r.clients.Channels.Check(ctx), r.checkExpiry())
 	if slices.ContainsFunc(found, func(f item.Finding) bool { return f.Severity == item.Error }) {
 		return found, nil // what follows would only say the same in other words
 	}

@@ -176,6 +176,7 @@ type replica struct {
 	*systems
 
 	set     *connector.Set
+	store   *datastore.Store
 	inbox   *inbox.Inbox
 	links   *link.Links
 	origins *origin.Origins
@@ -254,7 +255,10 @@ func open(t *testing.T, calls *calls, secrets *secret.Store) func(config.Connect
 		if err != nil {
 			return connector.Clients{}, err
 		}
-		return connector.Clients{Tickets: tickets{desk}, WorkItems: workItems{boards}, Close: connections.CloseIdleConnections}, nil
+		return connector.Clients{
+			Tickets: tickets{desk}, WorkItems: workItems{boards}, Close: connections.CloseIdleConnections,
+			Hooks: boards, HookPassword: read(cfg.AzureDevOps.Hooks.Secret),
+		}, nil
 	}
 }
 
@@ -264,7 +268,7 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *r
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replica{systems: s, inbox: queue, links: link.New(store), origins: origin.New(store), log: &log{}, dir: dir}
+	r := &replica{systems: s, store: store, inbox: queue, links: link.New(store), origins: origin.New(store), log: &log{}, dir: dir}
 	logger := slog.New(slog.NewJSONHandler(r.log, nil))
 	leases := lease.New(store)
 	r.set = connector.NewSet(connector.Deps{

@@ -77,6 +77,9 @@ func TestPatternsAreBounded(t *testing.T) {
 			t.Errorf("%.30q was taken", text)
 		}
 	}
+	if _, err := crossing.NewPattern(strings.Repeat("a", crossing.MaxPattern)); err != nil {
+		t.Errorf("the longest pattern: %v", err)
+	}
 	if p := pattern(t, "a+"); p.String() != "a+" {
 		t.Errorf("the pattern reads %q", p)
 	}

@@ -32,6 +32,28 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
+func TestStates(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		mirror item.Mirror
+		stands bool
+	}{
+		{item.Mirror{}, false}, {item.Mirror{Target: "7"}, true}, {item.Mirror{Posting: now}, false}, {item.Mirror{Posting: now, Target: "7"}, false},
+	} {
+		if tc.mirror.Stands() != tc.stands {
+			t.Errorf("%+v stands: %t", tc.mirror, !tc.stands)
+		}
+	}
+	for state, settled := range map[item.NoticeState]bool{
+		item.NoticeOwed: false, item.NoticeSending: false, item.NoticeTold: true, item.NoticeDropped: true,
+	} {
+		if state.Settled() != settled {
+			t.Errorf("%q is settled: %t", state, !settled)
+		}
+	}
+}
+
 // A key has one text and a text one key.
 func FuzzParseKey(f *testing.F) {
 	for _, text := range []string{"development/alvao/7", "a/azureDevOps/1", "a/alvao/+7", "a/alvao/07", "a//7", "//", "\x00/alvao/1"} {

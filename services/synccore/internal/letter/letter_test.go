@@ -116,6 +116,72 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// What can't be seen is gone without a trace, its neighbours stay, and what is just as
+// long as it may be is whole.
+func TestWhatStays(t *testing.T) {
+	t.Parallel()
+	tmpl, errs := letter.Parse("{{.Ticket.Title}}", "{{.Comment.Text}}|{{.Ticket.URL}}|{{.Solver.Name}}")
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	write := func(text, url string) letter.Letter {
+		got, err := tmpl.Write(letter.Data{
+			Ticket: letter.Ticket{Title: text, URL: url}, Comment: letter.Comment{Text: text}, Solver: letter.Solver{Name: text},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for _, r := range "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200b\u2060\ufeff\u00ad\ufffd\x00\x01\x1b\x7f\u0080" {
+		if got := write("a"+string(r)+"b", "https://desk/1"); got.Subject != "ab" || got.Text != "ab|https://desk/1|ab\n" {
+			t.Errorf("%U: %q", r, got)
+		}
+		if got := write("x", "https://desk/"+string(r)); got.Text != "x||x\n" {
+			t.Errorf("%U in an address: %q", r, got)
+		}
+	}
+	for _, r := range "\u2029\u202f\u2065\u206a–ž" { // neighbours of those
+		if got := write("a"+string(r)+"b", "https://desk/1"); !strings.HasPrefix(got.Subject, "a") || got.Subject == "ab" {
+			t.Errorf("%U: %q", r, got)
+		}
+	}
+	longest := "https://desk/" + strings.Repeat("x", 2048-len("https://desk/"))
+	if got := write("x", longest); got.Text != "x|"+longest+"|x\n" {
+		t.Error("the longest address is left out")
+	}
+	if got := write("x", longest+"x"); got.Text != "x||x\n" {
+		t.Error("an address that is too long is shown")
+	}
+	exactly := strings.Repeat("y", 300)
+	if got := write(exactly, ""); got.Text != exactly+"||"+exactly+"\n" || got.Subject != exactly[:247]+"…" {
+		t.Errorf("a value that is just as long as it may be: %q", got)
+	}
+	if got := write(exactly+"y", ""); got.Text != exactly+"y||"+exactly[:297]+"…\n" {
+		t.Errorf("a value that is too long: %q", got)
+	}
+}
+
+// However often values are repeated, a letter is no longer than it may be.
+func TestLetterIsBounded(t *testing.T) {
+	t.Parallel()
+	tmpl, errs := letter.Parse(strings.Repeat("{{.Ticket.Title}}", 100), strings.Repeat("{{.Comment.Text}}", 100))
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	got, err := tmpl.Write(letter.Data{Ticket: letter.Ticket{Title: strings.Repeat("a", 300)}, Comment: letter.Comment{Text: strings.Repeat("b", 4000)}})
+	if err != nil || len(got.Subject) != 250 || len(got.Text) != 64<<10+1 {
+		t.Errorf("%d and %d bytes, %v", len(got.Subject), len(got.Text), err)
+	}
+	whole := strings.Repeat("x", letter.MaxTemplate)
+	if _, errs := letter.Parse(whole, ""); errs != nil {
+		t.Errorf("the longest template: %v", errs)
+	}
+	if _, errs := letter.Parse(whole+"x", ""); errs == nil {
+		t.Error("a template that is too long was taken")
+	}
+}
+
 // Whatever stands in the values, the subject is one line, each value stays in its line,
 // and nothing is longer than it may be.
 func TestHostileValues(t *testing.T) {

@@ -174,7 +174,8 @@ func (l *Links) OfWorkItems(ctx context.Context, connector string, workItems []i
 	if err != nil {
 		return nil, datastore.Fault(err, "reading tickets of work items")
 	}
-	var links []item.Link
+	tickets := make([]int64, 0, len(claims))
+	workItemOf := make(map[int64]int64, len(claims))
 	for i, claim := range claims {
 		text, claimed := claim.(string)
 		if !claimed {
@@ -185,13 +186,18 @@ func (l *Links) OfWorkItems(ctx context.Context, connector string, workItems []i
 		if err != nil {
 			return nil, fmt.Errorf("decoding ticket of work item: %w", err)
 		}
-		known, err := l.Get(ctx, connector, ticket)
-		if err != nil {
-			return nil, err
-		}
+		tickets = append(tickets, ticket)
+		workItemOf[ticket] = workItems[i]
+	}
+	known, err := l.GetMany(ctx, connector, tickets)
+	if err != nil {
+		return nil, err
+	}
+	links := make([]item.Link, 0, len(known))
+	for ticket, link := range known {
 		// A claim comes before its link does.
-		if known.WorkItem == workItems[i] {
-			links = append(links, known)
+		if link.WorkItem == workItemOf[ticket] {
+			links = append(links, link)
 		}
 	}
 	return links, nil

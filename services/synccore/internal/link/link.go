@@ -89,6 +89,32 @@ func (l *Links) Get(ctx context.Context, connector string, ticket int64) (item.L
 	return decode(values)
 }
 
+// GetMany returns the links of those of the tickets that have one, by ticket.
+func (l *Links) GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error) {
+	if len(tickets) == 0 {
+		return nil, nil
+	}
+	pipe := l.store.Client().Pipeline()
+	stored := make([]*redis.SliceCmd, len(tickets))
+	for i, ticket := range tickets {
+		stored[i] = pipe.HMGet(ctx, l.linkKey(TicketKey(connector, ticket)), "v", "j")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, datastore.Fault(err, "reading links")
+	}
+	links := make(map[int64]item.Link, len(tickets))
+	for i, ticket := range tickets {
+		known, err := decode(stored[i].Val())
+		if err != nil {
+			return nil, err
+		}
+		if known.Exists() {
+			links[ticket] = known
+		}
+	}
+	return links, nil
+}
+
 // decode reads the fields v and j of a stored link.
 func decode(values []any) (item.Link, error) {
 	version, _ := values[0].(string)

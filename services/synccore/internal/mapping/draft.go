@@ -145,7 +145,7 @@ func typed(value string, kind item.FieldType, location *time.Location) (string, 
 		}
 		// A field of Alvao's may hold the number with decimals.
 		f, err := strconv.ParseFloat(value, 64)
-		whole := err == nil && f == math.Trunc(f) && math.Abs(f) <= math.MaxInt32
+		whole := err == nil && f == math.Trunc(f) && f >= math.MinInt32 && f <= math.MaxInt32
 		return strconv.FormatFloat(f, 'f', 0, 64), whole
 	case item.FieldDouble:
 		f, err := strconv.ParseFloat(value, 64)

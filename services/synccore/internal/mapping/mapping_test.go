@@ -118,6 +118,9 @@ func TestDraftTakesTheFieldsForm(t *testing.T) {
 		// Alvao may hold a whole number with decimals.
 		{"Microsoft.VSTS.Common.Priority", "2.00", "2"},
 		{"Microsoft.VSTS.Common.Priority", "-3.0", "-3"},
+		// The ends of what such a field holds.
+		{"Microsoft.VSTS.Common.Priority", "2147483647.0", "2147483647"},
+		{"Microsoft.VSTS.Common.Priority", "-2147483648.0", "-2147483648"},
 		{"Custom.Urgent", "[$tHdTicketCust.Urgent$]", "true"},
 		{"Custom.Notes", "<b>[$TicketTitle$]</b>\nx", "A < B\nx"},
 		{"System.History", "<b>[$TicketTitle$]</b>", "<b>A &lt; B</b>"},
@@ -163,6 +166,11 @@ func TestDraftFaults(t *testing.T) {
 		{"Microsoft.VSTS.Common.Priority", "99999999999", []string{"whole number"}},
 		{"Microsoft.VSTS.Common.Priority", "2.5", []string{"whole number", `"2.5"`}},
 		{"Microsoft.VSTS.Common.Priority", "3e9", []string{"whole number"}},
+		{"Microsoft.VSTS.Common.Priority", "2147483648.0", []string{"whole number"}},
+		{"Microsoft.VSTS.Common.Priority", "-2147483649.0", []string{"whole number"}},
+		// A faulty value is told whole as long as it is short.
+		{"Custom.Urgent", strings.Repeat("m", 60), []string{strings.Repeat("m", 60) + `"`}},
+		{"Custom.Urgent", strings.Repeat("m", 61), []string{strings.Repeat("m", 60) + "…"}},
 		{"Microsoft.VSTS.Common.Priority", "Inf", []string{"whole number"}},
 		{"Microsoft.VSTS.Scheduling.RemainingWork", "NaN", []string{"a number", `"NaN"`}},
 		{"Microsoft.VSTS.Scheduling.DueDate", "tomorrow", []string{"a date", `"tomorrow"`}},

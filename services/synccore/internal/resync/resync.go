@@ -40,6 +40,7 @@ type WorkItems interface {
 // Links tells what is remembered.
 type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
+	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 }
 
@@ -178,14 +179,21 @@ func (r *run) compare(ctx context.Context) error {
 		}
 		token = next
 	}
+	page := make([]item.Ticket, 0, batch)
 	for ticket, err := range r.Tickets.All(ctx) {
 		if err != nil {
-			return fmt.Errorf("listing tickets: %w", err)
+			return errors.Join(fmt.Errorf("listing tickets: %w", err), r.compareTickets(ctx, page))
 		}
-		r.result.Tickets++
-		if err := r.compareTicket(ctx, ticket); err != nil {
+		if page = append(page, ticket); len(page) < batch {
+			continue
+		}
+		if err := r.compareTickets(ctx, page); err != nil {
 			return err
 		}
+		page = page[:0]
+	}
+	if err := r.compareTickets(ctx, page); err != nil {
+		return err
 	}
 	return r.lookForUnseen(ctx)
 }
@@ -281,15 +289,30 @@ func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
 	return nil
 }
 
-func (r *run) compareTicket(ctx context.Context, ticket item.Ticket) error {
-	delete(r.unseen, ticket.ID)
-	link, err := r.Links.Get(ctx, r.Connector, ticket.ID)
-	if err != nil {
-		return fmt.Errorf("reading the link of ticket %d: %w", ticket.ID, err)
+func (r *run) compareTickets(ctx context.Context, tickets []item.Ticket) error {
+	ids := make([]int64, len(tickets))
+	for i := range tickets {
+		ids[i] = tickets[i].ID
 	}
+	links, err := r.Links.GetMany(ctx, r.Connector, ids)
+	if err != nil {
+		return fmt.Errorf("reading the links of %d tickets: %w", len(ids), err)
+	}
+	for i := range tickets {
+		r.result.Tickets++
+		if err := r.compareTicket(ctx, links[tickets[i].ID], tickets[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) compareTicket(ctx context.Context, link item.Link, ticket item.Ticket) error {
+	delete(r.unseen, ticket.ID)
 	known := plan.Listed{}
 	_, known.WorkItemBack = r.back[ticket.ID]
 	if link.WorkItem == 0 && r.IgnoreExisting {
+		var err error
 		known.Existing, err = r.Origins.IsExisting(ctx, r.Connector, ticket.ID)
 		if err != nil {
 			return fmt.Errorf("looking whether ticket %d is an old one: %w", ticket.ID, err)

@@ -387,6 +387,18 @@ func (p pages) List(_ context.Context, _ string, size int, token string) ([]item
 	return links, strconv.FormatInt(from+int64(size), 10), nil
 }
 
+func (p pages) GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error) {
+	links := make(map[int64]item.Link, len(tickets))
+	for _, ticket := range tickets {
+		one, err := p.Get(ctx, connector, ticket)
+		if err != nil {
+			return nil, err
+		}
+		links[ticket] = one
+	}
+	return links, nil
+}
+
 func (p pages) All(context.Context) iter.Seq2[item.Ticket, error] {
 	return func(yield func(item.Ticket, error) bool) {
 		for id := int64(1); id <= p.total; id++ {
