@@ -4,8 +4,11 @@ import (
 	"testing"
 	"time"
 
+	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	standfault "github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 )
 
@@ -13,7 +16,10 @@ import (
 // after a pause that doubles; one that is asked for comes at once.
 func TestFailingResyncIsSpacedOut(t *testing.T) {
 	t.Parallel()
-	r := setup(t)
+	dir := t.TempDir()
+	write(t, dir, "pat", "sandbox-pat")
+	write(t, dir, "password", "tandem")
+	r := newReplica(t, startSystems(t, standazure.Options{}), redistest.Embedded(t), dir, func(d *connector.Deps) { d.ResyncLook = 20 * time.Millisecond })
 	r.apply(t, r.settings(t, name, func(c *config.Connector, _ *mapping.Settings) { c.PollInterval = 20 * time.Millisecond }))
 	r.ready(t, name)
 	r.disturb(t, standfault.Rule{Path: "/AlvaoRestApi/**", Kind: standfault.KindStatus, Status: 403})
