@@ -150,8 +150,8 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 	}
 	for i := range comments {
 		comment := &comments[i]
-		text := r.commentSource(*comment)
-		normal := r.engine.texts.Normal(text)
+		text := r.engine.texts.Read(r.commentSource(*comment))
+		normal := text.Normal()
 		of, hash := r.mirrored(item.AzureDevOps, text)
 		if isNote(of) {
 			continue
@@ -197,8 +197,9 @@ func (t *talk) add(m plan.Message, s said) {
 }
 
 func (r *round) hearRecord(t *talk, record *item.Record) {
-	bare := r.recordSource(*record)
-	of, hash := r.mirrored(item.Alvao, bare)
+	source := r.recordSource(*record)
+	text := r.engine.texts.Read(source)
+	of, hash := r.mirrored(item.Alvao, text)
 	number := strconv.FormatInt(record.ID, 10)
 	if isNote(of) {
 		return
@@ -214,7 +215,7 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 		}
 		return
 	}
-	normal := r.engine.texts.Normal(titled(*record, bare))
+	normal := text.Normal()
 	kept := r.keeps(crossing.Message{From: item.Alvao, Kind: recordKind(*record), Visible: record.ShowToRequester, Author: record.From, Text: normal})
 	empty := strings.TrimSpace(normal) == ""
 	t.add(plan.Message{
@@ -224,7 +225,7 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 	for i := range record.Attachments {
 		file := &record.Attachments[i]
 		id, err := strconv.ParseInt(file.ID, 10, 64)
-		if err != nil || inline(bare.Text, *file) {
+		if err != nil || inline(source.Text, *file) {
 			// What is part of the text crosses with it.
 			continue
 		}
@@ -249,7 +250,7 @@ func (r *round) forFields(records []item.Record) []item.Record {
 	return slices.DeleteFunc(records, func(record item.Record) bool {
 		text := ""
 		if len(rules.List) > 0 {
-			text = r.engine.texts.Normal(titled(record, r.recordSource(record)))
+			text = r.engine.texts.Read(r.recordSource(record)).Normal()
 		}
 		return rules.Keeps(crossing.Message{
 			From: item.Alvao, Kind: recordKind(record), Visible: record.ShowToRequester, Author: record.From, Text: text,

@@ -362,3 +362,21 @@ func TestLargeFileIsNotHeldInMemory(t *testing.T) { //nolint:paralleltest // it 
 		t.Errorf("attached %+v", found)
 	}
 }
+
+// A mention in Markdown holds a GUID; what crosses is the name.
+func TestMentionsKeepTheirAddressee(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	who, found, err := c.connector.WorkItems.FindIdentity(t.Context(), "petr.svoboda@contoso.com")
+	if err != nil || !found {
+		t.Fatal(found, err)
+	}
+	if _, err := c.boards.As(developer).Comment(int(c.workItem), "@<"+strings.ToUpper(who.ID)+"> please look", "markdown"); err != nil {
+		t.Fatal(err)
+	}
+	c.round(t)
+	if said := c.records("please look"); len(said) != 1 || !strings.Contains(said[0].HTML, "<p>Petr Svoboda please look</p>") {
+		t.Errorf("records %+v", said)
+	}
+	c.quiet(t)
+}

@@ -38,6 +38,10 @@ import (
 // is told.
 const maxSteps = 32
 
+// maxConflicts is how often a round reads both sides anew because somebody was faster.
+// After that its hints wait a little like any conflict.
+const maxConflicts = 3
+
 // Tickets is what a round needs of Alvao.
 type Tickets interface {
 	// Ticket reads a ticket; fault.NotFound if there is none.
@@ -90,6 +94,9 @@ type WorkItems interface {
 	AttachmentOfURL(raw string) (id, name string, ok bool)
 	// FindIdentity finds the one active person of that user name or e-mail address.
 	FindIdentity(ctx context.Context, name string) (item.Identity, bool, error)
+	// Names are the display names of people by their GUIDs, in lower case; whoever can't
+	// be looked up is missing.
+	Names(ctx context.Context, ids []string) map[string]string
 	// IdentitiesDenied tells that the token may not look people up.
 	IdentitiesDenied() bool
 }
@@ -335,6 +342,8 @@ type round struct {
 	taken int
 	// missed tells that something was not found in this round that was there before.
 	missed bool
+	// conflicts is how many writes of this round came too late.
+	conflicts int
 	// doubtful tells that an earlier round for the same hints may have been cut off.
 	doubtful bool
 }
@@ -455,12 +464,12 @@ func (r *round) run(ctx context.Context) error {
 		}
 		switch fault.KindOf(err) {
 		case fault.Conflict:
-			// Somebody else wrote the work item meanwhile: what it shows now decides. A
+			// Somebody else wrote either side meanwhile: what they show now decides. A
 			// conflict over the link means that another round took over.
-			if r.link.WorkItem == 0 || r.replaced {
+			if r.conflicts++; r.link.WorkItem == 0 || r.replaced || r.conflicts > maxConflicts {
 				return err
 			}
-			if err := r.readWorkItem(ctx, r.link.WorkItem); err != nil {
+			if err := r.readAgain(ctx); err != nil {
 				return err
 			}
 		case fault.NotFound:

@@ -97,6 +97,19 @@ func TestWhatOnlyLooksLikeASecretStays(t *testing.T) {
 	}
 }
 
+// Letters of every part of the alphabet, and digits, make a word.
+func TestEverySignOfAToken(t *testing.T) {
+	t.Parallel()
+	r := redact.New(true, nil, nil)
+	for _, tail := range []string{"aaaa", "zzzz", "AAAA", "ZZZZ", "0000", "9999"} {
+		token := "ghp_" + strings.Repeat(tail, 9)
+		if got := r.Text(token); !strings.HasPrefix(got, "[redacted") {
+			t.Errorf("%q stays: %q", token, got)
+		}
+	}
+	pattern(t, "longest", strings.Repeat("a", redact.MaxPattern))
+}
+
 func pattern(t *testing.T, name, text string) redact.Pattern {
 	t.Helper()
 	p, err := redact.NewPattern(name, text)
