@@ -91,35 +91,13 @@ func braked(ctx context.Context, origins Origins, connector string) (brake.State
 // runResync compares everything when that is due, or when the settings are others than
 // those that were compared under.
 func (r *running) runResync(ctx context.Context) {
+	if !r.resyncs.due(r.deps.Now()) {
+		return
+	}
 	r.turn(ctx, turnResync, r.resync, []item.System{item.Alvao, item.AzureDevOps}, r.unjudged, func(ctx context.Context) error {
-		ctx = unhurried(ctx)
-		last, err := note[basis](ctx, r.deps.Origins, r.cfg.Name, noteBasis)
-		if err != nil {
-			return err
-		}
-		began := r.deps.Now()
-		verdict := brake.Go
-		run := resync.Resync{
-			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
-			Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
-			SettingsChanged: last.Settings != "" && last.Settings != r.settings, Since: last.At, Spare: r.cfg.Brake.AtLeast,
-			Judge: func(ctx context.Context, foreseen brake.Foresight) (bool, error) {
-				judged, err := r.judgeChange(ctx, foreseen)
-				verdict = judged
-				return judged == brake.Hold, err
-			},
-		}
-		result, err := run.Run(ctx)
-		if err != nil {
-			return err
-		}
-		r.deps.Logger.InfoContext(ctx, "resync.done", slog.String("connector", r.cfg.Name),
-			slog.Int("links", result.Links), slog.Int("tickets", result.Tickets), slog.Int("differing", result.Differing),
-			slog.Int("foreseen", result.Foreseen), slog.Int("held", result.Held))
-		if verdict == brake.Hold {
-			return nil
-		}
-		return setNote(ctx, r.deps.Origins, r.cfg.Name, noteBasis, basis{Settings: r.settings, At: began})
+		err := r.compareAll(ctx)
+		r.resyncs.note(err, r.deps.Now(), r.resync)
+		return err
 	})
 }
 
@@ -141,6 +119,37 @@ func (r *running) from(ctx context.Context) (time.Time, error) {
 	default:
 		return r.started, nil
 	}
+}
+
+func (r *running) compareAll(ctx context.Context) error {
+	ctx = unhurried(ctx)
+	last, err := note[basis](ctx, r.deps.Origins, r.cfg.Name, noteBasis)
+	if err != nil {
+		return err
+	}
+	began := r.deps.Now()
+	verdict := brake.Go
+	run := resync.Resync{
+		Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
+		Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
+		SettingsChanged: last.Settings != "" && last.Settings != r.settings, Since: last.At, Spare: r.cfg.Brake.AtLeast,
+		Judge: func(ctx context.Context, foreseen brake.Foresight) (bool, error) {
+			judged, err := r.judgeChange(ctx, foreseen)
+			verdict = judged
+			return judged == brake.Hold, err
+		},
+	}
+	result, err := run.Run(ctx)
+	if err != nil {
+		return err
+	}
+	r.deps.Logger.InfoContext(ctx, "resync.done", slog.String("connector", r.cfg.Name),
+		slog.Int("links", result.Links), slog.Int("tickets", result.Tickets), slog.Int("differing", result.Differing),
+		slog.Int("foreseen", result.Foreseen), slog.Int("held", result.Held))
+	if verdict == brake.Hold {
+		return nil
+	}
+	return setNote(ctx, r.deps.Origins, r.cfg.Name, noteBasis, basis{Settings: r.settings, At: began})
 }
 
 // unjudged tells that no resync has judged the present settings yet, or none since a
@@ -229,6 +238,7 @@ func (r *running) lookAgain() {
 	if r == nil {
 		return
 	}
+	r.resyncs.ask()
 	select {
 	case r.resyncNow <- struct{}{}:
 	default:

@@ -138,6 +138,8 @@ type Deps struct {
 	// HooksEvery is how often it is looked after the service hooks, of which Azure DevOps
 	// switches off those whose deliveries failed; 0 means 5 minutes.
 	HooksEvery time.Duration
+	// ResyncLook is how often it is looked whether a resync is due; 0 means a minute.
+	ResyncLook time.Duration
 }
 
 // running is one connector at work.
@@ -166,6 +168,7 @@ type running struct {
 	// again asks for a probe now, resyncNow for a look whether a resync is due, hooksNow
 	// for one after the service hooks, changesNow for a poll of work items.
 	again, resyncNow, hooksNow, changesNow chan struct{}
+	resyncs                                retries
 	stop                                   context.CancelFunc
 	done                                   sync.WaitGroup
 }
@@ -182,6 +185,9 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	}
 	if deps.HooksEvery <= 0 {
 		deps.HooksEvery = 5 * time.Minute
+	}
+	if deps.ResyncLook <= 0 {
+		deps.ResyncLook = time.Minute
 	}
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
@@ -237,7 +243,7 @@ func (r *running) tend(ctx context.Context) {
 	all.Go(func() { every(ctx, r.cfg.PollInterval, r.changesNow, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed
 	// while the process was down is made up for at start.
-	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
+	all.Go(func() { every(ctx, min(r.resync, r.deps.ResyncLook), r.resyncNow, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
 	all.Go(func() { every(ctx, expiryEvery, nil, r.warnOfExpiry) })
 	all.Go(func() { every(ctx, r.deps.HooksEvery, r.hooksNow, r.watchHooks) })
@@ -462,7 +468,7 @@ func (r *running) turn(
 		(urgent == nil || !urgent(ctx, at)) {
 		return
 	}
-	err = work(ctx)
+	err = held.Why(work(ctx))
 	if err == nil {
 		err = r.deps.Origins.SetCursor(ctx, r.cfg.Name, name+"-at", now.UTC().Format(time.RFC3339Nano))
 	}

@@ -191,7 +191,7 @@ func (n *Notifier) Handle(ctx context.Context, connector Connector, key item.Key
 	}
 	defer held.Release()
 	r := &round{Notifier: n, connector: connector, ticket: key.ID}
-	err = r.run(ctx)
+	err = held.Why(r.run(ctx))
 	return []slog.Attr{
 		slog.Int64("ticket_id", key.ID), slog.Int64("work_item_id", r.link.WorkItem),
 		slog.Int("owed", len(r.owed)), slog.Int("told", r.told), slog.Int("dropped", r.dropped),

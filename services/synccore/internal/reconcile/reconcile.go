@@ -278,27 +278,33 @@ func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (R
 		return report, fmt.Errorf("taking the lease of ticket %d: %w", hints.Key.ID, err)
 	}
 	defer held.Release()
+	err = e.underLease(ctx, held.Lease, connector, hints, &report)
+	return report, held.Why(err)
+}
 
+// underLease is a round whose lease is held as long as ctx lasts. What it did is added to
+// report.
+func (e *Engine) underLease(ctx context.Context, held lease.Lease, connector Connector, hints Hints, report *Report) error {
 	link, err := e.cfg.Links.Get(ctx, connector.Name, hints.Key.ID)
 	if err != nil {
-		return report, fmt.Errorf("reading the link of ticket %d: %w", hints.Key.ID, err)
+		return fmt.Errorf("reading the link of ticket %d: %w", hints.Key.ID, err)
 	}
 	report.WorkItem = link.WorkItem
 	if settled(link) && hints.Revision > 0 && hints.Revision <= seen(link, connector) && !hints.Force {
 		report.Reason = fmt.Sprintf("revision %d of work item %d was seen already", hints.Revision, link.WorkItem)
-		return report, nil
+		return nil
 	}
 	if !link.Exists() {
 		link = item.Link{Connector: connector.Name, Ticket: hints.Key.ID, State: item.LinkCreating}
 	}
-	r := &round{engine: e, connector: connector, held: held.Lease, link: link, report: &report, doubtful: hints.Revision == 0}
+	r := &round{engine: e, connector: connector, held: held, link: link, report: report, doubtful: hints.Revision == 0}
 	if err := r.read(ctx, hints); err != nil {
-		return report, err
+		return err
 	}
 	err = r.run(ctx)
 	report.WorkItem = r.link.WorkItem
 	report.Parked = r.link.State == item.LinkParked
-	return report, err
+	return err
 }
 
 // settled tells that nothing was left to do when the link was last written.
