@@ -192,6 +192,18 @@ func TestTicketInfo(t *testing.T) {
 	}
 }
 
+// Whole tags for bold text are taken out of text, wherever they stand, and no half ones.
+func TestBoldTagsInText(t *testing.T) {
+	t.Parallel()
+	d := data()
+	for _, edge := range []string{"<b", "<b>", "</b>", "a<b", "x</b", "<b></b>", "<b>y</b>z", "<B>y</B>", "<b>a</b><b>c</b>"} {
+		want := strings.NewReplacer("<b>", "", "</b>", "", "<B>", "", "</B>", "").Replace(edge)
+		if got := mustParse(t, edge).Render(d, template.Text); got != want {
+			t.Errorf("%q reads %q, want %q", edge, got, want)
+		}
+	}
+}
+
 func TestLatestImportantMessageFallsBack(t *testing.T) {
 	t.Parallel()
 	latest := mustParse(t, "[$LatestImportantMessage$]")
@@ -206,6 +218,11 @@ func TestLatestImportantMessageFallsBack(t *testing.T) {
 	d.Records = append(d.Records, item.Record{ID: 1, Kind: "Notification", Plain: "Ticket created"})
 	if got := latest.Render(d, template.Text); got != "It jams.\n\nPlease help." {
 		t.Errorf("without a founding record named = %q, want the oldest one of a person", got)
+	}
+	// Of one moment, the one that was numbered first.
+	d.Records = []item.Record{{ID: 7, Kind: "Note", Plain: "second"}, {ID: 6, Kind: "Note", Plain: "first"}, {ID: 8, Kind: "Note", Plain: "third"}}
+	if got := latest.Render(d, template.Text); got != "first" {
+		t.Errorf("of records of one moment = %q, want the first", got)
 	}
 	d.Records = []item.Record{{ID: 5, Kind: "Note", HTML: "  "}}
 	if got := latest.Render(d, template.HTML); got != "-" {
