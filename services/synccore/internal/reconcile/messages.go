@@ -148,6 +148,19 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 	for i := range records {
 		r.hearRecord(&t, &records[i])
 	}
+	// Before the comments, one of which may say that a file's source was deleted: the last
+	// that is said of a source counts.
+	for i := range r.sides.WorkItem.Attachments {
+		file := &r.sides.WorkItem.Attachments[i]
+		of, hash := r.fileMirrored(file.Comment)
+		source := sourceOf(item.AzureDevOps, kindFile, fileNumber(file.ID))
+		kept := r.keeps(crossing.Message{From: item.AzureDevOps, Text: file.Name})
+		t.add(plan.Message{
+			Source: source, Side: item.AzureDevOps, Shape: plan.File, Created: file.Added,
+			Hash: contentHash(source), Crosses: kept == "", KeptBy: kept, MirrorOf: of, MirrorHash: hash, Target: file.ID,
+		}, said{file: file})
+		t.files = append(t.files, attached{side: item.AzureDevOps, source: source, mirrorOf: of, target: file.ID, file: file})
+	}
 	for i := range comments {
 		comment := &comments[i]
 		text := r.engine.texts.Read(r.commentSource(*comment))
@@ -166,17 +179,6 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 			Created: comment.Created, ID: comment.ID, Hash: contentHash(normal), Crosses: kept == "" && !empty, KeptBy: unless(empty, kept),
 			Deleted: comment.Deleted, MirrorOf: of, MirrorHash: hash, Target: strconv.FormatInt(comment.ID, 10),
 		}, said{comment: comment})
-	}
-	for i := range r.sides.WorkItem.Attachments {
-		file := &r.sides.WorkItem.Attachments[i]
-		of, hash := r.fileMirrored(file.Comment)
-		source := sourceOf(item.AzureDevOps, kindFile, fileNumber(file.ID))
-		kept := r.keeps(crossing.Message{From: item.AzureDevOps, Text: file.Name})
-		t.add(plan.Message{
-			Source: source, Side: item.AzureDevOps, Shape: plan.File, Created: file.Added,
-			Hash: contentHash(source), Crosses: kept == "", KeptBy: kept, MirrorOf: of, MirrorHash: hash, Target: file.ID,
-		}, said{file: file})
-		t.files = append(t.files, attached{side: item.AzureDevOps, source: source, mirrorOf: of, target: file.ID, file: file})
 	}
 	return t
 }

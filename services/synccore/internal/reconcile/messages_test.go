@@ -242,7 +242,11 @@ func TestForgottenMirrorsAreRecognised(t *testing.T) {
 	answer := c.comment(t, "<p>two</p>")
 	c.attach(t, "b.txt", []byte("b"))
 	gone := c.comment(t, "<p>three</p>")
+	withdrawn := c.write(t, "<p>four</p>", standalvao.NewAttachment{Name: "c.txt", Content: []byte("c")})
 	c.round(t)
+	if err := c.desk.DeleteMessage(t.Context(), standalvao.Solver, int(c.ticket), withdrawn.ID); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := c.boards.As(developer).EditComment(int(c.workItem), answer.ID, "<p>two, better</p>"); err != nil {
 		t.Fatal(err)
 	}
