@@ -38,12 +38,13 @@ const (
 	exporter  = "go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	html      = "golang.org/x/net/html"
 	sanitiser = "github.com/microcosm-cc/bluemonday"
+	distance  = "github.com/agnivade/levenshtein"
 )
 
 // modules are the stub modules: ours by folder, the others by their path.
 var (
 	ours   = []string{"gen", "services/gateway", "services/synccore", "services/sandbox", "services/internal/telemetry"}
-	others = []string{redis, miniredis, msal, "go.opentelemetry.io/otel", "golang.org/x/net", sanitiser, "github.com/prometheus/client_golang"}
+	others = []string{redis, miniredis, msal, "go.opentelemetry.io/otel", "golang.org/x/net", sanitiser, distance, "github.com/prometheus/client_golang"}
 )
 
 // row is one planted file: it is in the folder of a package (or of one that
@@ -90,10 +91,11 @@ func law(testPackages []string) []row {
 	for _, word := range []string{"item", "fault"} {
 		add(imports("depguard/vocabulary", synccore+word, html, core("mapping"), core("template")))
 	}
-	add(imports("depguard/plan", synccore+"plan", html, sanitiser))
+	add(imports("depguard/plan", synccore+"plan", distance))
 	add(imports("", synccore+"plan", core("item"), core("fault"), core("mapping"), core("template")))
 	for _, text := range []string{"mapping", "template"} {
-		add(imports("", synccore+text, core("item"), core("fault"), html, sanitiser))
+		add(imports("", synccore+text, core("item"), core("fault"), "html"))
+		add(imports("depguard/pure", synccore+text, html, sanitiser))
 	}
 
 	for adapter, other := range map[string]string{"azuredevops": "alvao", "alvao": "azuredevops"} {

@@ -103,7 +103,7 @@ func (t *teller) await(ctx context.Context, want expectation) (string, bool) {
 const (
 	title   = "Invoices are printed twice"
 	message = "<p>Since the update, <b>every invoice</b> comes out of the printer twice & nobody knows why.</p>"
-	excerpt = "<b>every invoice</b> comes out of the printer twice &amp; nobody knows why."
+	excerpt = "<strong>every invoice</strong> comes out of the printer twice &amp; nobody knows why."
 )
 
 // story is the example process of Alvao's manual, there and back.

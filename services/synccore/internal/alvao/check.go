@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -27,16 +26,13 @@ const (
 	checkPeople     = "alvao.people"
 )
 
-// skewWarning is how far two clocks may differ before "the newest wins" gets unfair.
-const skewWarning = 30 * time.Second
-
 // Check asks the live tenant what it can do and whether the settings fit. It probes
 // anew what was found missing before, writes nothing, and goes on after a finding as
 // far as the finding allows.
 func (c *Client) Check(ctx context.Context) []item.Finding {
-	c.listing.Store(0)
-	c.plainListing.Store(0)
-	c.logDumb.Store(false)
+	c.listing.forget()
+	c.plainListing.forget()
+	c.logDumb.forget()
 	c.people.ForgetAll()
 	c.logins.ForgetAll()
 	found, sample, usable := c.checkService(ctx)
@@ -71,7 +67,7 @@ func (c *Client) checkService(ctx context.Context) ([]item.Finding, int64, bool)
 	}
 	found := []item.Finding{{Check: checkAccount, Severity: item.OK, Detail: "Alvao accepts the account at " + c.base + "."}}
 	if at := answer.Date(); !at.IsZero() {
-		found = append(found, c.clock(at))
+		found = append(found, c.words().Clock(checkClock, c.now().Sub(at)))
 	}
 	if len(p.Value) == 0 {
 		return append(found, item.Finding{
@@ -87,18 +83,6 @@ func (c *Client) checkService(ctx context.Context) ([]item.Finding, int64, bool)
 	return append(found, item.Finding{Check: checkService, Severity: item.OK, Detail: detail}), int64(p.Value[0].ID), true
 }
 
-func (c *Client) clock(at time.Time) item.Finding {
-	skew := c.now().Sub(at).Round(time.Second).Abs()
-	if skew <= skewWarning {
-		return item.Finding{Check: checkClock, Severity: item.OK, Detail: fmt.Sprintf("This machine's clock and Alvao's differ by %s.", skew)}
-	}
-	return item.Finding{
-		Check: checkClock, Severity: item.Warning,
-		Detail: fmt.Sprintf("This machine's clock and Alvao's differ by %s, which can make the older of two changes win.", skew),
-		Remedy: "Set this machine's clock by a time server.",
-	}
-}
-
 // checkActivity tries the ways of listing active tickets.
 func (c *Client) checkActivity(ctx context.Context) item.Finding {
 	for _, err := range c.Tickets(ctx, Query{Service: c.service, ActiveSince: c.now(), Top: 1}) {
@@ -106,7 +90,7 @@ func (c *Client) checkActivity(ctx context.Context) item.Finding {
 			return failed(checkActivity, err, "Run the check again.")
 		}
 	}
-	n := int(c.listing.Load())
+	n := c.listing.known(c.now())
 	if n == 0 {
 		return item.Finding{Check: checkActivity, Severity: item.OK, Detail: "Alvao lists tickets by the time of their last activity."}
 	}
@@ -179,7 +163,7 @@ func (c *Client) checkLog(ctx context.Context, ticket int64) item.Finding {
 	case errors.Is(err, ErrLogUnreadable):
 		return item.Finding{
 			Check: checkLog, Severity: item.Warning, Detail: fault.Sentence(err),
-			Remedy: "Install Tandem's Alvao application; without it, messages of tickets do not reach work items and message variables stay empty.",
+			Remedy: "Ask Alvao for a version whose REST API shows the log of tickets, or set SyncCommunication to false; message variables stay empty without it.",
 		}
 	default:
 		return failed(checkLog, err, "Give the account the role Manager on the service "+c.service+".")

@@ -3,11 +3,11 @@ package alvao
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -83,9 +83,9 @@ type Client struct {
 	statuses *memo.Memo[int64]
 	// listing and plainListing are the first ways of listing active and all tickets
 	// that the tenant takes.
-	listing, plainListing atomic.Int32
-	// logDumb tells that the tenant has no reading of the log.
-	logDumb atomic.Bool
+	listing, plainListing learned
+	// logDumb is 1 where the tenant has no reading of the log.
+	logDumb learned
 }
 
 // statusTTL bounds how long a renamed status is still addressed by its old name's id.
@@ -200,7 +200,7 @@ func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, erro
 	}
 	answer, err := c.http.Do(ctx, request)
 	if err != nil {
-		return answer, c.unsent(q, err)
+		return answer, c.words().Unsent(q.told(), err)
 	}
 	if err := c.refusal(q, answer); err != nil {
 		return answer, err
@@ -209,7 +209,7 @@ func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, erro
 		return answer, nil
 	}
 	if err := json.Unmarshal(answer.Body, out); err != nil {
-		return answer, c.unreadable(q, err)
+		return answer, c.words().Unreadable(q.told(), fmt.Errorf("decoding answer: %w", err))
 	}
 	return answer, nil
 }

@@ -1,7 +1,6 @@
 package alvao
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +35,16 @@ func (e *Error) Error() string {
 // hours; the ticket's own events wake it up earlier.
 const approvalWait = 2 * time.Minute
 
+// words are what trouble with any vendor is told in.
+func (c *Client) words() outbound.Words {
+	return outbound.Words{System: "Alvao", Place: c.base, Secret: "The password"}
+}
+
+// told is what the call is for, as the words want it.
+func (q call) told() outbound.Deed {
+	return outbound.Deed{Subject: q.subject, Verb: q.deed, Content: "the files with " + q.subject, Reads: q.method == http.MethodGet}
+}
+
 // refusal turns an answer that is not a success into a fault; nil for a success.
 func (c *Client) refusal(q call, a outbound.Answer) error {
 	ok := a.Status >= 200 && a.Status < 300
@@ -51,7 +60,7 @@ func (c *Client) refusal(q call, a outbound.Answer) error {
 			"Alvao does not accept the user name and password for %s; correct them, everything waits until then.", c.base)
 	case status == http.StatusForbidden:
 		return fault.Wrap(cause, fault.Denied,
-			"The account may not %s %s%s; give it the role Manager on the service %s in Alvao.", q.deed, q.subject, told(cause), c.service)
+			"The account may not %s %s%s; give it the role Manager on the service %s in Alvao.", q.deed, q.subject, outbound.Told(cause.Message), c.service)
 	case status == http.StatusNotFound:
 		return fault.Wrap(cause, fault.NotFound,
 			"Alvao shows no %s to the account; it was removed, or the account lacks a role on its service.", q.subject)
@@ -62,58 +71,10 @@ func (c *Client) refusal(q call, a outbound.Answer) error {
 		return fault.Wrap(cause, fault.Throttled,
 			"Alvao slows the account down; Tandem tries %s again by itself.", q.subject).After(wait)
 	case status >= 500, status == http.StatusRequestTimeout:
-		return fault.Wrap(cause, fault.Unavailable, "%s", c.outOfReach(q, fmt.Sprintf("answers with an error (%d)", status))).After(wait)
+		return fault.Wrap(cause, fault.Unavailable, "%s", c.words().OutOfReach(q.told(), fmt.Sprintf("answers with an error (%d)", status))).After(wait)
 	default:
-		return fault.Wrap(cause, fault.Invalid, "Alvao rejects the request to %s %s%s.", q.deed, q.subject, told(cause))
+		return fault.Wrap(cause, fault.Invalid, "Alvao rejects the request to %s %s%s.", q.deed, q.subject, outbound.Told(cause.Message))
 	}
-}
-
-// unsent turns an error without a whole answer into a fault.
-func (c *Client) unsent(q call, err error) error {
-	var wait *outbound.WaitError
-	switch {
-	case errors.As(err, &wait):
-		return fault.Wrap(err, fault.Throttled,
-			"Alvao asked for a pause; Tandem tries %s again by itself.", q.subject).After(wait.For)
-	case errors.Is(err, outbound.ErrNoCredential):
-		if f, ok := fault.As(err); ok {
-			// Who gives the token says it better.
-			return f
-		}
-		return fault.Wrap(err, fault.BadToken,
-			"The password for %s can't be read; check the file or variable that holds it.", c.base)
-	case errors.Is(err, outbound.ErrForeign):
-		return fault.Wrap(err, fault.Invalid, "The address of %s lies outside %s and was not called.", q.subject, c.base)
-	case errors.Is(err, outbound.ErrTooLarge):
-		return fault.Wrap(err, fault.Invalid, "Alvao shows more of %s than Tandem reads at once.", q.subject)
-	case errors.Is(err, context.Canceled):
-		// Our side gave up; that says nothing about the system.
-		return fmt.Errorf("asking to %s %s: %w", q.deed, q.subject, err)
-	case errors.Is(err, outbound.ErrContent):
-		if f, ok := fault.As(err); ok {
-			// The content comes from the other system, whose own words say it better.
-			return f
-		}
-		return fault.Wrap(err, fault.Unavailable,
-			"The content of the files with %s could not be read as it was told, so nothing was written; Tandem tries again by itself.", q.subject)
-	case errors.Is(err, context.DeadlineExceeded):
-		return fault.Wrap(err, fault.Unavailable, "%s", c.outOfReach(q, "did not answer in time"))
-	default:
-		return fault.Wrap(err, fault.Unavailable, "%s", c.outOfReach(q, "can't be reached"))
-	}
-}
-
-// outOfReach is the sentence for trouble that passes. What a lost reply to a write
-// did is not known, and the sentence does not pretend otherwise.
-func (c *Client) outOfReach(q call, what string) string {
-	if q.method == http.MethodGet {
-		return fmt.Sprintf("Alvao %s at %s; Tandem tries %s again by itself.", what, c.base, q.subject)
-	}
-	return fmt.Sprintf("Alvao %s at %s, so it is open whether it did %s %s; Tandem looks before it tries again.", what, c.base, q.deed, q.subject)
-}
-
-func (c *Client) unreadable(q call, err error) error {
-	return fault.Wrap(fmt.Errorf("decoding answer: %w", err), fault.Unavailable, "%s", c.outOfReach(q, "sent an unreadable answer"))
 }
 
 // errorText takes the message out of an error body of any of the three shapes in
@@ -132,10 +93,10 @@ func errorText(a outbound.Answer) string {
 	if err := json.Unmarshal(a.Body, &w); err != nil {
 		var text lenient.Text
 		if json.Unmarshal(a.Body, &text) == nil {
-			return oneLine(string(text))
+			return outbound.OneLine(string(text))
 		}
 		if a.Media() == "text/plain" {
-			return oneLine(string(a.Body))
+			return outbound.OneLine(string(a.Body))
 		}
 		return ""
 	}
@@ -143,10 +104,10 @@ func errorText(a outbound.Answer) string {
 		Message lenient.Text `json:"message"`
 	}
 	if json.Unmarshal(w.Error, &inner) == nil && inner.Message != "" {
-		return oneLine(string(inner.Message))
+		return outbound.OneLine(string(inner.Message))
 	}
 	if w.Message != "" {
-		return oneLine(string(w.Message))
+		return outbound.OneLine(string(w.Message))
 	}
 	// The title is generic ("One or more validation errors occurred."); what is wrong
 	// stands below it.
@@ -163,33 +124,17 @@ func errorText(a outbound.Answer) string {
 	}
 	switch {
 	case len(reasons) > 0:
-		return oneLine(strings.Join(reasons, " "))
+		return outbound.OneLine(strings.Join(reasons, " "))
 	case w.Detail != "":
-		return oneLine(string(w.Detail))
+		return outbound.OneLine(string(w.Detail))
 	default:
-		return oneLine(string(w.Title))
+		return outbound.OneLine(string(w.Title))
 	}
 }
 
 func toldBy(err error) string {
 	if cause, ok := errors.AsType[*Error](err); ok {
-		return told(cause)
+		return outbound.Told(cause.Message)
 	}
 	return ""
-}
-
-func told(cause *Error) string {
-	if cause.Message == "" {
-		return ""
-	}
-	return " (" + strings.TrimRight(cause.Message, ". ") + ")"
-}
-
-// oneLine shortens a vendor's message to one line of at most 300 characters.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > 300 {
-		return string(runes[:299]) + "…"
-	}
-	return text
 }

@@ -86,17 +86,25 @@ func (c *Client) Tickets(ctx context.Context, q Query) iter.Seq2[item.Ticket, er
 		if q.ActiveSince.IsZero() {
 			all, takes = plainWays(), &c.plainListing
 		}
-		for n := int(takes.Load()); ; n++ {
+		known := takes.known(c.now())
+		for n := known; ; n++ {
 			begun, err := c.list(ctx, q, all[n], yield)
+			if begun && n > known {
+				takes.note(n, c.now())
+			}
 			if err == nil {
 				return
 			}
 			// A refused first page says that the tenant does not take this way.
-			if begun || !fault.Is(err, fault.Invalid) || n == len(all)-1 {
+			refused := !begun && fault.Is(err, fault.Invalid)
+			if refused && n == len(all)-1 {
+				// Then it is not the way that is refused, or not always.
+				takes.forget()
+			}
+			if !refused || n == len(all)-1 {
 				yield(item.Ticket{}, err)
 				return
 			}
-			takes.Store(int32(n + 1)) //nolint:gosec // a handful of ways
 		}
 	}
 }

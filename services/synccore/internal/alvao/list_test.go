@@ -272,6 +272,57 @@ func TestAllDegrades(t *testing.T) {
 	}
 }
 
+// TestOddRefusals: what a tenant refused once is tried again after a while, and what it
+// never took is not remembered at all.
+func TestOddRefusals(t *testing.T) {
+	t.Parallel()
+	now := clock()
+	o := options()
+	o.Now = func() time.Time { return now }
+	odd := map[string]bool{}
+	c, s := answering(t, o, func(w http.ResponseWriter, r *http.Request) {
+		filter, order := r.URL.Query().Get("$filter"), r.URL.Query().Get("$orderby")
+		if odd["all"] || odd["active"] && strings.Contains(filter, "lastActivityDate") || odd["id"] && order == "id" {
+			answerJSON(w, http.StatusBadRequest, `{}`)
+			return
+		}
+		desk{tickets: rows(1)}.ServeHTTP(w, r)
+	})
+	look := func(name string, since time.Time, calls int, works bool) {
+		t.Helper()
+		before := len(s.all())
+		_, err := ids(t, c, alvao.Query{Service: "Development", ActiveSince: since})
+		if n := len(s.all()) - before; n != calls || works != (err == nil) {
+			t.Errorf("%s: %d calls, want %d; %v", name, n, calls, err)
+		}
+	}
+	look("at first", now, 1, true)
+	odd["all"] = true
+	look("nothing is taken", now, 5, false)
+	odd["all"] = false
+	look("and then all is", now, 1, true)
+	odd["active"] = true
+	look("one way is refused", now, 2, true)
+	odd["active"] = false
+	look("the next one is known", now, 1, true)
+	if order := s.all()[len(s.all())-1].query.Get("$orderby"); order != "lastActivityDate desc" {
+		t.Errorf("by %s", order)
+	}
+	now = now.Add(time.Hour)
+	look("after a while", now, 1, true)
+	if filter := s.all()[len(s.all())-1].query.Get("$filter"); !strings.Contains(filter, "lastActivityDate ge") {
+		t.Errorf("filtered by %s: one odd refusal makes polls expensive for good", filter)
+	}
+	odd["id"] = true
+	look("all of them", time.Time{}, 2, true)
+	odd["id"] = false
+	now = now.Add(time.Hour)
+	look("all of them later", time.Time{}, 1, true)
+	if order := s.all()[len(s.all())-1].query.Get("$orderby"); order != "id" {
+		t.Errorf("by %s", order)
+	}
+}
+
 func TestListTroubleIsTold(t *testing.T) {
 	t.Parallel()
 	refusal := func(status int) *alvao.Client {

@@ -24,7 +24,7 @@ const recordsPage = 100
 // can be read is an assumption (alvao.md §2.4); where it can't, the fault is NotFound
 // with ErrLogUnreadable behind it.
 func (c *Client) Records(ctx context.Context, ticketID, sinceID int64) ([]item.Record, error) {
-	if c.logDumb.Load() {
+	if c.logDumb.known(c.now()) != 0 {
 		return nil, c.noLog(nil)
 	}
 	var out []item.Record
@@ -71,7 +71,7 @@ func (c *Client) readLog(ctx context.Context, ticketID int64, query string) ([]i
 	switch answer.Status {
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		// Writing to the log is offered at this address, reading is not.
-		c.logDumb.Store(true)
+		c.logDumb.note(1, c.now())
 		return nil, c.noLog(err)
 	case http.StatusNotFound:
 		return nil, c.noLog(err)
@@ -91,5 +91,5 @@ func (c *Client) readLog(ctx context.Context, ticketID int64, query string) ([]i
 
 func (c *Client) noLog(cause error) error {
 	return fault.Wrap(errors.Join(ErrLogUnreadable, cause), fault.NotFound,
-		"Alvao at %s does not show ticket logs over its REST API; install Tandem's Alvao application to have messages.", c.base)
+		"Alvao at %s does not show ticket logs over its REST API, so no messages cross; ask Alvao for a version that shows them, or set SyncCommunication to false.", c.base)
 }

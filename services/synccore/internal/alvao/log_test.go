@@ -87,8 +87,19 @@ func TestLogThatCantBeRead(t *testing.T) {
 			t.Errorf("%d: asked %d times, want %d", status, len(s.all()), again)
 		}
 	}
+	// One odd answer does not silence messages for good.
+	now, status := clock(), http.StatusNotImplemented
+	o := options()
+	o.Now = func() time.Time { return now }
+	odd, _ := answering(t, o, func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, status, `{"value":[]}`) })
+	_, err := odd.Records(t.Context(), 123, 0)
+	wantKind(t, err, fault.NotFound)
+	status, now = http.StatusOK, now.Add(time.Hour)
+	if _, err := odd.Records(t.Context(), 123, 0); err != nil {
+		t.Error(err)
+	}
 	c, _ := answering(t, options(), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
-	_, err := c.Records(t.Context(), 123, 0)
+	_, err = c.Records(t.Context(), 123, 0)
 	wantKind(t, err, fault.Denied)
 }
 

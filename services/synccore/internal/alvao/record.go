@@ -43,7 +43,7 @@ func (c *Client) AddRecord(ctx context.Context, ticketID int64, r item.NewRecord
 		return item.Record{}, refusedRecord(err, answer, q, r.Files)
 	}
 	if w.ID <= 0 {
-		return item.Record{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is no record"))
+		return item.Record{}, fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that is no record"))
 	}
 	made := c.record(w)
 	// The answer does not tell it (OpenAPI: CreateRecordInTicketLog).
@@ -172,9 +172,9 @@ func refusedRecord(err error, answer outbound.Answer, q call, files []item.Uploa
 func names(files []item.Upload) string {
 	list := make([]string, len(files))
 	for i, f := range files {
-		list[i] = oneLine(f.Name)
+		list[i] = outbound.OneLine(f.Name)
 	}
-	return oneLine(strings.Join(list, ", "))
+	return outbound.OneLine(strings.Join(list, ", "))
 }
 
 // OpenFile opens a file for reading; the caller closes it. The size is in bytes, -1
@@ -182,7 +182,7 @@ func names(files []item.Upload) string {
 // Refused, and so is a web page in place of the file: an attachment may be a link to
 // anywhere (alvao.md §2.5), and the account's password goes nowhere but to Alvao.
 func (c *Client) OpenFile(ctx context.Context, a item.Attachment) (io.ReadCloser, int64, string, error) {
-	subject := "the file " + oneLine(a.Name)
+	subject := "the file " + outbound.OneLine(a.Name)
 	target := c.resolve(a.URL)
 	if target == "" {
 		return nil, 0, "", fault.New(fault.Refused, "Alvao does not tell where %s can be read.", subject)
@@ -192,36 +192,22 @@ func (c *Client) OpenFile(ctx context.Context, a item.Attachment) (io.ReadCloser
 		Method: q.method, URL: target, Header: http.Header{"Accept": {"*/*"}},
 	})
 	if err != nil {
-		err = c.unsent(q, err)
+		err = c.words().Unsent(q.told(), err)
 		if fault.Is(err, fault.Invalid) {
 			err = fault.Wrap(err, fault.Refused, "The address of %s lies outside %s and was not called.", subject, c.base)
 		}
 		return nil, 0, "", err
 	}
-	page := s.Status == http.StatusOK && s.PageFor(a.Name)
-	switch {
-	case page, s.Status == http.StatusNonAuthoritativeInfo, s.Status >= 300 && s.Status < 400:
-		_ = s.Content.Close()
-		return nil, 0, "", c.pageInstead(ctx, subject)
-	case s.Status > http.StatusOK && s.Status < 300:
-		_ = s.Content.Close()
-		return nil, 0, "", fault.New(fault.Refused, "Alvao answers %d in place of %s.", s.Status, subject)
-	case s.Status != http.StatusOK:
-		return nil, 0, "", c.refusal(q, s.Rest())
-	}
-	return reading{s.Content, c, q}, s.Length, s.Media(), nil
+	return c.words().File(s, q.told(), a.Name, func(a outbound.Answer) error { return c.refusal(q, a) }, func() error { return c.signIn(ctx) })
 }
 
-// pageInstead tells why a web page came in place of a file: credentials that are not
-// accepted concern the whole connector, everything else this file alone.
-func (c *Client) pageInstead(ctx context.Context, subject string) error {
-	if _, err := c.do(ctx, call{
+// signIn tells whether the account's credentials are accepted.
+func (c *Client) signIn(ctx context.Context) error {
+	_, err := c.do(ctx, call{
 		method: http.MethodGet, path: "/v1/tickets?" + c.query(Query{Service: c.service, Top: 1}, way{}, 0),
 		subject: "the tickets of service " + c.service, deed: "list",
-	}, nil); err != nil {
-		return err
-	}
-	return fault.New(fault.Refused, "Alvao answers a web page in place of %s, so it was not taken.", subject)
+	}, nil)
+	return err
 }
 
 // resolve makes a link absolute: relative ones lie below the REST API. Empty: it is
@@ -239,21 +225,4 @@ func (c *Client) resolve(link string) string {
 		return ""
 	}
 	return u.String()
-}
-
-// reading is a file being read, whose errors are faults.
-type reading struct {
-	io.ReadCloser
-
-	c *Client
-	q call
-}
-
-// Read implements io.Reader.
-func (r reading) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a bare EOF alone is the end
-		err = r.c.unsent(r.q, err)
-	}
-	return n, err
 }

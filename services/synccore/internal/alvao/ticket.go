@@ -2,7 +2,6 @@ package alvao
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"strings"
@@ -22,7 +21,7 @@ func (c *Client) Ticket(ctx context.Context, id int64) (item.Ticket, error) {
 		return item.Ticket{}, err
 	}
 	if int64(w.ID) != id {
-		return item.Ticket{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is another ticket or none"))
+		return item.Ticket{}, fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that is another ticket or none"))
 	}
 	return c.ticket(w), nil
 }
@@ -33,8 +32,10 @@ func (c *Client) Ticket(ctx context.Context, id int64) (item.Ticket, error) {
 func (c *Client) SetStatus(ctx context.Context, ticket item.Ticket, status string) (item.Ticket, error) {
 	status = strings.TrimSpace(status)
 	key := statusKey(ticket.Process, status)
-	body := map[string]any{"stateName": status}
-	if id, known := c.statuses.Known(key); known {
+	byName := map[string]any{"stateName": status}
+	body := byName
+	id, remembered := c.statuses.Known(key)
+	if remembered {
 		body = map[string]any{"stateId": id}
 	}
 	q := call{
@@ -50,6 +51,16 @@ func (c *Client) SetStatus(ctx context.Context, ticket item.Ticket, status strin
 	}
 	c.statuses.Forget(key)
 	present, readErr := c.Ticket(ctx, ticket.ID)
+	if readErr == nil && remembered && !strings.EqualFold(present.Status, status) && !present.InApproval {
+		// The status may have another number by now; its name is what was asked for.
+		q.body = byName
+		if answer, err = c.do(ctx, q, nil); answer.Status != http.StatusBadRequest {
+			if err != nil {
+				return item.Ticket{}, err
+			}
+			return c.Ticket(ctx, ticket.ID)
+		}
+	}
 	switch {
 	case readErr != nil:
 		return item.Ticket{}, readErr
@@ -61,7 +72,7 @@ func (c *Client) SetStatus(ctx context.Context, ticket item.Ticket, status strin
 			"An approval runs on ticket %d, so it can't move to %s before that ends.", ticket.ID, status).After(approvalWait)
 	default:
 		return item.Ticket{}, fault.Wrap(err, fault.Refused,
-			"Alvao does not let ticket %d go from %s to %s%s.", ticket.ID, present.Status, status, reason(err))
+			"Alvao does not let ticket %d go from %s to %s%s.", ticket.ID, present.Status, status, toldBy(err))
 	}
 }
 
@@ -93,13 +104,4 @@ func (c *Client) SetExternalID(ctx context.Context, ticket item.Ticket, value st
 	}
 	ticket.Custom[c.external] = value
 	return ticket, nil
-}
-
-// reason is what Alvao told in an error, to stand at a sentence's end.
-func reason(err error) string {
-	var cause *Error
-	if !errors.As(err, &cause) {
-		return ""
-	}
-	return told(cause)
 }

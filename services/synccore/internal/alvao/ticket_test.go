@@ -2,6 +2,7 @@ package alvao_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -292,19 +293,23 @@ func TestSetStatus(t *testing.T) {
 }
 
 // TestSetStatusByID: once a status' id is known it is preferred over the name, within
-// its process, and forgotten when it is refused.
+// its process. One that is refused is forgotten, and the name has a try at once: the
+// number may be of a status that was replaced.
 func TestSetStatusByID(t *testing.T) {
 	t.Parallel()
-	refuse := false
+	const id, name = `{"stateId":43}`, `{"stateName":"TESTING"}`
+	refuses := ""
 	c, s := answering(t, options(), func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/124"):
 			answerJSON(w, http.StatusOK, `{"id":124,"processName":"Development process","stateId":43,"stateName":"Testing"}`)
 		case r.Method == http.MethodGet:
 			answerJSON(w, http.StatusOK, fullTicket)
-		case refuse:
-			answerJSON(w, http.StatusBadRequest, `{"message":"Unknown status."}`)
 		default:
+			if body, _ := io.ReadAll(r.Body); refuses != "" && strings.Contains(refuses, string(body)) {
+				answerJSON(w, http.StatusBadRequest, `{"message":"Unknown status."}`)
+				return
+			}
 			w.WriteHeader(http.StatusNoContent)
 		}
 	})
@@ -313,25 +318,44 @@ func TestSetStatusByID(t *testing.T) {
 	}
 	other := full()
 	other.Process = "Another process"
-	for _, step := range []struct {
-		ticket item.Ticket
-		refuse bool
-		body   string
+	for i, step := range []struct {
+		ticket  item.Ticket
+		refuses string
+		bodies  []string
+		fails   bool
 	}{
-		{full(), false, `{"stateId":43}`},
-		{other, false, `{"stateName":"TESTING"}`},
-		{full(), true, `{"stateId":43}`},
-		{full(), false, `{"stateName":"TESTING"}`},
+		{full(), "", []string{id}, false},
+		{other, "", []string{name}, false},
+		{full(), id, []string{id, name}, false},
+		{full(), "", []string{name}, false},
+		{full(), id + name, []string{name}, true},
 	} {
-		refuse = step.refuse
+		refuses = step.refuses
+		before := len(s.all())
 		_, err := c.SetStatus(t.Context(), step.ticket, "TESTING")
-		if (err != nil) != step.refuse {
-			t.Errorf("%+v: %v", step, err)
+		if (err != nil) != step.fails {
+			t.Errorf("step %d: %v", i, err)
 		}
-		all := s.all()
-		if put := all[len(all)-2]; put.body != step.body {
-			t.Errorf("sent %s, want %s", put.body, step.body)
+		var bodies []string
+		for _, r := range s.all()[before:] {
+			if r.method == http.MethodPut {
+				bodies = append(bodies, r.body)
+			}
 		}
+		if diff := cmp.Diff(step.bodies, bodies); diff != "" {
+			t.Errorf("step %d: %s", i, diff)
+		}
+	}
+	// What refuses the name too is told in its words, after one try of each.
+	if _, err := c.Ticket(t.Context(), 124); err != nil {
+		t.Fatal(err)
+	}
+	refuses = id + name
+	before := len(s.all())
+	_, err := c.SetStatus(t.Context(), full(), "TESTING")
+	wantKind(t, err, fault.Refused)
+	if n := len(s.all()) - before; n != 3 {
+		t.Errorf("%d calls, want two tries and a look between them", n)
 	}
 }
 

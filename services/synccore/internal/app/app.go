@@ -297,7 +297,9 @@ func (a *App) watchFile(ctx context.Context) {
 	}
 }
 
-// reload takes a changed configuration over; a broken one changes nothing.
+// reload takes a changed configuration over. One that can't be loaded changes nothing; of
+// one that can, each connector is taken over that can be opened, and the others go on with
+// the settings that they had, if any.
 func (a *App) reload(ctx context.Context, file *config.Config, err error) {
 	if err != nil {
 		a.tel.Logger.ErrorContext(ctx, "config.refused", slog.String("error", err.Error()))
@@ -306,8 +308,10 @@ func (a *App) reload(ctx context.Context, file *config.Config, err error) {
 	for _, warning := range file.Warnings {
 		a.tel.Logger.WarnContext(ctx, "config.warning", slog.String("problem", warning.String()))
 	}
-	if err := a.connectors.Apply(ctx, file); err != nil {
-		a.tel.Logger.ErrorContext(ctx, "config.refused", slog.String("error", err.Error()))
+	err = a.connectors.Apply(ctx, file)
+	if failed, is := errors.AsType[*connector.NotOpenedError](err); is {
+		a.tel.Logger.ErrorContext(ctx, "config.applied", slog.Int("connectors", len(file.Connectors)-len(failed.Names)),
+			slog.Any("failed", failed.Names), slog.String("error", err.Error()))
 		return
 	}
 	a.tel.Logger.InfoContext(ctx, "config.applied", slog.Int("connectors", len(file.Connectors)))

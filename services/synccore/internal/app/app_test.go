@@ -293,6 +293,21 @@ func TestConfigurationIsReloaded(t *testing.T) {
 	if got := names(); !slices.Equal(got, []string{"development", "support"}) {
 		t.Errorf("after a mistake: %v", got)
 	}
+	// What can be opened is taken over; what can't keeps its settings.
+	w.write(t, "ca.pem", "no certificate")
+	lame := strings.Replace(w.config("", "development", "support"), "externalIdField", "caFile: "+w.path("ca.pem")+", externalIdField", 1)
+	w.write(t, "tandem.yaml", lame)
+	eventually(t, "what failed is told", func() bool {
+		lines := w.log.lines(t, "config.applied")
+		last := lines[len(lines)-1]
+		return last["connectors"] == 1.0 && fmt.Sprint(last["failed"]) == "[development]"
+	})
+	if got := names(); !slices.Equal(got, []string{"development", "support"}) {
+		t.Errorf("with one that can't be opened: %v", got)
+	}
+	if n := len(w.log.lines(t, "config.refused")); n != 1 {
+		t.Errorf("%d configurations were refused", n)
+	}
 	w.write(t, "tandem.yaml", w.config("", "support"))
 	eventually(t, "one is gone", func() bool { return slices.Equal(names(), []string{"support"}) })
 	if n := len(w.log.lines(t, "connector.ready")); n != 2 {

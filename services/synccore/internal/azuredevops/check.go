@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -44,9 +43,6 @@ const (
 	checkIdentities = "azure-devops.identities"
 	checkReporter   = "azure-devops.reporter"
 )
-
-// skewWarning is how far two clocks may differ before "the newest wins" gets unfair.
-const skewWarning = 30 * time.Second
 
 // Check compares the live project with what the settings expect. It reads anew what
 // is remembered otherwise, writes nothing, and goes on after a finding as far as the
@@ -120,7 +116,7 @@ func (c *Client) checkToken(ctx context.Context) ([]item.Finding, bool) {
 		Detail: fmt.Sprintf("The access token belongs to %s (%s) in %s.", who.Name, who.Account, c.at.account),
 	}}
 	if at := answer.Date(); !at.IsZero() {
-		found = append(found, c.checkClock(at))
+		found = append(found, c.words().Clock(checkClock, c.now().Sub(at)))
 	}
 	return found, true
 }
@@ -136,18 +132,6 @@ func (c *Client) tokenRemedy(err error) string {
 		return "Add the application or managed identity to " + c.at.account + " as a user with a Basic licence, and grant it the project; check its entry in accessTokens."
 	}
 	return "Create a personal access token with the scopes Work Items (Read & write) and User Profile (Read) for " + c.at.account + " and store it where accessTokens points."
-}
-
-func (c *Client) checkClock(at time.Time) item.Finding {
-	skew := c.now().Sub(at).Round(time.Second)
-	if skew.Abs() <= skewWarning {
-		return item.Finding{Check: checkClock, Severity: item.OK, Detail: fmt.Sprintf("This machine's clock and Azure DevOps' differ by %s.", skew.Abs())}
-	}
-	return item.Finding{
-		Check: checkClock, Severity: item.Warning,
-		Detail: fmt.Sprintf("This machine's clock and Azure DevOps' differ by %s, which can make the older of two changes win.", skew.Abs()),
-		Remedy: "Set this machine's clock by a time server.",
-	}
 }
 
 func (c *Client) checkProject(ctx context.Context) item.Finding {
@@ -257,10 +241,10 @@ func filledByServer(reference string) bool {
 	}
 }
 
-func failed(check string, err error, remedy string) item.Finding {
-	return item.Finding{Check: check, Severity: item.Error, Detail: fault.Sentence(err), Remedy: remedy}
-}
-
 func containsFold(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, strings.TrimSpace(name)) })
+}
+
+func failed(check string, err error, remedy string) item.Finding {
+	return item.Finding{Check: check, Severity: item.Error, Detail: fault.Sentence(err), Remedy: remedy}
 }

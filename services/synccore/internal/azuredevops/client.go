@@ -186,7 +186,7 @@ func (c *Client) do(ctx context.Context, q call, out any) (outbound.Answer, erro
 	}
 	answer, err := c.http.Do(ctx, request)
 	if err != nil {
-		return answer, c.unsent(q, err)
+		return answer, c.words().Unsent(q.told(), err)
 	}
 	if err := c.refusal(q, answer); err != nil {
 		return answer, err

@@ -88,6 +88,9 @@ func (c *Client) Comments(ctx context.Context, project string, workItem int64) (
 		for _, w := range page.Comments {
 			if one := w.comment(); one.ID > 0 && !seen[one.ID] {
 				seen[one.ID] = true
+				if isGUID(one.AuthorID) && one.Author != "" {
+					c.people.Put(personKey(one.AuthorID), &item.Identity{ID: one.AuthorID, DisplayName: one.Author})
+				}
 				out = append(out, one)
 			}
 		}
@@ -145,7 +148,7 @@ func (c *Client) writeComment(ctx context.Context, q call, text string, format i
 	}
 	out := w.comment()
 	if out.ID <= 0 {
-		return item.Comment{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is no comment"))
+		return item.Comment{}, fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that is no comment"))
 	}
 	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
 	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 )
 
 // withoutStrangers leaves out the fields that name somebody whom the server does not
@@ -192,7 +193,7 @@ func (c *Client) allowed(ctx context.Context, kind, reference string) []string {
 
 // shortened keeps a value short that may be a whole message.
 func shortened(value string) string {
-	runes := []rune(oneLine(value))
+	runes := []rune(outbound.OneLine(value))
 	if len(runes) <= 60 {
 		return string(runes)
 	}

@@ -2,9 +2,7 @@ package azuredevops
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -99,6 +97,21 @@ const (
 	typeRelationExists = "RelationAlreadyExistsException"
 )
 
+// words are what trouble with any vendor is told in.
+func (c *Client) words() outbound.Words {
+	return outbound.Words{System: "Azure DevOps", Place: c.at.account, Secret: "The access token"}
+}
+
+// told is what the call is for, as the words want it.
+func (q call) told() outbound.Deed {
+	return outbound.Deed{Subject: q.subject, Verb: q.deed, Reads: q.method == http.MethodGet || q.reads}
+}
+
+// unreadable is the fault of an answer that can't be decoded.
+func (c *Client) unreadable(q call, a outbound.Answer, err error) error {
+	return c.words().Unreadable(q.told(), fmt.Errorf("decoding answer (ActivityId %s): %w", a.Header.Get("ActivityId"), err))
+}
+
 // refusal turns an answer that is not a success into a fault; nil for a success.
 func (c *Client) refusal(q call, a outbound.Answer) error {
 	ok := a.Status >= 200 && a.Status < 300
@@ -117,7 +130,7 @@ func (c *Client) refusal(q call, a outbound.Answer) error {
 		return fault.Wrap(cause, fault.Throttled,
 			"Azure DevOps slows the account of the access token down; Tandem tries %s again by itself.", q.subject).After(wait)
 	case cause.Code == codeQueryTimeout || a.Status >= 500 || a.Status == http.StatusRequestTimeout:
-		return fault.Wrap(cause, fault.Unavailable, "%s", c.outOfReach(q, fmt.Sprintf("answers with an error (%d)", a.Status))).After(wait)
+		return fault.Wrap(cause, fault.Unavailable, "%s", c.words().OutOfReach(q.told(), fmt.Sprintf("answers with an error (%d)", a.Status))).After(wait)
 	case a.Status == http.StatusConflict || a.Status == http.StatusPreconditionFailed ||
 		cause.Code == codeMismatch || number == errorMismatch:
 		return fault.Wrap(cause, fault.Conflict,
@@ -131,7 +144,7 @@ func (c *Client) refusal(q call, a outbound.Answer) error {
 	case a.Status == http.StatusForbidden:
 		return fault.Wrap(cause, fault.Denied,
 			"The account of the Azure DevOps access token may not %s %s; grant it the right %s in project %s%s.",
-			q.deed, q.subject, cmp.Or(q.right, "to view and edit work items"), c.at.project, told(cause))
+			q.deed, q.subject, cmp.Or(q.right, "to view and edit work items"), c.at.project, outbound.Told(cause.Message))
 	case a.Status == http.StatusNotFound:
 		return c.notFound(q, a, cause)
 	default:
@@ -166,80 +179,29 @@ func (c *Client) rejected(q call, cause *Error, number int64) error {
 	switch {
 	case cause.TypeKey == "RuleValidationException" || cause.Code == codeRule:
 		return fault.Wrap(cause, fault.Refused,
-			"A rule of Azure DevOps forbids to %s %s%s%s.", q.deed, q.subject, inField(cause.Field), told(cause))
+			"A rule of Azure DevOps forbids to %s %s%s%s.", q.deed, q.subject, inField(cause.Field), outbound.Told(cause.Message))
 	case cause.Code == codeNoField || strings.HasPrefix(cause.TypeKey, "WorkItemTrackingFieldDefinitionNotFound"):
 		return fault.Wrap(cause, fault.Misconfigured,
-			"A field that the AttributeMap names does not exist in Azure DevOps%s; correct its reference name.", told(cause))
+			"A field that the AttributeMap names does not exist in Azure DevOps%s; correct its reference name.", outbound.Told(cause.Message))
 	case cause.Code == codeFieldStatus && strings.Contains(cause.Message, "ReadOnly"):
 		return fault.Wrap(cause, fault.Misconfigured,
-			"A field that the AttributeMap names can't be written%s; take it out of the AttributeMap.", told(cause))
+			"A field that the AttributeMap names can't be written%s; take it out of the AttributeMap.", outbound.Told(cause.Message))
 	case cause.Code == codeFieldStatus:
 		return fault.Wrap(cause, fault.Misconfigured,
-			"A field of %s can't hold the value that the AttributeMap gives it%s%s; correct the AttributeMap.", q.subject, inField(cause.Field), told(cause))
+			"A field of %s can't hold the value that the AttributeMap gives it%s%s; correct the AttributeMap.", q.subject, inField(cause.Field), outbound.Told(cause.Message))
 	case cause.Code == codeTree:
 		return fault.Wrap(cause, fault.Misconfigured,
-			"The AttributeMap gives %s an area or iteration path that the project does not have%s%s; correct it.", q.subject, inField(cause.Field), told(cause))
+			"The AttributeMap gives %s an area or iteration path that the project does not have%s%s; correct it.", q.subject, inField(cause.Field), outbound.Told(cause.Message))
 	case strings.HasPrefix(cause.TypeKey, "VssVersion") || strings.HasPrefix(cause.TypeKey, "VssInvalidPreviewVersion"):
 		return fault.Wrap(cause, fault.Misconfigured,
 			"This Azure DevOps does not know API version %s; set apiVersion to 5.0 for Server 2019, 6.0 for 2020, 7.0 for 2022.", c.version)
 	case number == errorFieldInvalid || cause.TypeKey == "WorkItemFieldInvalidException":
 		return fault.Wrap(cause, fault.Invalid,
-			"Azure DevOps does not accept a value for %s%s%s.", q.subject, inField(cause.Field), told(cause))
+			"Azure DevOps does not accept a value for %s%s%s.", q.subject, inField(cause.Field), outbound.Told(cause.Message))
 	default:
 		return fault.Wrap(cause, fault.Invalid,
-			"Azure DevOps rejects the request to %s %s%s.", q.deed, q.subject, told(cause))
+			"Azure DevOps rejects the request to %s %s%s.", q.deed, q.subject, outbound.Told(cause.Message))
 	}
-}
-
-// unsent turns an error without a whole answer into a fault.
-func (c *Client) unsent(q call, err error) error {
-	var wait *outbound.WaitError
-	switch {
-	case errors.As(err, &wait):
-		return fault.Wrap(err, fault.Throttled,
-			"Azure DevOps asked for a pause; Tandem tries %s again by itself.", q.subject).After(wait.For)
-	case errors.Is(err, outbound.ErrNoCredential):
-		if f, ok := fault.As(err); ok {
-			// Who gives the token says it better.
-			return f
-		}
-		return fault.Wrap(err, fault.BadToken,
-			"The access token for %s can't be read; check the file or variable that holds it.", c.at.account)
-	case errors.Is(err, outbound.ErrForeign):
-		return fault.Wrap(err, fault.Invalid,
-			"The address of %s lies outside %s and was not called.", q.subject, c.at.account)
-	case errors.Is(err, outbound.ErrTooLarge):
-		return fault.Wrap(err, fault.Invalid, "Azure DevOps shows more of %s than Tandem reads at once.", q.subject)
-	case errors.Is(err, context.Canceled):
-		// Our side gave up; that says nothing about the system.
-		return fmt.Errorf("asking to %s %s: %w", q.deed, q.subject, err)
-	case errors.Is(err, outbound.ErrContent):
-		if f, ok := fault.As(err); ok {
-			// The content comes from the other system, whose own words say it better.
-			return f
-		}
-		return fault.Wrap(err, fault.Unavailable,
-			"The content of %s could not be read as it was told, so nothing was written; Tandem tries again by itself.", q.subject)
-	case errors.Is(err, context.DeadlineExceeded):
-		return fault.Wrap(err, fault.Unavailable, "%s", c.outOfReach(q, "did not answer in time"))
-	default:
-		return fault.Wrap(err, fault.Unavailable, "%s", c.outOfReach(q, "can't be reached"))
-	}
-}
-
-// outOfReach is the sentence for trouble that passes. What a lost reply to a write
-// did is not known, and the sentence does not pretend otherwise.
-func (c *Client) outOfReach(q call, what string) string {
-	if q.method == http.MethodGet || q.reads {
-		return fmt.Sprintf("Azure DevOps %s at %s; Tandem tries %s again by itself.", what, c.at.account, q.subject)
-	}
-	return fmt.Sprintf("Azure DevOps %s at %s, so it is open whether it did %s %s; Tandem looks before it tries again.",
-		what, c.at.account, q.deed, q.subject)
-}
-
-func (c *Client) unreadable(q call, a outbound.Answer, err error) error {
-	cause := fmt.Errorf("decoding answer (ActivityId %s): %w", a.Header.Get("ActivityId"), err)
-	return fault.Wrap(cause, fault.Unavailable, "%s", c.outOfReach(q, "sent an unreadable answer"))
 }
 
 // readError takes what an error answer tells, in whatever form it has.
@@ -261,14 +223,14 @@ func readError(a outbound.Answer) (*Error, int64) {
 		}
 		for _, b := range w.CustomProperties.RuleValidationErrors {
 			cause.Broken = append(cause.Broken, BrokenRule{
-				Field: string(b.FieldReferenceName), Flags: oneLine(string(b.FieldStatusFlags)), Message: oneLine(string(b.ErrorMessage)),
+				Field: string(b.FieldReferenceName), Flags: outbound.OneLine(string(b.FieldStatusFlags)), Message: outbound.OneLine(string(b.ErrorMessage)),
 			})
 		}
 		number = int64(w.ErrorCode)
 	} else if a.Media() == "text/plain" {
 		text = string(a.Body)
 	}
-	cause.Message = oneLine(text)
+	cause.Message = outbound.OneLine(text)
 	cause.Code = findCode(text)
 	return cause, number
 }
@@ -280,26 +242,9 @@ func findCode(text string) string {
 	return strings.ToUpper(tfCode.FindString(text))
 }
 
-func told(cause *Error) string {
-	if cause.Message == "" {
-		return ""
-	}
-	return " (" + strings.TrimRight(cause.Message, ". ") + ")"
-}
-
 func inField(field string) string {
 	if field == "" {
 		return ""
 	}
 	return " in field " + field
-}
-
-// oneLine shortens a vendor's message to one line of at most 300 characters.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	runes := []rune(text)
-	if len(runes) > 300 {
-		return string(runes[:299]) + "…"
-	}
-	return text
 }

@@ -138,7 +138,7 @@ func (c *Client) UploadFile(ctx context.Context, project string, f item.Upload) 
 	name := strings.TrimSpace(f.Name)
 	q := call{
 		method: http.MethodPost, path: c.below(project, "/wit/attachments"),
-		subject: "the file " + oneLine(name), deed: "upload",
+		subject: "the file " + outbound.OneLine(name), deed: "upload",
 	}
 	switch {
 	case name == "" || f.Content == nil || f.Size < 0:
@@ -162,7 +162,7 @@ func (c *Client) upload(ctx context.Context, q call) (string, error) {
 		return "", err
 	}
 	if w.URL == "" || !isGUID(string(w.ID)) {
-		return "", fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is no attachment"))
+		return "", fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that is no attachment"))
 	}
 	return string(w.URL), nil
 }
@@ -176,7 +176,7 @@ func (c *Client) uploadChunks(ctx context.Context, q call, project string, f ite
 		return "", err
 	}
 	if w.URL == "" || !isGUID(string(w.ID)) {
-		return "", fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is no attachment"))
+		return "", fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that is no attachment"))
 	}
 	// One reader over all pieces, so that a content of the wrong size is seen at its end.
 	content := outbound.Exactly(f.Content, f.Size)
@@ -190,7 +190,7 @@ func (c *Client) uploadChunks(ctx context.Context, q call, project string, f ite
 		}
 	}
 	if _, err := content.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		return "", c.unsent(q, err)
+		return "", c.words().Unsent(q.told(), err)
 	}
 	return string(w.URL), nil
 }
@@ -223,7 +223,7 @@ func (c *Client) AttachFile(ctx context.Context, workItem, rev int64, address, c
 // asked for, whatever the attachment's address says; others are Refused, and so is a
 // web page in place of the file (azure-devops.md §2.8).
 func (c *Client) OpenFile(ctx context.Context, a item.Attachment) (io.ReadCloser, int64, string, error) {
-	subject := "the file " + oneLine(a.Name)
+	subject := "the file " + outbound.OneLine(a.Name)
 	p := place{id: a.ID}
 	if a.URL != "" {
 		var ours bool
@@ -244,44 +244,10 @@ func (c *Client) OpenFile(ctx context.Context, a item.Attachment) (io.ReadCloser
 	request := outbound.Request{Method: q.method, URL: c.target(q), Header: http.Header{"Accept": {"*/*"}}}
 	s, err := c.http.Open(ctx, request)
 	if err != nil {
-		return nil, 0, "", c.unsent(q, err)
+		return nil, 0, "", c.words().Unsent(q.told(), err)
 	}
-	page := s.Status == http.StatusOK && s.PageFor(a.Name)
-	switch {
-	case page, s.Status == http.StatusNonAuthoritativeInfo, s.Status >= 300 && s.Status < 400:
-		_ = s.Content.Close()
-		return nil, 0, "", c.pageInstead(ctx, subject)
-	case s.Status > http.StatusOK && s.Status < 300:
-		_ = s.Content.Close()
-		return nil, 0, "", fault.New(fault.Refused, "Azure DevOps answers %d in place of %s.", s.Status, subject)
-	case s.Status != http.StatusOK:
-		return nil, 0, "", c.refusal(q, s.Rest())
-	}
-	return reading{s.Content, c, q}, s.Length, s.Media(), nil
-}
-
-// pageInstead tells why a web page came in place of a file: a token that is not
-// accepted concerns the whole connector, everything else this file alone.
-func (c *Client) pageInstead(ctx context.Context, subject string) error {
-	if _, err := c.readIdentity(ctx); err != nil {
+	return c.words().File(s, q.told(), a.Name, func(a outbound.Answer) error { return c.refusal(q, a) }, func() error {
+		_, err := c.readIdentity(ctx)
 		return err
-	}
-	return fault.New(fault.Refused, "Azure DevOps answers a web page in place of %s, so it was not taken.", subject)
-}
-
-// reading is a file being read, whose errors are faults.
-type reading struct {
-	io.ReadCloser
-
-	c *Client
-	q call
-}
-
-// Read implements io.Reader.
-func (r reading) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = r.c.unsent(r.q, err)
-	}
-	return n, err
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
+	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 )
 
 // lack is a right that the token was found not to have; it is forgotten after a
@@ -90,14 +91,61 @@ func (c *Client) FindIdentity(ctx context.Context, name string) (item.Identity, 
 // (scope Identity, read), which the scopes of Alvao's manual don't include.
 func (c *Client) IdentitiesDenied() bool { return c.noIdentities.known(c.now()) }
 
-func (c *Client) searchIdentity(ctx context.Context, name string) (*item.Identity, error) {
+// Names are the display names of people by their GUIDs, in lower case. It asks for all
+// that are not known at once; whoever can't be looked up is missing, since nothing
+// hangs on a name. Remembered like FindIdentity's answers, and so are the authors of
+// comments, whose names come for nothing.
+func (c *Client) Names(ctx context.Context, ids []string) map[string]string {
+	names := make(map[string]string, len(ids))
+	var unknown []string
+	for _, id := range ids {
+		id = strings.ToLower(id)
+		switch who, known := c.people.Known(personKey(id)); {
+		case known && who != nil:
+			names[id] = who.DisplayName
+		case !known && isGUID(id) && len(unknown) < maxNames:
+			unknown = append(unknown, id)
+		}
+	}
+	if len(unknown) == 0 || c.noIdentities.known(c.now()) {
+		return names
+	}
+	people, err := c.identities(ctx, "identityIds="+strings.Join(unknown, ","), "the people who are mentioned")
+	if fault.Is(err, fault.Denied) {
+		c.noIdentities.note(c.now(), c.ttl)
+	}
+	if err != nil {
+		return names
+	}
+	for _, id := range unknown {
+		var found *item.Identity
+		for _, p := range people {
+			// A group can be mentioned too, and somebody who has left.
+			if who := p.identity(); strings.EqualFold(who.ID, id) && who.DisplayName != "" {
+				found, names[id] = &who, who.DisplayName
+			}
+		}
+		c.people.Put(personKey(id), found)
+	}
+	return names
+}
+
+// maxNames is how many people are looked up in one call, whose address must not become
+// too long.
+const maxNames = 40
+
+// personKey is what somebody is remembered by whose GUID is known; no user name has a
+// space in front.
+func personKey(id string) string { return " " + strings.ToLower(id) }
+
+// identities reads people.
+func (c *Client) identities(ctx context.Context, query, subject string) ([]wirePerson, error) {
 	var answer struct {
 		Value lenient.List[wirePerson] `json:"value"`
 	}
 	_, err := c.do(ctx, call{
 		method: http.MethodGet, base: c.at.identities, path: "/_apis/identities",
-		query:   "searchFilter=General&filterValue=" + url.QueryEscape(name) + "&queryMembership=None",
-		subject: "the person " + oneLine(name), deed: "look up",
+		query: query + "&queryMembership=None", subject: subject, deed: "look up",
 	}, &answer)
 	if fault.Is(err, fault.BadToken) {
 		// A missing scope is answered like a bad token; one that is good elsewhere
@@ -106,6 +154,11 @@ func (c *Client) searchIdentity(ctx context.Context, name string) (*item.Identit
 			err = fault.Wrap(err, fault.Denied, "The Azure DevOps access token may not look people up; add the scope Identity (Read) to it.")
 		}
 	}
+	return answer.Value, err
+}
+
+func (c *Client) searchIdentity(ctx context.Context, name string) (*item.Identity, error) {
+	people, err := c.identities(ctx, "searchFilter=General&filterValue="+url.QueryEscape(name), "the person "+outbound.OneLine(name))
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +169,7 @@ func (c *Client) searchIdentity(ctx context.Context, name string) (*item.Identit
 		func(p wirePerson) bool { return strings.EqualFold(p.property("Mail"), name) },
 	} {
 		hits := map[string]wirePerson{}
-		for _, p := range answer.Value {
+		for _, p := range people {
 			if p.usable() && is(p) {
 				hits[fold(string(p.ID))] = p
 			}

@@ -51,7 +51,7 @@ func (c *Client) readProject(ctx context.Context, ref string) (Project, error) {
 		return Project{}, err
 	}
 	if !isGUID(string(w.ID)) {
-		return Project{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is no project"))
+		return Project{}, fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that is no project"))
 	}
 	p := Project{ID: string(w.ID), Name: string(w.Name)}
 	c.project.Store(&p)
@@ -168,7 +168,7 @@ func (c *Client) identified(w wireConnection, q call) (Identity, error) {
 	case anonymous:
 		return Identity{}, c.badToken(nil)
 	case "":
-		return Identity{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that names no account"))
+		return Identity{}, fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that names no account"))
 	}
 	name := string(user.CustomDisplayName)
 	if name == "" {

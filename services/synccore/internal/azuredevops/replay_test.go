@@ -145,16 +145,20 @@ func (r recordedItem) matches(t *testing.T, got item.WorkItem) {
 		}
 		want.ChangedBy = id
 	}
-	when := text("Microsoft.VSTS.Common.StateChangeDate")
-	if when == "" {
-		when = text("System.ChangedDate")
-	}
-	if when != "" {
-		at, err := time.Parse(time.RFC3339Nano, when)
+	at := func(name string) time.Time {
+		when := text(name)
+		if when == "" {
+			return time.Time{}
+		}
+		parsed, err := time.Parse(time.RFC3339Nano, when)
 		if err != nil {
 			t.Errorf("recorded time: %v", err)
 		}
-		want.StateChanged = at
+		return parsed
+	}
+	want.Changed, want.StateChanged = at("System.ChangedDate"), at("Microsoft.VSTS.Common.StateChangeDate")
+	if want.StateChanged.IsZero() {
+		want.StateChanged = want.Changed
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -510,7 +514,7 @@ func TestRestFixtures(t *testing.T) {
 		"work_item_create.json": {}, "work_item_update.json": {},
 		"work_item_get.json": {
 			ID: 12, Rev: 7, Project: "DevOpsDemo", Elsewhere: true, Type: "Issue", State: "To Do", Title: "DevOpsDemo", Tags: []string{"test2"}, CommentCount: 3,
-			StateChanged: time.Date(2023, 6, 27, 12, 16, 4, 840e6, time.UTC), URL: "https://dev.azure.com/contoso/DevOpsDemo/_workitems/edit/12",
+			Changed: time.Date(2023, 6, 27, 20, 8, 38, 163e6, time.UTC), StateChanged: time.Date(2023, 6, 27, 12, 16, 4, 840e6, time.UTC), URL: "https://dev.azure.com/contoso/DevOpsDemo/_workitems/edit/12",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -314,3 +314,42 @@ func TestReporterRefusals(t *testing.T) {
 		})
 	}
 }
+
+// TestNames: display names by GUID, all unknown ones in one call, each asked for once
+// (shape of the specification's example SearchByIds).
+func TestNames(t *testing.T) {
+	t.Parallel()
+	const jana, petr, gone, author = "8c8c7d32-6b1b-47f4-b2e9-30b477b5ab3d", "1601de0c-4613-60d7-a201-537155816713", "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
+	status, calls := http.StatusOK, 0
+	c := over(t, replies(func(r *http.Request) *http.Response {
+		if strings.Contains(r.URL.Path, "/comments") {
+			return plainAnswer(http.StatusOK, []byte(`{"comments":[{"id":1,"text":"x","createdBy":{"id":"`+author+`","displayName":"Author"}}]}`))
+		}
+		if strings.HasSuffix(r.URL.Path, "/connectionData") {
+			return plainAnswer(http.StatusOK, []byte(me))
+		}
+		calls++
+		if got := r.URL.Query().Get("identityIds"); status == http.StatusOK && got != jana+","+petr+","+gone {
+			t.Errorf("asked for %s", got)
+		}
+		return plainAnswer(status, []byte(`{"value":[null,{"id":"`+strings.ToUpper(jana)+`","providerDisplayName":"Jana","isActive":true},{"id":"`+petr+`","providerDisplayName":"P","customDisplayName":"Petr"}]}`))
+	}))
+	if _, err := c.Comments(t.Context(), "", 1); err != nil {
+		t.Fatal(err)
+	}
+	all := []string{strings.ToUpper(jana), petr, gone, author, "no GUID&x=1"}
+	want := map[string]string{jana: "Jana", petr: "Petr", author: "Author"}
+	for range 2 {
+		if diff := cmp.Diff(want, c.Names(t.Context(), all)); diff != "" || calls != 1 {
+			t.Errorf("%d calls %s", calls, diff)
+		}
+	}
+	// A token that may not look people up costs one more call, and what is known stays.
+	status = http.StatusUnauthorized
+	other := "00000000-0000-4000-8000-00000000000c"
+	for range 2 {
+		if diff := cmp.Diff(map[string]string{author: "Author"}, c.Names(t.Context(), []string{other, author})); diff != "" || calls != 2 {
+			t.Errorf("%d calls %s", calls, diff)
+		}
+	}
+}

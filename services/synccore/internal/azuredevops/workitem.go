@@ -182,7 +182,7 @@ func (c *Client) batch(ctx context.Context, ids []int64, want map[string]any) ([
 // workItem turns a wire item into the shared one, or says that it is none.
 func (c *Client) workItem(w wireItem, q call) (item.WorkItem, error) {
 	if w.ID <= 0 || w.Rev <= 0 {
-		return item.WorkItem{}, fault.New(fault.Unavailable, "%s", c.outOfReach(q, "sent an answer that is no work item"))
+		return item.WorkItem{}, fault.New(fault.Unavailable, "%s", c.words().OutOfReach(q.told(), "sent an answer that is no work item"))
 	}
 	return c.plain(w), nil
 }
@@ -204,6 +204,7 @@ func (c *Client) plain(w wireItem) item.WorkItem {
 		State:        w.Fields.Text(fieldState),
 		Title:        w.Fields.Text(fieldTitle),
 		Tags:         splitTags(w.Fields.Text(fieldTags)),
+		Changed:      lenient.Time(w.Fields.Text(fieldChangedDate), nil),
 		StateChanged: lenient.Time(changed, nil),
 		ChangedBy:    string(changedBy.ID),
 		CommentCount: -1,

@@ -55,17 +55,17 @@ func TestLenientDecoding(t *testing.T) {
 				`"relations":[{"rel":"System.LinkTypes.Hierarchy-Forward","url":"https://dev.azure.com/contoso/x"},{"rel":"Hyperlink","url":"https://alvao/Alvao/Ticket/5","attributes":{"comment":"x"}}],"unknown":[1]}`,
 			item.WorkItem{
 				ID: 12, Rev: 7, Project: "Other Project", Elsewhere: true, Type: "Task", State: "Doing", Title: "Žluťoučký kůň", Tags: []string{"alvao", "ALVAO-5"},
-				Hyperlinks: []string{"https://alvao/Alvao/Ticket/5"}, URL: web("Other%20Project", 12), StateChanged: stateChanged,
+				Hyperlinks: []string{"https://alvao/Alvao/Ticket/5"}, URL: web("Other%20Project", 12), Changed: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC), StateChanged: stateChanged,
 				ChangedBy: "9a9ea5ac-60c5-68ff-a08c-7090eb685d57", CommentCount: -1,
 			},
 		},
 		"identity as string, ids as strings, a BOM": {
 			"\ufeff" + `{"id":"12","rev":"7","fields":{"System.ChangedBy":"Jamal Hartnett <fabrikamfiber4@hotmail.com>","System.ChangedDate":"` + changed + `","System.Title":5},"relations":null}`,
-			item.WorkItem{ID: 12, Rev: 7, Title: "5", URL: web("Alvaoproject", 12), StateChanged: stateChanged, CommentCount: -1},
+			item.WorkItem{ID: 12, Rev: 7, Title: "5", URL: web("Alvaoproject", 12), Changed: stateChanged, StateChanged: stateChanged, CommentCount: -1},
 		},
 		"zone-less date of seven digits": {
 			`{"id":12,"rev":7,"fields":{"System.ChangedDate":"2026-03-31T18:36:26.2300000"}}`,
-			item.WorkItem{ID: 12, Rev: 7, URL: web("Alvaoproject", 12), StateChanged: stateChanged, CommentCount: -1},
+			item.WorkItem{ID: 12, Rev: 7, URL: web("Alvaoproject", 12), Changed: stateChanged, StateChanged: stateChanged, CommentCount: -1},
 		},
 		"no fields": {
 			`{"id":12,"rev":7}`,

@@ -44,6 +44,8 @@ type watch struct {
 	after   func(time.Duration) <-chan time.Time
 	files   *fsnotify.Watcher
 	seen    fingerprint
+	// failed is why the last Load failed; empty: it did not.
+	failed string
 }
 
 // Watch calls onChange when the file's content changes, or that of a secret or
@@ -51,6 +53,9 @@ type watch struct {
 // error of Load, in which case the old configuration stays in use. It blocks until
 // ctx ends and then returns nil; it returns an error only if it can't watch at all.
 // onChange is called by one goroutine at a time.
+//
+// A configuration that could not be loaded is tried again without a change, every minute:
+// what it lacks may be a file that is not watched, as only the refused one names it.
 //
 // Folders are watched rather than files, so that files that are renamed into place
 // and the symbolic links of Kubernetes' volumes are followed.
@@ -72,14 +77,15 @@ func Watch(ctx context.Context, path string, onChange func(*Config, error), opti
 	if w.current != nil {
 		w.seen = w.current.fingerprint
 	} else {
-		w.current, _ = Load(path)
+		w.current, err = Load(path)
+		w.note(err)
 		w.seen = takeFingerprint(absolute, w.current)
 	}
 	if err := w.follow(absolute); err != nil {
 		return fmt.Errorf("watching the configuration: %w", err)
 	}
 	// What changed before the folders were watched is seen by the first look.
-	w.look(absolute, onChange)
+	w.look(absolute, onChange, false)
 	return w.run(ctx, absolute, onChange)
 }
 
@@ -107,24 +113,38 @@ func (w *watch) run(ctx context.Context, absolute string, onChange func(*Config,
 			}
 		case <-settled:
 			settled = nil
-			w.look(absolute, onChange)
+			w.look(absolute, onChange, false)
 		case <-slow:
 			slow = w.after(slowLook)
-			w.look(absolute, onChange)
+			w.look(absolute, onChange, w.failed != "")
 		}
 	}
 }
 
-// look compares the files with what was seen last and reports a difference once.
-func (w *watch) look(absolute string, onChange func(*Config, error)) {
+// note remembers how a Load ended, and tells whether that is another error than before.
+func (w *watch) note(err error) bool {
+	was := w.failed
+	w.failed = ""
+	if err != nil {
+		w.failed = err.Error()
+	}
+	return w.failed != was
+}
+
+// look compares the files with what was seen last and reports a difference once. With
+// again, the configuration is loaded even without one, and another error is reported.
+func (w *watch) look(absolute string, onChange func(*Config, error), again bool) {
 	now := takeFingerprint(absolute, w.current)
-	if maps.Equal(now, w.seen) {
+	changed := !maps.Equal(now, w.seen)
+	if !changed && !again {
 		return
 	}
 	loaded, err := Load(w.path)
-	if err != nil {
+	if other := w.note(err); err != nil {
 		w.seen = now
-		onChange(nil, err)
+		if changed || other {
+			onChange(nil, err)
+		}
 		return
 	}
 	w.current = loaded

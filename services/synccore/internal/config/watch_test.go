@@ -206,6 +206,39 @@ func TestWatchLooksWithoutNotices(t *testing.T) {
 	}
 }
 
+// What a refused configuration lacks may come later, at a place that is not watched.
+func TestWatchTriesARefusedFileAgain(t *testing.T) {
+	t.Parallel()
+	other := t.TempDir()
+	body := filepath.Join(other, "body.txt")
+	path := write(t, t.TempDir(), "tandem.yaml", named(t, "one"))
+	slow := make(chan time.Time)
+	changes := watching(t, path, func(d time.Duration) <-chan time.Time {
+		if d > time.Second {
+			return slow
+		}
+		return nil
+	}, config.From(load(t, path)))
+	replace(t, path, withNotice(t, server, "{email: true, bodyFile: "+body+"}"))
+	slow <- time.Time{}
+	if c := <-changes; c.err == nil || !strings.Contains(c.err.Error(), "no such file") {
+		t.Fatalf("change = %+v, want a missing file", c)
+	}
+	slow <- time.Time{} // the same error is told once
+	write(t, other, "body.txt", "{{.Nonsense}}")
+	slow <- time.Time{}
+	if c := <-changes; c.err == nil || !strings.Contains(c.err.Error(), "Nonsense") {
+		t.Fatalf("change = %+v, want the next mistake", c)
+	}
+	write(t, other, "body.txt", "{{.Ticket.Title}}")
+	slow <- time.Time{}
+	if c := <-changes; c.err != nil || c.config.Connectors[0].Notice.BodyFile != body {
+		t.Errorf("change = %+v", c)
+	}
+	slow <- time.Time{} // nothing is left to try
+	slow <- time.Time{}
+}
+
 func TestWatchRefusesAFolderThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	err := config.Watch(t.Context(), filepath.Join(t.TempDir(), "gone", "tandem.yaml"), func(*config.Config, error) {})

@@ -86,6 +86,26 @@ func braked(ctx context.Context, origins Origins, connector string) (brake.State
 	return state, nil
 }
 
+// from is since when the present settings count, where a resync still has to judge them
+// or a person to let them go; zero: nothing of that kind.
+func (r *running) from(ctx context.Context) (time.Time, error) {
+	known, err := note[basis](ctx, r.deps.Origins, r.cfg.Name, noteBasis)
+	if err != nil {
+		return time.Time{}, err
+	}
+	state, err := braked(ctx, r.deps.Origins, r.cfg.Name)
+	switch {
+	case err != nil:
+		return time.Time{}, err
+	case state.Settings == r.settings && state.Held():
+		return state.Since, nil
+	case state.Settings == r.settings && state.Exists(), known.Settings == "", known.Settings == r.settings:
+		return time.Time{}, nil
+	default:
+		return r.started, nil
+	}
+}
+
 // unjudged tells that no resync has judged the present settings yet, or none since a
 // person let a change go.
 func (r *running) unjudged(ctx context.Context, last time.Time) bool {
@@ -172,6 +192,7 @@ func (r *running) lookAgain() {
 	if r == nil {
 		return
 	}
+	r.resyncs.ask()
 	select {
 	case r.resyncNow <- struct{}{}:
 	default:

@@ -138,6 +138,8 @@ type Deps struct {
 	// HooksEvery is how often it is looked after the service hooks, of which Azure DevOps
 	// switches off those whose deliveries failed; 0 means 5 minutes.
 	HooksEvery time.Duration
+	// ResyncLook is how often it is looked whether a resync is due; 0 means a minute.
+	ResyncLook time.Duration
 }
 
 // running is one connector at work.
@@ -166,6 +168,7 @@ type running struct {
 	// again asks for a probe now, resyncNow for a look whether a resync is due, hooksNow
 	// for one after the service hooks, changesNow for a poll of work items.
 	again, resyncNow, hooksNow, changesNow chan struct{}
+	resyncs                                retries
 	stop                                   context.CancelFunc
 	done                                   sync.WaitGroup
 }
@@ -182,6 +185,9 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	}
 	if deps.HooksEvery <= 0 {
 		deps.HooksEvery = 5 * time.Minute
+	}
+	if deps.ResyncLook <= 0 {
+		deps.ResyncLook = time.Minute
 	}
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
@@ -237,7 +243,7 @@ func (r *running) tend(ctx context.Context) {
 	all.Go(func() { every(ctx, r.cfg.PollInterval, r.changesNow, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed
 	// while the process was down is made up for at start.
-	all.Go(func() { every(ctx, min(r.resync, time.Minute), r.resyncNow, r.runResync) })
+	all.Go(func() { every(ctx, min(r.resync, r.deps.ResyncLook), r.resyncNow, r.runResync) })
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
 	all.Go(func() { every(ctx, expiryEvery, nil, r.warnOfExpiry) })
 	all.Go(func() { every(ctx, r.deps.HooksEvery, r.hooksNow, r.watchHooks) })
@@ -375,9 +381,13 @@ func (r *running) listExisting(ctx context.Context) error {
 
 func (r *running) runPoll(ctx context.Context) {
 	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, nil, func(ctx context.Context) error {
+		from, err := r.from(ctx)
+		if err != nil {
+			return err
+		}
 		poller := poll.Poller{
 			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, Links: r.deps.Links,
-			Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
+			Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now, From: from,
 		}
 		found, err := poller.Once(ctx)
 		if found > 0 {
@@ -391,9 +401,13 @@ func (r *running) runChangesPoll(ctx context.Context) {
 	missed := func(context.Context, time.Time) bool { return r.missed.Load() }
 	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context) error {
 		r.missed.Store(false)
+		from, err := r.from(ctx)
+		if err != nil {
+			return err
+		}
 		poller := poll.WorkItemPoller{
 			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), WorkItems: r.workItems, Links: r.deps.Links,
-			Cursors: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
+			Cursors: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now, From: from,
 		}
 		found, err := poller.Once(ctx)
 		if found > 0 {
@@ -454,7 +468,7 @@ func (r *running) turn(
 		(urgent == nil || !urgent(ctx, at)) {
 		return
 	}
-	err = work(ctx)
+	err = held.Why(work(ctx))
 	if err == nil {
 		err = r.deps.Origins.SetCursor(ctx, r.cfg.Name, name+"-at", now.UTC().Format(time.RFC3339Nano))
 	}

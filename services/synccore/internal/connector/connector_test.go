@@ -1,6 +1,7 @@
 package connector_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	standfault "github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/crossing"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
@@ -455,6 +457,10 @@ func TestConnectorsThatCanNotBeOpened(t *testing.T) {
 	err := r.set.Apply(r.ctx, cfg)
 	if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "worse") {
 		t.Errorf("%v", err)
+	}
+	var failed *connector.NotOpenedError
+	if !errors.As(err, &failed) || !slices.Equal(failed.Names, []string{name, "worse"}) {
+		t.Errorf("not opened: %+v", failed)
 	}
 	r.ready(t, "support")
 	if summary, ok := r.set.Get(name); !ok || strings.HasPrefix(summary.Config.Alvao.URL, "ftp") {

@@ -48,44 +48,53 @@ func (s Resync) answers(asked request) bool {
 // runResync compares everything when that is due or asked for, or when the settings are
 // others than those that were compared under.
 func (r *running) runResync(ctx context.Context) {
+	if !r.resyncs.due(r.deps.Now()) {
+		return
+	}
 	r.turn(ctx, turnResync, r.resync, []item.System{item.Alvao, item.AzureDevOps}, r.urgent, func(ctx context.Context) error {
-		ctx = unhurried(ctx)
-		last, err := note[basis](ctx, r.deps.Origins, r.cfg.Name, noteBasis)
-		if err != nil {
-			return err
-		}
-		told, err := r.beginResync(ctx)
-		if err != nil {
-			return err
-		}
-		verdict := brake.Go
-		run := resync.Resync{
-			Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
-			Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
-			SettingsChanged: last.Settings != "" && last.Settings != r.settings, Since: last.At, Spare: r.cfg.Brake.AtLeast,
-			Judge: func(ctx context.Context, foreseen brake.Foresight) (bool, error) {
-				judged, err := r.judgeChange(ctx, foreseen)
-				verdict = judged
-				return judged == brake.Hold, err
-			},
-			Progress: r.progress(told),
-		}
-		result, err := run.Run(ctx)
-		if err != nil {
-			r.failedResync(ctx, told, result, err)
-			return err
-		}
-		r.deps.Logger.InfoContext(ctx, "resync.done", slog.String("connector", r.cfg.Name),
-			slog.Int("links", result.Links), slog.Int("tickets", result.Tickets), slog.Int("differing", result.Differing),
-			slog.Int("foreseen", result.Foreseen), slog.Int("held", result.Held))
-		if verdict != brake.Hold {
-			if err := setNote(ctx, r.deps.Origins, r.cfg.Name, noteBasis, basis{Settings: r.settings, At: told.Began}); err != nil {
-				return err
-			}
-		}
-		told.Ended, told.Result = r.deps.Now(), result
-		return setNote(ctx, r.deps.Origins, r.cfg.Name, noteResync, told)
+		err := r.compareAll(ctx)
+		r.resyncs.note(err, r.deps.Now(), r.resync)
+		return err
 	})
+}
+
+func (r *running) compareAll(ctx context.Context) error {
+	ctx = unhurried(ctx)
+	last, err := note[basis](ctx, r.deps.Origins, r.cfg.Name, noteBasis)
+	if err != nil {
+		return err
+	}
+	told, err := r.beginResync(ctx)
+	if err != nil {
+		return err
+	}
+	verdict := brake.Go
+	run := resync.Resync{
+		Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
+		Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
+		SettingsChanged: last.Settings != "" && last.Settings != r.settings, Since: last.At, Spare: r.cfg.Brake.AtLeast,
+		Judge: func(ctx context.Context, foreseen brake.Foresight) (bool, error) {
+			judged, err := r.judgeChange(ctx, foreseen)
+			verdict = judged
+			return judged == brake.Hold, err
+		},
+		Progress: r.progress(told),
+	}
+	result, err := run.Run(ctx)
+	if err != nil {
+		r.failedResync(ctx, told, result, err)
+		return err
+	}
+	r.deps.Logger.InfoContext(ctx, "resync.done", slog.String("connector", r.cfg.Name),
+		slog.Int("links", result.Links), slog.Int("tickets", result.Tickets), slog.Int("differing", result.Differing),
+		slog.Int("foreseen", result.Foreseen), slog.Int("held", result.Held))
+	if verdict != brake.Hold {
+		if err := setNote(ctx, r.deps.Origins, r.cfg.Name, noteBasis, basis{Settings: r.settings, At: told.Began}); err != nil {
+			return err
+		}
+	}
+	told.Ended, told.Result = r.deps.Now(), result
+	return setNote(ctx, r.deps.Origins, r.cfg.Name, noteResync, told)
 }
 
 // urgent tells that a resync must not wait until the next is due.

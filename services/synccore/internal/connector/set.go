@@ -47,12 +47,13 @@ func NewSet(deps Deps) *Set {
 // Apply brings the set to a configuration: connectors that are new are started, those
 // that are gone are stopped, those whose settings changed are replaced, and the rest
 // are left in peace. ctx bounds the life of what is started. Connectors that can't be
-// opened are reported together; the others run.
+// opened are reported together as a NotOpenedError, and go on with the settings that they had,
+// if any; the others run.
 func (s *Set) Apply(ctx context.Context, cfg *config.Config) error {
 	s.mu.Lock()
 	old := s.running
 	next := make(map[string]*running, len(cfg.Connectors))
-	var errs []error
+	var failed NotOpenedError
 	for _, one := range cfg.Connectors {
 		kept := old[one.Name]
 		if kept != nil && kept.resync == cfg.Resync.Interval && same(kept.cfg, one) && kept.authorities == authoritiesOf(one) {
@@ -63,7 +64,7 @@ func (s *Set) Apply(ctx context.Context, cfg *config.Config) error {
 		}
 		started, err := start(ctx, one, cfg.Resync.Interval, s.deps)
 		if err != nil {
-			errs = append(errs, err)
+			failed.Names, failed.errs = append(failed.Names, one.Name), append(failed.errs, err)
 			// The settings that worked are better than none.
 			if kept != nil {
 				next[one.Name] = kept
@@ -82,8 +83,22 @@ func (s *Set) Apply(ctx context.Context, cfg *config.Config) error {
 			next[name].lookAgain()
 		}
 	}
-	return errors.Join(errs...)
+	if len(failed.Names) == 0 {
+		return nil
+	}
+	return &failed
 }
+
+// NotOpenedError names the connectors that could not be opened; each error under it tells why.
+type NotOpenedError struct {
+	Names []string
+	errs  []error
+}
+
+func (n *NotOpenedError) Error() string { return errors.Join(n.errs...).Error() }
+
+// Unwrap gives the error of each.
+func (n *NotOpenedError) Unwrap() []error { return n.errs }
 
 // same tells whether two settings mean the same. Rules are compiled from the settings
 // and the policies, and can't be compared themselves.

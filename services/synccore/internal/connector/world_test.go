@@ -262,7 +262,7 @@ func open(t *testing.T, calls *calls, secrets *secret.Store) func(config.Connect
 	}
 }
 
-func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *replica {
+func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string, change ...func(*connector.Deps)) *replica {
 	t.Helper()
 	queue, err := inbox.New(store, inbox.Options{Visibility: 5 * time.Second})
 	if err != nil {
@@ -271,7 +271,7 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *r
 	r := &replica{systems: s, store: store, inbox: queue, links: link.New(store), origins: origin.New(store), log: &log{}, dir: dir}
 	logger := slog.New(slog.NewJSONHandler(r.log, nil))
 	leases := lease.New(store)
-	r.set = connector.NewSet(connector.Deps{
+	deps := connector.Deps{
 		Open:  open(t, s.calls, &secret.Store{}),
 		Links: r.links, Leases: leases, Origins: r.origins, Inbox: queue, Logger: logger, Now: r.now,
 		Engine: reconcile.New(reconcile.Config{
@@ -279,7 +279,11 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string) *r
 		}),
 		// Only asked for in these tests, so that the calls can be counted.
 		ProbeEvery: time.Hour,
-	})
+	}
+	for _, f := range change {
+		f(&deps)
+	}
+	r.set = connector.NewSet(deps)
 	w, err := worker.New(worker.Config{
 		Inbox: queue, Handler: r.set.Handle, Logger: logger, Tracers: tracenoop.NewTracerProvider(), Meters: metricnoop.NewMeterProvider(),
 		Now: time.Now, Concurrency: 8, Grace: 5 * time.Second,

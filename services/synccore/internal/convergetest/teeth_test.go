@@ -41,7 +41,7 @@ func plants() []plant {
 		},
 		{
 			"compare comments unnormalised", "reconcile/messages.go",
-			"		normal := r.engine.texts.Normal(text)\n", "		normal := text.Text\n",
+			"		normal := text.Normal()\n", "		normal := comment.Text\n",
 		},
 		{
 			"ignore the conflict rule", "plan/states.go",

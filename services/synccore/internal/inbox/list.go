@@ -235,8 +235,8 @@ func recordFields() []string {
 	return []string{"s", "n", "m", "x", "o", "h", "d", "key", "wi", "wf", "wl", "wc", "wr", "wt", "wb", "wa"}
 }
 
-// read returns the records at places; nil where the item is another connector's, or
-// has changed its state meanwhile.
+// read returns the records at places; nil where the item is another connector's, has
+// changed its state meanwhile, or can't be read by this build.
 func (b *Inbox) read(ctx context.Context, connector string, state State, places []place) ([]*Record, error) {
 	kind := "item:"
 	if state == Dead {
@@ -268,7 +268,7 @@ func (b *Inbox) read(ctx context.Context, connector string, state State, places 
 		}
 		r, err := decodePlace(places[i], state, fields)
 		if err != nil {
-			return nil, err
+			continue // Receive tells of it; it must not hide the others
 		}
 		if r.State == state {
 			records[i] = &r

@@ -35,12 +35,28 @@ type RetryOptions struct {
 	Reason string
 	// TraceID names the trace of the try, as 32 hex digits.
 	TraceID string
-	// Counted says that the try counts towards giving up.
+	// Counted says that the try counts towards giving up: the item was served, and that
+	// failed. What merely had to wait is not counted; it says nothing about lapses either.
 	Counted bool
+	// Unexpected says of a counted try that it failed for no known reason. Such tries are
+	// counted apart too, until one fails for another reason.
+	Unexpected bool
 	// Held says that a hint must not end the wait: the system throttles, or the
 	// connector is unhealthy. Only its time or ReleaseHeld does. Without After it is a
 	// minute.
 	Held bool
+}
+
+// count is how the scripts take in that a try is counted.
+func (o RetryOptions) count() string {
+	switch {
+	case !o.Counted:
+		return "0"
+	case o.Unexpected:
+		return "2"
+	default:
+		return "1"
+	}
 }
 
 // Retry puts d back to be tried again, with hints that came meanwhile merged in. It
@@ -52,7 +68,7 @@ func (b *Inbox) Retry(ctx context.Context, d Delivery, o RetryOptions) error {
 	// A wait of less than a millisecond is still a wait.
 	wait := max(o.After, 0)
 	ms := (wait + time.Millisecond - 1).Milliseconds()
-	return b.outcome(ctx, d, "retry", ms, flag(o.Counted), flag(o.Held), short(o.Reason), o.TraceID)
+	return b.outcome(ctx, d, "retry", ms, o.count(), flag(o.Held), short(o.Reason), o.TraceID)
 }
 
 // Dead gives d up: a dead letter with the reason takes its place, to be read and

@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
 
@@ -32,6 +34,13 @@ type Delivery struct {
 	// Attempt is how many tries failed before this one: counted Retries, and workers
 	// that took the item and never answered.
 	Attempt int
+	// Unexpected is how many of the last counted Retries, one after the other, were
+	// Unexpected ones.
+	Unexpected int
+	// Lapses is how many workers took the item and vanished, one after the other: each
+	// within a quarter of an hour of the one before, without a counted Retry between them,
+	// and without a late word of the last one, which shows that it was only cut off.
+	Lapses int
 	// Redelivered tells that it was tried before, counted or not.
 	Redelivered bool
 	// LastReason and LastTraceID tell of the try before; empty for the first.
@@ -61,7 +70,9 @@ const MaxReceive = 256
 //
 // It fails with fault.Unavailable when Redis refuses or can't be reached, and with
 // the context's error when that ends while nothing is ready. What was taken is always
-// returned, even if the context ended meanwhile.
+// returned, even if the context ended meanwhile. It fails with fault.Invalid, beside what
+// it took, when other items can't be read, as a newer build may have stored them: they are
+// put aside and tried again later, and become dead letters in the end.
 func (b *Inbox) Receive(ctx context.Context, most int, block time.Duration) ([]Delivery, error) {
 	most = min(max(most, 1), MaxReceive)
 	return b.receive(ctx, most, most, block)
@@ -119,14 +130,60 @@ func (b *Inbox) take(ctx context.Context, most, background int) ([]Delivery, tim
 	liveRun, _ := answer[1].(int64)
 	b.liveRun.Store(liveRun)
 	taken := make([]Delivery, 0, len(answer)-head)
-	for _, row := range answer[head:] {
+	var unread []error
+	for _, answered := range answer[head:] {
+		row := texts(answered)
 		d, err := decodeDelivery(row)
 		if err != nil {
-			return taken, 0, err
+			unread = append(unread, b.putAside(ctx, row, err))
+			continue
 		}
 		taken = append(taken, d)
 	}
-	return taken, time.Duration(next) * time.Millisecond, nil
+	return taken, time.Duration(next) * time.Millisecond, errors.Join(unread...)
+}
+
+func texts(row any) []string {
+	values, _ := row.([]any)
+	v := make([]string, len(values))
+	for i := range values {
+		v[i], _ = values[i].(string)
+	}
+	return v
+}
+
+const (
+	// firstAside and lastAside bound how long an item that can't be read is put aside; the
+	// wait doubles in between. During an upgrade the next to take it may be able to.
+	firstAside, lastAside = 5 * time.Second, 10 * time.Minute
+	// asideTries is after how many tries it is given up: in more than a day.
+	asideTries = 200
+)
+
+// putAside takes an item that this build can't read out of the way of the others: for a
+// while, and in the end as a dead letter. It returns the error that tells of it.
+func (b *Inbox) putAside(ctx context.Context, row []string, cause error) error {
+	if len(row) != batchFields+deliveryFields {
+		return cause // it comes back when its visibility ends
+	}
+	name, token := row[batchFields+3], row[batchFields+5]
+	tries, _ := strconv.Atoi(row[batchFields]) // that may be what can't be read
+	wait := lastAside
+	if doubled := firstAside << min(max(tries, 0), 10); doubled < wait {
+		wait = doubled
+	}
+	unread := fault.Wrap(cause, fault.Invalid,
+		"This version of Tandem can't read what the inbox holds for %s, so it waits for one that can; if there is none, it is given up after a day.", name)
+	script, args := "retry", []any{name, token, wait.Milliseconds(), "1", flag(true), fault.Sentence(unread), ""}
+	if tries >= asideTries {
+		unread = fault.Wrap(cause, fault.Invalid,
+			"No version of Tandem that ran for a day could read what the inbox holds for %s; replay it with one that can.", name)
+		script, args = "dead", []any{name, token, fault.Sentence(unread), "", b.options.MaxDead}
+	}
+	if err := b.run(ctx, script, args...).Err(); err != nil {
+		return errors.Join(unread, datastore.Fault(err, "putting an item aside"))
+	}
+	return unread
 }
 
 // tokenBase is a random number after which MaxReceive numbers are free to be tokens.
@@ -140,16 +197,14 @@ func tokenBase() (int64, error) {
 	return n.Int64() * MaxReceive, nil
 }
 
+// deliveryFields is how many values of an item follow those of its group.
+const deliveryFields = 8
+
 // decodeDelivery reads what the script tells of an item: its group, failed tries, the
-// last reason and trace, its key, whether it was tried before, and its token.
-func decodeDelivery(row any) (Delivery, error) {
-	values, _ := row.([]any)
-	v := make([]string, len(values))
-	for i := range values {
-		v[i], _ = values[i].(string)
-	}
-	const more = 6
-	if len(v) != batchFields+more {
+// last reason and trace, its key, whether it was tried before, its token, unexpected
+// failures, and lapses.
+func decodeDelivery(v []string) (Delivery, error) {
+	if len(v) != batchFields+deliveryFields {
 		return Delivery{}, fmt.Errorf("decoding delivery: %d values", len(v))
 	}
 	g, err := decodeBatch(v)
@@ -157,9 +212,11 @@ func decodeDelivery(row any) (Delivery, error) {
 		return Delivery{}, err
 	}
 	rest := v[batchFields:]
-	attempt, err := strconv.Atoi(rest[0])
-	if err != nil {
-		return Delivery{}, fmt.Errorf("decoding attempts: %w", err)
+	var counts [3]int
+	for i, text := range []string{rest[0], rest[6], rest[7]} {
+		if counts[i], err = strconv.Atoi(text); err != nil {
+			return Delivery{}, fmt.Errorf("decoding failures: %w", err)
+		}
 	}
 	key, err := item.ParseKey(rest[3])
 	if err != nil {
@@ -171,7 +228,8 @@ func decodeDelivery(row any) (Delivery, error) {
 	}
 	return Delivery{
 		ID: g.id, Key: key, First: g.first, Last: g.last, Count: g.count, MaxRevision: g.revision,
-		Attempt: attempt, Redelivered: rest[4] == "1", LastReason: rest[1], LastTraceID: rest[2],
+		Attempt: counts[0], Unexpected: counts[1], Lapses: counts[2],
+		Redelivered: rest[4] == "1", LastReason: rest[1], LastTraceID: rest[2],
 		Background: g.background, Force: g.force, TraceParents: g.traceParents, Token: token,
 	}, nil
 }

@@ -174,6 +174,8 @@ type WorkItem struct {
 	Deleted bool
 	// Elsewhere tells that the item lies in another project than the connector's.
 	Elsewhere bool
+	// Changed is when anything last changed; zero if not told.
+	Changed time.Time
 	// StateChanged is when the state last changed; zero if not told.
 	StateChanged time.Time
 	// ChangedBy is the identity GUID of the last author; empty if not told.

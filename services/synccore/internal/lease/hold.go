@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -14,43 +15,73 @@ type Held struct {
 	Lease
 
 	release func()
+	why     func(error) error
 }
 
 // Release stops renewing and gives the lease back. It must be called once.
 func (h Held) Release() { h.release() }
 
-// Hold takes the lease and renews it, four times within its time, until Release. The
-// context ends when the lease is lost: a holder that was replaced must not go on. It
+// Why is the reason that work under the lease failed with err: that the lease was lost
+// (fault.Conflict), if it was, for whatever fails in a context that has ended says so in
+// other words; else err. Call it before Release.
+func (h Held) Why(err error) error { return h.why(err) }
+
+// Hold takes the lease and renews it, four times within its time, until Release. It
 // fails with fault.Conflict when somebody else holds the lease.
+//
+// The context ends when the lease is lost, with a fault.Conflict as its cause: a holder
+// that was replaced, or may have been, must not go on. It may have been when the lease's
+// time has passed since the last renewal that Redis confirmed. That time is measured from
+// before the renewal was sent, so the holder stops before Redis gives the lease to another.
 func (l *Leases) Hold(ctx context.Context, k item.Key, ttl time.Duration) (context.Context, Held, error) {
+	holding, cancel := context.WithCancelCause(ctx)
+	lose := func() { cancel(Lost(k)) }
+	end := time.AfterFunc(ttl, lose)
 	taken, err := l.Acquire(ctx, k, ttl)
 	if err != nil {
+		end.Stop()
+		cancel(err)
 		return ctx, Held{}, err
 	}
-	holding, cancel := context.WithCancelCause(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		ticker := time.NewTicker(ttl / 4)
 		defer ticker.Stop()
+		defer func() { end.Stop() }()
 		for {
 			select {
 			case <-holding.Done():
 				return
 			case <-ticker.C:
-				// A store that is away may be back before the lease's time is over.
-				if err := l.Renew(holding, taken, ttl); fault.Is(err, fault.Conflict) {
-					cancel(err)
-					return
-				}
 			}
+			next := time.AfterFunc(ttl, lose)
+			err := l.Renew(holding, taken, ttl)
+			if err == nil {
+				end.Stop()
+				end = next
+				continue
+			}
+			next.Stop()
+			if fault.Is(err, fault.Conflict) {
+				cancel(err)
+				return
+			}
+			// A store that is away may be back before the lease's time is over.
 		}
 	})
-	return holding, Held{Lease: taken, release: func() {
+	release := func() {
 		cancel(context.Canceled)
 		renewing.Wait()
-		last, end := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer end()
+		last, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer stop()
 		// An error costs the next holder the rest of the lease's time and nothing else.
 		_ = l.Release(last, taken)
-	}}, nil
+	}
+	why := func(err error) error {
+		if err == nil || holding.Err() == nil || ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("working under the lease of %s: %w", k, context.Cause(holding))
+	}
+	return holding, Held{Lease: taken, release: release, why: why}, nil
 }

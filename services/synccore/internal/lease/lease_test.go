@@ -1,7 +1,10 @@
 package lease_test
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
@@ -43,5 +46,54 @@ func TestLeaseSurvivesKill(t *testing.T) {
 	}
 	if next.Token <= held.Token {
 		t.Errorf("token %d after %d", next.Token, held.Token)
+	}
+}
+
+// TestHoldEndsWithoutRedis: nobody says that the lease is lost, but its time passes, and
+// the next server to answer would give it to another.
+func TestHoldEndsWithoutRedis(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	l := lease.New(server.Open(t))
+	k := item.Key{Connector: "development", System: item.Alvao, ID: 7}
+	const ttl = 2 * time.Second
+	holding, held, err := l.Hold(t.Context(), k, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Release()
+	if failed := errors.New("x"); !errors.Is(held.Why(failed), failed) {
+		t.Error("a failure is told as something else though the lease is held")
+	}
+	server.Kill()
+	select {
+	case <-holding.Done():
+	case <-time.After(time.Minute):
+		t.Fatal("the holder goes on after its time, without Redis")
+	}
+	if err := context.Cause(holding); !fault.Is(err, fault.Conflict) {
+		t.Errorf("the context ended with %v, want a conflict", err)
+	}
+	if err := held.Why(holding.Err()); !fault.Is(err, fault.Conflict) {
+		t.Errorf("what failed then is told as %v, want a conflict", err)
+	}
+	if err := held.Why(nil); err != nil {
+		t.Errorf("what went well is told as %v", err)
+	}
+}
+
+// TestHoldOfAnEndedCaller: that the caller was stopped is no loss of the lease.
+func TestHoldOfAnEndedCaller(t *testing.T) {
+	t.Parallel()
+	l := lease.New(redistest.Embedded(t))
+	ctx, stop := context.WithCancel(t.Context())
+	_, held, err := l.Hold(ctx, item.Key{Connector: "development", System: item.Alvao, ID: 7}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Release()
+	stop()
+	if err := held.Why(context.Canceled); fault.Is(err, fault.Conflict) {
+		t.Errorf("a stop is told as %v", err)
 	}
 }

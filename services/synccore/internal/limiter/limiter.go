@@ -167,7 +167,7 @@ func (l *Limiter) draw(ctx context.Context, cost float64) error {
 			return &outbound.WaitError{For: wait}
 		}
 		if wait > 0 {
-			if err := sleep(ctx, wait); err != nil {
+			if err := outbound.Sleep(ctx, wait); err != nil {
 				return err
 			}
 			continue
@@ -317,16 +317,5 @@ func (l *Limiter) settle(ctx context.Context, wanted float64) {
 	l.mu.Unlock()
 	if s.pause > 0 {
 		l.o.Pace.Pause(now.Add(s.pause))
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

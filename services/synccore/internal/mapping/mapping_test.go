@@ -12,6 +12,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 	"github.com/tandem-sync/tandem/services/synccore/internal/template"
 )
 
@@ -75,6 +76,7 @@ func ticket() template.Data {
 			Custom: map[string]string{"Prio": " 2 ", "Hours": "1.50", "Urgent": "True", "Wrong": "soon"},
 		},
 		Records: []item.Record{{ID: 1, HTML: "<p>Please <b>fix</b>.</p>", Important: true}},
+		Texts:   richtext.New().Fields(richtext.Source{}),
 	}
 }
 
@@ -98,7 +100,7 @@ func TestSeedSettingsCompile(t *testing.T) {
 		Type: "Task",
 		Fields: []item.FieldValue{
 			{Reference: "System.Title", Value: "A < B"},
-			{Reference: "System.Description", Value: "<p>Please <b>fix</b>.</p>"},
+			{Reference: "System.Description", Value: "Please <strong>fix</strong>."},
 		},
 		Mark: "ALVAO-7", TicketURL: "https://contoso.onalvao.com/Alvao/Ticket/7", LinkText: "ALVAO ticket T7SD",
 	}

@@ -73,6 +73,8 @@ type Tickets interface {
 type WorkItems interface {
 	WorkItem(ctx context.Context, id int64) (item.WorkItem, error)
 	Comments(ctx context.Context, project string, workItem int64) ([]item.Comment, error)
+	// Names are the display names of people by their GUIDs, in lower case.
+	Names(ctx context.Context, ids []string) map[string]string
 }
 
 // Links is where what is owed is remembered.
@@ -189,7 +191,7 @@ func (n *Notifier) Handle(ctx context.Context, connector Connector, key item.Key
 	}
 	defer held.Release()
 	r := &round{Notifier: n, connector: connector, ticket: key.ID}
-	err = r.run(ctx)
+	err = held.Why(r.run(ctx))
 	return []slog.Attr{
 		slog.Int64("ticket_id", key.ID), slog.Int64("work_item_id", r.link.WorkItem),
 		slog.Int("owed", len(r.owed)), slog.Int("told", r.told), slog.Int("dropped", r.dropped),
@@ -354,7 +356,7 @@ func (r *round) tell(ctx context.Context, one owed) error {
 		next.Done = true
 		return r.put(ctx, one.source, known, next)
 	}
-	data := r.data(comment)
+	data := r.data(ctx, comment)
 	text, err := r.connector.Channels.Letter.Write(data)
 	if err != nil {
 		return fmt.Errorf("writing the notice of %s of ticket %d: %w", one.source, r.ticket, err)
@@ -391,11 +393,14 @@ func (r *round) comment(source string) (item.Comment, bool) {
 }
 
 // data is what the template may name.
-func (r *round) data(comment item.Comment) letter.Data {
+func (r *round) data(ctx context.Context, comment item.Comment) letter.Data {
 	ticket, workItem := r.about.ticket, r.about.workItem
 	source := richtext.Source{Text: comment.Text, Format: richtext.HTML, Base: r.connector.Boards, Redact: r.connector.Redact}
 	if comment.Format == item.Markdown {
 		source.Format = richtext.Markdown
+	}
+	if mentioned := richtext.Mentioned(source); len(mentioned) > 0 {
+		source.Mentions = r.connector.WorkItems.Names(ctx, mentioned)
 	}
 	tag := ticket.MessageTag
 	if tag == "" {

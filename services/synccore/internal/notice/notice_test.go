@@ -69,6 +69,23 @@ func TestTells(t *testing.T) {
 	}
 }
 
+// Who is mentioned in Markdown is told by name.
+func TestMentionsAreNames(t *testing.T) {
+	t.Parallel()
+	const id = "8c8c7d32-6b1b-47f4-b2e9-30b477b5ab3d"
+	w := setup(t)
+	w.comment(5, "@<"+strings.ToUpper(id)+"> please look")
+	w.desk.change(func(d *desk) {
+		d.comments[len(d.comments)-1].Format, d.names = item.Markdown, map[string]string{id: "Eva Malá"}
+	})
+	if err := w.handle(); err != nil {
+		t.Fatal(err)
+	}
+	if mails := w.post.Mails(); len(mails) != 1 || !strings.Contains(mails[0].Text, "Eva Malá please look") {
+		t.Errorf("mails %+v", mails)
+	}
+}
+
 // Whatever dies when, in the end each comment has one mail by its Message-ID and one card
 // by its id, and more than one only where death came between the send and its memory.
 func TestDeathAtEveryEffect(t *testing.T) {

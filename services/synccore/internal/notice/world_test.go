@@ -82,6 +82,7 @@ type desk struct {
 	person   item.Person
 	workItem item.WorkItem
 	comments []item.Comment
+	names    map[string]string
 	err      error
 	reads    int
 }
@@ -112,6 +113,18 @@ func (d *desk) Comments(context.Context, string, int64) ([]item.Comment, error) 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.comments), nil
+}
+
+func (d *desk) Names(_ context.Context, ids []string) map[string]string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	names := map[string]string{}
+	for _, id := range ids {
+		if name, known := d.names[id]; known {
+			names[id] = name
+		}
+	}
+	return names
 }
 
 // change changes what the systems show.

@@ -7,4 +7,5 @@
 // redirects are never followed.
 //
 // The package knows no vendor: what a status or a body means is the adapters' to say.
+// What can go wrong with any of them is told alike, in the Words that they give.
 package outbound

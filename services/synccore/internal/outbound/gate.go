@@ -139,7 +139,7 @@ func (p *Pace) sitOut(ctx context.Context) error {
 		if left > Patience(ctx, p.longest) {
 			return &WaitError{For: left}
 		}
-		if err := sleep(ctx, left); err != nil {
+		if err := Sleep(ctx, left); err != nil {
 			return err
 		}
 	}
@@ -160,7 +160,8 @@ func (p *Pace) heed(answer *http.Response) {
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits so long, or until ctx ends, whose error it then gives.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

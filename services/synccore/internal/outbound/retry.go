@@ -61,7 +61,7 @@ func (t *Retry) RoundTrip(r *http.Request) (*http.Response, error) {
 			_, _ = io.CopyN(io.Discard, answer.Body, 64<<10)
 			_ = answer.Body.Close()
 		}
-		if err := sleep(r.Context(), wait); err != nil {
+		if err := Sleep(r.Context(), wait); err != nil {
 			return nil, err
 		}
 	}

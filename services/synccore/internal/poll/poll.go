@@ -54,8 +54,8 @@ type Inbox interface {
 	Append(ctx context.Context, event item.Event) (stored bool, err error)
 }
 
-// Poller polls one connector's service. Its fields are required and must not change
-// while Once runs.
+// Poller polls one connector's service. Its fields but From are required and must not
+// change while Once runs.
 type Poller struct {
 	Connector string
 	Rules     plan.Rules
@@ -66,6 +66,9 @@ type Poller struct {
 	Origins        Origins
 	Inbox          Inbox
 	Now            func() time.Time
+	// From is since when the present settings count, where a resync still has to judge
+	// them: what last happened before that is the resync's matter. Zero: nothing is.
+	From time.Time
 }
 
 // Once reads what was active since the last time and returns how many tickets it put
@@ -89,6 +92,9 @@ func (p *Poller) Once(ctx context.Context) (int, error) {
 		if ticket.LastActivity.After(newest) {
 			newest = ticket.LastActivity
 		}
+		if past(ticket.LastActivity, p.From) {
+			continue
+		}
 		stored, err := p.hint(ctx, ticket, started)
 		if err != nil {
 			return found, err
@@ -110,6 +116,10 @@ func (p *Poller) Once(ctx context.Context) (int, error) {
 	}
 	return found, nil
 }
+
+// past tells that something is known to have happened before a time; no time is before
+// none.
+func past(at, from time.Time) bool { return !at.IsZero() && at.Before(from) }
 
 // position is how far the polls have come; not known before the first.
 func (p *Poller) position(ctx context.Context) (time.Time, bool, error) {

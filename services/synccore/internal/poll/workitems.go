@@ -37,7 +37,7 @@ type Cursors interface {
 
 // WorkItemPoller polls one connector's project, since service hooks come late, are lost
 // while they are on probation, and are switched off altogether (azure-devops.md §1.7).
-// Its fields are required and must not change while Once runs.
+// Its fields but From are required and must not change while Once runs.
 type WorkItemPoller struct {
 	Connector string
 	Rules     plan.Rules
@@ -46,6 +46,8 @@ type WorkItemPoller struct {
 	Cursors   Cursors
 	Inbox     Inbox
 	Now       func() time.Time
+	// From is as Poller has it.
+	From time.Time
 }
 
 // Once reads what changed since the last time, batch by batch, and returns how many
@@ -132,7 +134,7 @@ func (p *WorkItemPoller) hint(ctx context.Context, changed []item.WorkItem, rece
 	for i := range changed {
 		workItem := &changed[i]
 		link, linked := byWorkItem[workItem.ID]
-		if !linked || plan.ChangeDoubt(link, workItem, p.Rules) == plan.None {
+		if !linked || past(workItem.Changed, p.From) || plan.ChangeDoubt(link, workItem, p.Rules) == plan.None {
 			continue
 		}
 		stored, err := p.Inbox.Append(ctx, item.Event{

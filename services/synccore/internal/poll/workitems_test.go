@@ -194,6 +194,32 @@ func (s *stuckProject) Changes(context.Context, string, time.Time) (item.Changes
 	return item.Changes{Next: s.next}, nil
 }
 
+// What changed before the settings did waits for the resync that judges them, what
+// changes since is taken.
+func TestWhatIsStillToBeJudgedIsLeft(t *testing.T) {
+	t.Parallel()
+	b, project, poller := changesBench(t, 1, 2, 3)
+	poller.From = at(10)
+	b.poller.From = at(10)
+	b.now = at(20)
+	project.changes = []item.WorkItem{
+		{ID: 11, Rev: 2, State: "Done", Changed: at(9)}, {ID: 12, Rev: 2, State: "Done", Changed: at(10)}, {ID: 13, Rev: 2, State: "Done"},
+	}
+	changesOnce(t, poller, 2)
+	if ids := b.take(t); !slices.Equal(ids, []int64{12, 13}) {
+		t.Errorf("queued work items %v", ids)
+	}
+	b.desk.set(ticket(1, "Testing", 9))
+	b.desk.set(ticket(2, "Testing", 10))
+	b.desk.set(item.Ticket{ID: 3, Status: "Testing"})
+	if found := b.poll(t); found != 2 {
+		t.Errorf("%d tickets found", found)
+	}
+	if ids := b.take(t); !slices.Equal(ids, []int64{2, 3}) {
+		t.Errorf("queued tickets %v", ids)
+	}
+}
+
 func TestWorkItemThatIsBack(t *testing.T) {
 	t.Parallel()
 	b, project, poller := changesBench(t)

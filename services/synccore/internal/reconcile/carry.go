@@ -192,13 +192,27 @@ func (r *round) editComment(ctx context.Context, target, text string) (string, e
 	}
 	_, err = r.connector.WorkItems.EditComment(ctx, r.sides.WorkItem.Project, r.link.WorkItem, id, text, r.commentFormat())
 	if fault.Is(err, fault.NotFound) {
-		return "", nil
+		return "", r.stillThere(ctx)
 	}
 	if err != nil {
 		return "", fmt.Errorf("changing comment %d of work item %d: %w", id, r.link.WorkItem, err)
 	}
 	r.report.Writes++
 	return target, nil
+}
+
+// stillThere is an error unless the work item lies where this round read it: of one that
+// was moved or deleted since, no comment is found either, and each may come back with it.
+func (r *round) stillThere(ctx context.Context) error {
+	now, err := r.connector.WorkItems.WorkItem(ctx, r.link.WorkItem)
+	switch {
+	case err != nil && !fault.Is(err, fault.NotFound):
+		return fmt.Errorf("looking for work item %d: %w", r.link.WorkItem, err)
+	case err != nil || now.Deleted || now.Elsewhere || now.Project != r.sides.WorkItem.Project:
+		return fault.New(fault.Conflict, "Work item %d was moved or deleted while Tandem wrote to it; Tandem reads it anew and decides again.", r.link.WorkItem)
+	default:
+		return nil
+	}
 }
 
 // postRecord writes a comment as a record. If Alvao does not take it with its images,

@@ -265,3 +265,19 @@ func TestFilesThatCantCrossAreNamed(t *testing.T) {
 	}
 	c.quiet(t)
 }
+
+// Azure DevOps calls every pasted image image.png: that one is lost says nothing of the
+// other.
+func TestNotesOfImagesTellThemApart(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	uploaded := c.attach(t, "image.png", []byte("\x89PNG\r\n\x1a\nsmoke"))
+	files := strings.TrimSuffix(c.connector.Messages.Boards, "/Alvaoproject") + "/_apis/wit/attachments/"
+	c.comment(t, fmt.Sprintf(`<p>lost <img src="%s00000000-0000-4000-8000-000000000001?fileName=image.png"> kept <img src="%s%s?fileName=image.png"></p>`,
+		files, files, uploaded.ID))
+	c.round(t)
+	records := c.records("lost")
+	if len(records) != 1 || !strings.Contains(records[0].HTML, "lost [image not carried over: image.png] kept [image attached: image.png]") {
+		t.Errorf("records %+v", records)
+	}
+}

@@ -213,3 +213,53 @@ func TestMessageOfTheSameMomentIsNotPassedOver(t *testing.T) {
 		t.Errorf("a minute later, seen up to %v, and the activity is of %v", l.TalkSeen, shown.LastActivity)
 	}
 }
+
+// A comment that can't be found because its work item is on its way elsewhere is not
+// taken for one that somebody deleted: once the item is back, what changed is written.
+func TestCommentOfAWorkItemThatLeaves(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]struct{ out, back func(*chat) error }{
+		"moved": {
+			func(c *chat) error { _, err := c.boards.As(developer).Move(int(c.workItem), "Archive"); return err },
+			func(c *chat) error {
+				_, err := c.boards.As(developer).Move(int(c.workItem), "Alvaoproject")
+				return err
+			},
+		},
+		"deleted": {
+			func(c *chat) error { return c.boards.As(developer).Delete(int(c.workItem)) },
+			func(c *chat) error { return c.boards.As(developer).Restore(int(c.workItem)) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := chatting(t, func(o *options) { o.boards.Projects = []standazure.Project{{Name: "Alvaoproject"}, {Name: "Archive"}} })
+			edited := c.write(t, "<p>before</p>")
+			withdrawn := c.write(t, "<p>withdrawn</p>")
+			c.round(t)
+			if err := c.desk.EditMessage(t.Context(), standalvao.Requester, int(c.ticket), edited.ID, "<p>after</p>"); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.desk.DeleteMessage(t.Context(), standalvao.Solver, int(c.ticket), withdrawn.ID); err != nil {
+				t.Fatal(err)
+			}
+			c.cuts.happens("edit comment", func() {
+				if err := leave.out(c); err != nil {
+					t.Error(err)
+				}
+			})
+			c.round(t)
+			if l := c.link(t, c.ticket); l.State != item.LinkGone {
+				t.Fatalf("the link is %s", l.State)
+			}
+			if err := leave.back(c); err != nil {
+				t.Fatal(err)
+			}
+			c.round(t)
+			if len(c.comments("after")) != 1 || len(c.comments("before")) != 0 || len(c.comments("withdrawn")) != 0 || len(c.comments("was deleted in Alvao")) != 1 {
+				t.Errorf("comments %q", c.comments(""))
+			}
+			c.quiet(t)
+		})
+	}
+}

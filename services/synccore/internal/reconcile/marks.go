@@ -84,8 +84,8 @@ func (r *round) reference(source, hash string) richtext.Reference {
 // mirrored tells which source a text on one side mirrors, and the hash of what it
 // mirrors. A mirror of anything else than this ticket or work item is a text like any
 // other, since somebody carried it here.
-func (r *round) mirrored(on item.System, text richtext.Source) (string, string) {
-	ref, ok := r.engine.texts.ParseReference(text)
+func (r *round) mirrored(on item.System, text richtext.Message) (string, string) {
+	ref, ok := text.Reference()
 	from, of, kind := item.AzureDevOps, r.link.WorkItem, kindComment
 	if on == item.AzureDevOps {
 		from, of, kind = item.Alvao, r.link.Ticket, kindRecord

@@ -148,10 +148,23 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 	for i := range records {
 		r.hearRecord(&t, &records[i])
 	}
+	// Before the comments, one of which may say that a file's source was deleted: the last
+	// that is said of a source counts.
+	for i := range r.sides.WorkItem.Attachments {
+		file := &r.sides.WorkItem.Attachments[i]
+		of, hash := r.fileMirrored(file.Comment)
+		source := sourceOf(item.AzureDevOps, kindFile, fileNumber(file.ID))
+		kept := r.keeps(crossing.Message{From: item.AzureDevOps, Text: file.Name})
+		t.add(plan.Message{
+			Source: source, Side: item.AzureDevOps, Shape: plan.File, Created: file.Added,
+			Hash: contentHash(source), Crosses: kept == "", KeptBy: kept, MirrorOf: of, MirrorHash: hash, Target: file.ID,
+		}, said{file: file})
+		t.files = append(t.files, attached{side: item.AzureDevOps, source: source, mirrorOf: of, target: file.ID, file: file})
+	}
 	for i := range comments {
 		comment := &comments[i]
-		text := r.commentSource(*comment)
-		normal := r.engine.texts.Normal(text)
+		text := r.engine.texts.Read(r.commentSource(*comment))
+		normal := text.Normal()
 		of, hash := r.mirrored(item.AzureDevOps, text)
 		if isNote(of) {
 			continue
@@ -166,17 +179,6 @@ func (r *round) hear(records []item.Record, comments []item.Comment) talk {
 			Created: comment.Created, ID: comment.ID, Hash: contentHash(normal), Crosses: kept == "" && !empty, KeptBy: unless(empty, kept),
 			Deleted: comment.Deleted, MirrorOf: of, MirrorHash: hash, Target: strconv.FormatInt(comment.ID, 10),
 		}, said{comment: comment})
-	}
-	for i := range r.sides.WorkItem.Attachments {
-		file := &r.sides.WorkItem.Attachments[i]
-		of, hash := r.fileMirrored(file.Comment)
-		source := sourceOf(item.AzureDevOps, kindFile, fileNumber(file.ID))
-		kept := r.keeps(crossing.Message{From: item.AzureDevOps, Text: file.Name})
-		t.add(plan.Message{
-			Source: source, Side: item.AzureDevOps, Shape: plan.File, Created: file.Added,
-			Hash: contentHash(source), Crosses: kept == "", KeptBy: kept, MirrorOf: of, MirrorHash: hash, Target: file.ID,
-		}, said{file: file})
-		t.files = append(t.files, attached{side: item.AzureDevOps, source: source, mirrorOf: of, target: file.ID, file: file})
 	}
 	return t
 }
@@ -197,8 +199,9 @@ func (t *talk) add(m plan.Message, s said) {
 }
 
 func (r *round) hearRecord(t *talk, record *item.Record) {
-	bare := r.recordSource(*record)
-	of, hash := r.mirrored(item.Alvao, bare)
+	source := r.recordSource(*record)
+	text := r.engine.texts.Read(source)
+	of, hash := r.mirrored(item.Alvao, text)
 	number := strconv.FormatInt(record.ID, 10)
 	if isNote(of) {
 		return
@@ -214,7 +217,7 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 		}
 		return
 	}
-	normal := r.engine.texts.Normal(titled(*record, bare))
+	normal := text.Normal()
 	kept := r.keeps(crossing.Message{From: item.Alvao, Kind: recordKind(*record), Visible: record.ShowToRequester, Author: record.From, Text: normal})
 	empty := strings.TrimSpace(normal) == ""
 	t.add(plan.Message{
@@ -224,7 +227,7 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 	for i := range record.Attachments {
 		file := &record.Attachments[i]
 		id, err := strconv.ParseInt(file.ID, 10, 64)
-		if err != nil || inline(bare.Text, *file) {
+		if err != nil || inline(source.Text, *file) {
 			// What is part of the text crosses with it.
 			continue
 		}
@@ -249,7 +252,7 @@ func (r *round) forFields(records []item.Record) []item.Record {
 	return slices.DeleteFunc(records, func(record item.Record) bool {
 		text := ""
 		if len(rules.List) > 0 {
-			text = r.engine.texts.Normal(titled(record, r.recordSource(record)))
+			text = r.engine.texts.Read(r.recordSource(record)).Normal()
 		}
 		return rules.Keeps(crossing.Message{
 			From: item.Alvao, Kind: recordKind(record), Visible: record.ShowToRequester, Author: record.From, Text: text,

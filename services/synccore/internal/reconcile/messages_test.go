@@ -242,7 +242,11 @@ func TestForgottenMirrorsAreRecognised(t *testing.T) {
 	answer := c.comment(t, "<p>two</p>")
 	c.attach(t, "b.txt", []byte("b"))
 	gone := c.comment(t, "<p>three</p>")
+	withdrawn := c.write(t, "<p>four</p>", standalvao.NewAttachment{Name: "c.txt", Content: []byte("c")})
 	c.round(t)
+	if err := c.desk.DeleteMessage(t.Context(), standalvao.Solver, int(c.ticket), withdrawn.ID); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := c.boards.As(developer).EditComment(int(c.workItem), answer.ID, "<p>two, better</p>"); err != nil {
 		t.Fatal(err)
 	}
@@ -361,4 +365,22 @@ func TestLargeFileIsNotHeldInMemory(t *testing.T) { //nolint:paralleltest // it 
 	if found := c.attached("dump.bin"); len(found) != 1 || found[0].Attachment.Size != size {
 		t.Errorf("attached %+v", found)
 	}
+}
+
+// A mention in Markdown holds a GUID; what crosses is the name.
+func TestMentionsKeepTheirAddressee(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	who, found, err := c.connector.WorkItems.FindIdentity(t.Context(), "petr.svoboda@contoso.com")
+	if err != nil || !found {
+		t.Fatal(found, err)
+	}
+	if _, err := c.boards.As(developer).Comment(int(c.workItem), "@<"+strings.ToUpper(who.ID)+"> please look", "markdown"); err != nil {
+		t.Fatal(err)
+	}
+	c.round(t)
+	if said := c.records("please look"); len(said) != 1 || !strings.Contains(said[0].HTML, "<p>Petr Svoboda please look</p>") {
+		t.Errorf("records %+v", said)
+	}
+	c.quiet(t)
 }

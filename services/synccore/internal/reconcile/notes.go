@@ -68,7 +68,7 @@ func (r *round) findNote(ctx context.Context) error {
 	want := r.noteReference()
 	r.sides.NoteSought, r.sides.NoteFound = true, err != nil
 	for _, text := range texts {
-		if ref, ok := r.engine.texts.ParseReference(text); ok && ref == want {
+		if ref, ok := r.engine.texts.Read(text).Reference(); ok && ref == want {
 			r.sides.NoteFound = true
 		}
 	}

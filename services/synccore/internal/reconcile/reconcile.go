@@ -38,6 +38,10 @@ import (
 // is told.
 const maxSteps = 32
 
+// maxConflicts is how often a round reads both sides anew because somebody was faster.
+// After that its hints wait a little like any conflict.
+const maxConflicts = 3
+
 // Tickets is what a round needs of Alvao.
 type Tickets interface {
 	// Ticket reads a ticket; fault.NotFound if there is none.
@@ -90,6 +94,9 @@ type WorkItems interface {
 	AttachmentOfURL(raw string) (id, name string, ok bool)
 	// FindIdentity finds the one active person of that user name or e-mail address.
 	FindIdentity(ctx context.Context, name string) (item.Identity, bool, error)
+	// Names are the display names of people by their GUIDs, in lower case; whoever can't
+	// be looked up is missing.
+	Names(ctx context.Context, ids []string) map[string]string
 	// IdentitiesDenied tells that the token may not look people up.
 	IdentitiesDenied() bool
 }
@@ -271,27 +278,33 @@ func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (R
 		return report, fmt.Errorf("taking the lease of ticket %d: %w", hints.Key.ID, err)
 	}
 	defer held.Release()
+	err = e.underLease(ctx, held.Lease, connector, hints, &report)
+	return report, held.Why(err)
+}
 
+// underLease is a round whose lease is held as long as ctx lasts. What it did is added to
+// report.
+func (e *Engine) underLease(ctx context.Context, held lease.Lease, connector Connector, hints Hints, report *Report) error {
 	link, err := e.cfg.Links.Get(ctx, connector.Name, hints.Key.ID)
 	if err != nil {
-		return report, fmt.Errorf("reading the link of ticket %d: %w", hints.Key.ID, err)
+		return fmt.Errorf("reading the link of ticket %d: %w", hints.Key.ID, err)
 	}
 	report.WorkItem = link.WorkItem
 	if settled(link) && hints.Revision > 0 && hints.Revision <= seen(link, connector) && !hints.Force {
 		report.Reason = fmt.Sprintf("revision %d of work item %d was seen already", hints.Revision, link.WorkItem)
-		return report, nil
+		return nil
 	}
 	if !link.Exists() {
 		link = item.Link{Connector: connector.Name, Ticket: hints.Key.ID, State: item.LinkCreating}
 	}
-	r := &round{engine: e, connector: connector, held: held.Lease, link: link, report: &report, doubtful: hints.Revision == 0}
+	r := &round{engine: e, connector: connector, held: held, link: link, report: report, doubtful: hints.Revision == 0}
 	if err := r.read(ctx, hints); err != nil {
-		return report, err
+		return err
 	}
 	err = r.run(ctx)
 	report.WorkItem = r.link.WorkItem
 	report.Parked = r.link.State == item.LinkParked
-	return report, err
+	return err
 }
 
 // settled tells that nothing was left to do when the link was last written.
@@ -329,6 +342,8 @@ type round struct {
 	taken int
 	// missed tells that something was not found in this round that was there before.
 	missed bool
+	// conflicts is how many writes of this round came too late.
+	conflicts int
 	// doubtful tells that an earlier round for the same hints may have been cut off.
 	doubtful bool
 }
@@ -449,12 +464,12 @@ func (r *round) run(ctx context.Context) error {
 		}
 		switch fault.KindOf(err) {
 		case fault.Conflict:
-			// Somebody else wrote the work item meanwhile: what it shows now decides. A
+			// Somebody else wrote either side meanwhile: what they show now decides. A
 			// conflict over the link means that another round took over.
-			if r.link.WorkItem == 0 || r.replaced {
+			if r.conflicts++; r.link.WorkItem == 0 || r.replaced || r.conflicts > maxConflicts {
 				return err
 			}
-			if err := r.readWorkItem(ctx, r.link.WorkItem); err != nil {
+			if err := r.readAgain(ctx); err != nil {
 				return err
 			}
 		case fault.NotFound:

@@ -85,3 +85,22 @@ func TestFieldsOfNewWorkItemsAreRedacted(t *testing.T) {
 		t.Errorf("description %q", body)
 	}
 }
+
+// A new work item's description passes the boundary that messages pass.
+func TestFieldsOfNewWorkItemsHoldNoAddressOfAnImage(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	made, err := w.desk.CreateTicket(t.Context(), standalvao.Requester, standalvao.NewTicket{
+		Name: "Broken", Service: "Development", Status: "Development",
+		Description: `<p>See <img src="cid:screen.png@01D0"> and <img src="https://tracker.example/logo.png?who=7"></p>`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.handle(t, int64(made.ID))
+	shown, _ := w.boards.WorkItem(int(w.link(t, int64(made.ID)).WorkItem))
+	const want = "See [image not carried over: screen.png] and [image not carried over: logo.png (tracker.example)]"
+	if body, _ := shown.Fields["System.Description"].(string); body != want {
+		t.Errorf("description %q, want %q", body, want)
+	}
+}

@@ -185,10 +185,7 @@ func (r *round) draft(ctx context.Context) (item.Draft, []item.FieldValue, error
 // data reads what the templates need of Alvao beside the ticket.
 func (r *round) data(ctx context.Context, needs template.Needs) (template.Data, error) {
 	ticket := r.sides.Ticket
-	data := template.Data{Ticket: ticket, Location: r.connector.Location}
-	if found := r.connector.RedactToAzureDevOps; found != nil {
-		data.Redact = fields{texts: r.engine.texts, found: found, base: r.connector.Messages.Desk}
-	}
+	data := template.Data{Ticket: ticket, Location: r.connector.Location, Texts: r.engine.texts.Fields(r.deskSource())}
 	group, groupCtx := errgroup.WithContext(ctx)
 	person := func(needed bool, id int64, into **item.Person) {
 		if !needed || id == 0 {

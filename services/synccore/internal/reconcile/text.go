@@ -11,7 +11,6 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
-	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
@@ -26,27 +25,20 @@ const (
 	maxRecordImages = 20
 )
 
-// recordSource is the text of a record.
-func (r *round) recordSource(record item.Record) richtext.Source {
-	source := richtext.Source{
-		Text: record.HTML, Format: richtext.HTML, Base: r.connector.Messages.Desk, Roots: []string{r.connector.Messages.Desk},
+// deskSource is where texts of Alvao's come from.
+func (r *round) deskSource() richtext.Source {
+	return richtext.Source{
+		Format: richtext.HTML, Base: r.connector.Messages.Desk, Roots: []string{r.connector.Messages.Desk},
 		Redact: r.connector.RedactToAzureDevOps,
 	}
-	if strings.TrimSpace(record.HTML) == "" {
-		source.Text, source.Format = record.Plain, richtext.Plain
-	}
-	return source
 }
 
-// titled puts a record's subject before its text.
-func titled(record item.Record, source richtext.Source) richtext.Source {
-	subject := strings.TrimSpace(record.Subject)
-	switch {
-	case subject == "":
-	case source.Format == richtext.Plain:
-		source.Text = subject + "\n\n" + source.Text
-	default:
-		source.Text = "<p><b>" + html.EscapeString(subject) + "</b></p>" + source.Text
+// recordSource is the text of a record.
+func (r *round) recordSource(record item.Record) richtext.Source {
+	source := r.deskSource()
+	source.Title, source.Text = record.Subject, record.HTML
+	if strings.TrimSpace(record.HTML) == "" {
+		source.Text, source.Format = record.Plain, richtext.Plain
 	}
 	return source
 }
@@ -60,21 +52,6 @@ func (r *round) commentSource(comment item.Comment) richtext.Source {
 		source.Format = richtext.Markdown
 	}
 	return source
-}
-
-// fields takes what must not be shown out of the fields of a new work item.
-type fields struct {
-	texts *richtext.Converter
-	found *redact.Redactor
-	base  string
-}
-
-// Text implements template.Redactor.
-func (f fields) Text(text string) string { return f.found.Text(text) }
-
-// HTML implements template.Redactor.
-func (f fields) HTML(markup string) string {
-	return f.texts.RedactHTML(richtext.Source{Text: markup, Format: richtext.HTML, Base: f.base, Redact: f.found})
 }
 
 // commentFormat is what comments are written in.
@@ -109,17 +86,17 @@ func (r *round) notice(source, hash, sentence string, format item.TextFormat) st
 // commentText writes a record as a comment. Its images are uploaded.
 func (r *round) commentText(ctx context.Context, source, hash string, record item.Record) (string, error) {
 	format := richtext.Format(r.commentFormat())
-	result := r.engine.texts.Convert(titled(record, r.recordSource(record)), richtext.Target{Format: format, Max: maxComment})
-	addresses := make([]string, len(result.Images))
+	result := r.engine.texts.Convert(r.recordSource(record), richtext.Target{Format: format, Max: maxComment})
+	places := make([]richtext.Place, len(result.Images))
 	for i, image := range result.Images {
 		address, err := r.uploadImage(ctx, record, image)
 		if passing(err) {
 			return "", err
 		}
 		// One that can't be carried leaves a note in its place.
-		addresses[i] = address
+		places[i].Address = address
 	}
-	body := result.WithImages(addresses)
+	body := result.WithImages(places)
 	if result.Truncated {
 		address, err := r.upload(ctx, fullName(source), "text/plain", int64(len(result.Full)), strings.NewReader(result.Full))
 		if err != nil {
@@ -191,7 +168,11 @@ type letter struct {
 // recordText writes a comment as a record. Its images are attached, since where Alvao
 // will show them is not known before.
 func (r *round) recordText(ctx context.Context, source, hash, kind string, comment item.Comment, withFiles bool) (letter, error) {
-	result := r.engine.texts.Convert(r.commentSource(comment), richtext.Target{Format: richtext.HTML, Max: maxRecord})
+	text := r.commentSource(comment)
+	if mentioned := richtext.Mentioned(text); len(mentioned) > 0 {
+		text.Mentions = r.connector.WorkItems.Names(ctx, mentioned)
+	}
+	result := r.engine.texts.Convert(text, richtext.Target{Format: richtext.HTML, Max: maxRecord})
 	var files []item.Upload
 	var closers []func()
 	closeAll := func() {
@@ -199,7 +180,7 @@ func (r *round) recordText(ctx context.Context, source, hash, kind string, comme
 			f()
 		}
 	}
-	body := result.WithImages(nil)
+	places := make([]richtext.Place, len(result.Images))
 	for i, image := range result.Images {
 		if !withFiles || i >= maxRecordImages {
 			break
@@ -214,15 +195,15 @@ func (r *round) recordText(ctx context.Context, source, hash, kind string, comme
 		}
 		closers = append(closers, content.close)
 		files = append(files, content.Upload)
-		body = strings.ReplaceAll(body, "[image not carried over: "+html.EscapeString(image.Name)+"]", "[image attached: "+html.EscapeString(image.Name)+"]")
+		places[i].Attached = true
 	}
 	if result.Truncated && withFiles {
 		files = append(files, item.Upload{
 			Name: fullName(source), ContentType: "text/plain", Size: int64(len(result.Full)), Content: strings.NewReader(result.Full),
 		})
 	}
-	text := richtext.Mirror(r.header(source, hash, comment.Author, kind, comment.Created), body, richtext.HTML)
-	return letter{html: text, files: files, close: closeAll}, nil
+	mirror := richtext.Mirror(r.header(source, hash, comment.Author, kind, comment.Created), result.WithImages(places), richtext.HTML)
+	return letter{html: mirror, files: files, close: closeAll}, nil
 }
 
 func (r *round) openImage(ctx context.Context, image richtext.Image) (opened, error) {

@@ -28,6 +28,21 @@ type look struct {
 	outlook int
 }
 
+// maxTitle is how many bytes of a title are read.
+const maxTitle = 10_000
+
+// raised is the shift as a style.
+func (l look) raised() style {
+	switch {
+	case l.shift > 0:
+		return raised
+	case l.shift < 0:
+		return lowered
+	default:
+		return 0
+	}
+}
+
 // unsaid is the level of a row that the source forgot to open.
 const unsaid = -1
 
@@ -66,6 +81,18 @@ type builder struct {
 func newBuilder(src Source) *builder {
 	root := &block{kind: cell}
 	return &builder{src: src, doc: &document{}, roots: roots(src.Roots), open: []*block{root}, seen: make(map[string]int)}
+}
+
+// title puts a line before all that is read.
+func (b *builder) title(s string) {
+	if s = strings.TrimSpace(b.limited(s, maxTitle)); s == "" {
+		return
+	}
+	b.look.style = bold
+	b.write(s)
+	b.endParagraph()
+	b.look.style = 0
+	b.doc.titled = len(b.open[0].blocks) > 0
 }
 
 // finish closes everything and gives the document.
@@ -188,9 +215,6 @@ func (b *builder) full() bool {
 
 // write adds text to the line, its spaces collapsed as a browser does.
 func (b *builder) write(s string) {
-	if b.look.shift != 0 {
-		s = shifted(s, b.look.shift)
-	}
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' {
@@ -221,7 +245,7 @@ func (b *builder) word(s string) {
 		return
 	}
 	b.begin()
-	b.turn(b.look.style, b.look.href)
+	b.turn(b.look.style|b.look.raised(), b.look.href)
 	b.buf = append(b.buf, s...)
 	b.filled = true
 	b.ink = b.ink || strings.Trim(s, "\u00a0") != ""

@@ -1,7 +1,10 @@
 package richtext
 
-// cutNote ends a text that was too long.
-const cutNote = "[This message was too long and ends here. The full text is attached.]"
+// cutNote ends a text that was too long, fieldCutNote one in a field.
+const (
+	cutNote      = "[This message was too long and ends here. The full text is attached.]"
+	fieldCutNote = "[This message was too long and ends here.]"
+)
 
 const (
 	// blockWeight and runWeight stand for the marks around a block and a run when it

@@ -1,11 +1,15 @@
 package richtext
 
+import "slices"
+
 // document is a message without any markup: the only thing that is written from.
 type document struct {
 	blocks []*block
 	// images are all images that may be carried over; a run names one by its
 	// position, counted from 1.
 	images []Image
+	// titled tells that the first block is the source's title.
+	titled bool
 	// cut tells that the source was longer than what is read.
 	cut bool
 }
@@ -54,6 +58,9 @@ const (
 	underline
 	strike
 	code
+	// raised and lowered text is only written so in a document that is not yet levelled.
+	raised
+	lowered
 )
 
 // run is a piece of a line: text of one look, an image, or the end of the line.
@@ -108,6 +115,29 @@ func prune(blocks []*block) []*block {
 		}
 	}
 	return kept
+}
+
+// level writes raised and lowered text with signs of its own, for no format shows it
+// otherwise.
+func level(blocks []*block) {
+	for _, b := range blocks {
+		level(b.blocks)
+		if !slices.ContainsFunc(b.runs, func(r run) bool { return r.style&(raised|lowered) != 0 }) {
+			continue
+		}
+		line := seam{out: make([]run, 0, len(b.runs))}
+		for _, r := range b.runs {
+			switch {
+			case r.style&raised != 0:
+				r.text = shifted(r.text, 1)
+			case r.style&lowered != 0:
+				r.text = shifted(r.text, -1)
+			}
+			r.style &^= raised | lowered
+			line.add(r)
+		}
+		b.runs = line.done()
+	}
 }
 
 // layout tells that a table has one column: then it is there for its looks, as in

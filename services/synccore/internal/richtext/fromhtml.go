@@ -208,11 +208,16 @@ func (r *htmlReader) end(name atom.Atom) {
 		return
 	}
 	// A table cell isn't left by the end of something opened before it.
+	within := false // a block within the element is still open
 	for i, v := range slices.Backward(r.elements) {
 		if v.name == name {
+			if within && !isBlock(name) && r.drop(i) {
+				return
+			}
 			r.close(i)
 			return
 		}
+		within = within || isBlock(v.name)
 		if fence(v.name) && !fence(name) {
 			if isBlock(name) {
 				r.boundary()
@@ -220,6 +225,35 @@ func (r *htmlReader) end(name atom.Atom) {
 			return
 		}
 	}
+}
+
+// drop undoes the element at position i alone and leaves what was opened in it, as a
+// browser does with <b><p>…</b>…: the paragraph goes on. False: it must be closed with
+// all that is in it.
+func (r *htmlReader) drop(i int) bool {
+	before, after := r.elements[i].look, r.elements[i+1].look
+	if r.elements[i].name == atom.Q || before.outlook != after.outlook || before.marker != after.marker {
+		return false
+	}
+	r.opened[r.elements[i].name]--
+	r.elements = slices.Delete(r.elements, i, i+1)
+	undo := func(l *look) {
+		l.style &^= after.style &^ before.style
+		if l.href == after.href {
+			l.href = before.href
+		}
+		if l.shift == after.shift {
+			l.shift = before.shift
+		}
+		l.keep = l.keep && (before.keep || !after.keep)
+		l.hidden = l.hidden && (before.hidden || !after.hidden)
+		l.mention = l.mention && before.mention
+	}
+	for j := i; j < len(r.elements); j++ {
+		undo(&r.elements[j].look)
+	}
+	undo(&r.look)
+	return true
 }
 
 // close undoes the elements from position i on.

@@ -3,6 +3,7 @@ package richtext
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/yuin/goldmark"
@@ -18,7 +19,8 @@ import (
 
 var (
 	// A person in a Markdown comment (azure-devops.md §2.7).
-	personMention = regexp.MustCompile(`^@<([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})>`)
+	personMention = regexp.MustCompile(`^` + anyMention.String())
+	anyMention    = regexp.MustCompile(`@<([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})>`)
 	// An image with a size is Azure DevOps' own addition to Markdown.
 	sizedImage = regexp.MustCompile(`^!\[([^\[\]\n]*)\]\(([^()\s]+)\s+=[0-9]*x?[0-9]*\)`)
 	tagName    = regexp.MustCompile(`^</?([A-Za-z][0-9A-Za-z-]*)`)
@@ -66,6 +68,30 @@ func (b *builder) markdown(md goldmark.Markdown, src Source) {
 	}
 	// Each character of Markdown is at most a tag or two.
 	b.tokens(restore(out.String()), 16*maxRead)
+}
+
+// maxMentioned is how many people are looked for in one text.
+const maxMentioned = 40
+
+// Mentioned lists the ids whose names Source.Mentions is to tell, in lower case. In
+// HTML a mention has the name beside it.
+func Mentioned(src Source) []string {
+	if src.Format != Markdown {
+		return nil
+	}
+	var ids []string
+	rest := firstUnits(src.Text, maxMarkdown)
+	for len(ids) < maxMentioned {
+		at := anyMention.FindStringSubmatchIndex(rest)
+		if at == nil {
+			break
+		}
+		if id := strings.ToLower(rest[at[2]:at[3]]); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+		rest = rest[at[1]:]
+	}
+	return ids
 }
 
 //nolint:gochecknoglobals // goldmark hands out keys of its contexts so

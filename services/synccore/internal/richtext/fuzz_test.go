@@ -30,7 +30,7 @@ func seeds(f *testing.F, format richtext.Format) {
 // within its limit, and says what the input says.
 func fuzzed(t *testing.T, c *richtext.Converter, src richtext.Source) {
 	t.Helper()
-	normal := c.Normal(src)
+	normal := c.Read(src).Normal()
 	for _, format := range []richtext.Format{richtext.HTML, richtext.Markdown} {
 		result := c.Convert(src, richtext.Target{Format: format})
 		if !utf8.ValidString(result.Text) {
@@ -39,20 +39,20 @@ func fuzzed(t *testing.T, c *richtext.Converter, src richtext.Source) {
 		if bad := forbidden(t, result.Text, format); bad != "" {
 			t.Fatalf("%s holds %s:\n%s", format, bad, result.Text)
 		}
-		if got := c.Normal(richtext.Source{Text: result.Text, Format: format}); got != normal && len(result.Images) == 0 && !result.Truncated {
+		if got := c.Read(richtext.Source{Text: result.Text, Format: format}).Normal(); got != normal && len(result.Images) == 0 && !result.Truncated {
 			t.Fatalf("%s says something else:\n%q\n%q\n%s", format, normal, got, result.Text)
 		}
 		short := c.Convert(src, richtext.Target{Format: format, Max: 4000})
 		if n := units(short.Text); n > 4000 {
 			t.Fatalf("%d characters", n)
 		}
-		filled := short.WithImages([]string{"https://a.cz/x"})
+		filled := short.WithImages(at("https://a.cz/x"))
 		if strings.Contains(filled, `src="tandem-image:`) {
 			t.Fatalf("a placeholder is left in %s", filled)
 		}
 	}
 	c.PlainText(src, 100)
-	if ref, ok := c.ParseReference(src); ok && !strings.Contains(c.PlainText(src, 0), "TANDEM-") {
+	if ref, ok := c.Read(src).Reference(); ok && !strings.Contains(c.PlainText(src, 0), "TANDEM-") {
 		t.Fatalf("read %+v out of nothing", ref)
 	}
 }
@@ -90,7 +90,7 @@ func FuzzMirror(f *testing.F) {
 		for _, format := range []richtext.Format{richtext.HTML, richtext.Markdown} {
 			body := c.Convert(fromAlvao(text, richtext.HTML), richtext.Target{Format: format})
 			mirror := richtext.Mirror(h, body.Text, format)
-			got, ok := c.ParseReference(richtext.Source{Text: mirror, Format: format})
+			got, ok := c.Read(richtext.Source{Text: mirror, Format: format}).Reference()
 			if !ok || got != h.Reference {
 				t.Fatalf("read %+v, %v from\n%s", got, ok, mirror)
 			}
@@ -105,13 +105,13 @@ func FuzzReference(f *testing.F) {
 	f.Add("Jana · 2026-03-02 14:05 CET · Alvao T1\nCopied from Alvao · TANDEM-A1001-R9001-ZMEYSY")
 	c := richtext.New()
 	f.Fuzz(func(t *testing.T, text string) {
-		ref, ok := c.ParseReference(richtext.Source{Text: text, Format: richtext.Plain})
+		ref, ok := c.Read(richtext.Source{Text: text, Format: richtext.Plain}).Reference()
 		if !ok {
 			return
 		}
 		h := header()
 		h.Reference = ref
-		again, ok := c.ParseReference(richtext.Source{Text: richtext.Mirror(h, "", richtext.HTML), Format: richtext.HTML})
+		again, ok := c.Read(richtext.Source{Text: richtext.Mirror(h, "", richtext.HTML), Format: richtext.HTML}).Reference()
 		if !ok || again != ref {
 			t.Fatalf("%+v is read as %+v, %v", ref, again, ok)
 		}

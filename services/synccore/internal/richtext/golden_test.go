@@ -142,9 +142,9 @@ func checkResult(t *testing.T, c *richtext.Converter, d direction, src richtext.
 		t.Error("a truncated text comes with its full text, another one without")
 	}
 	converted := richtext.Source{Text: result.Text, Format: d.to}
-	normal := c.Normal(converted)
+	normal := c.Read(converted).Normal()
 	if !result.Truncated && len(result.Images) == 0 {
-		if diff := cmp.Diff(c.Normal(src), normal); diff != "" && !strings.Contains(result.Text, "tandem-image") {
+		if diff := cmp.Diff(c.Read(src).Normal(), normal); diff != "" && !strings.Contains(result.Text, "tandem-image") {
 			t.Errorf("%s says something else (-source +target):\n%s", d.output, diff)
 		}
 	}
@@ -152,7 +152,7 @@ func checkResult(t *testing.T, c *richtext.Converter, d direction, src richtext.
 	for _, format := range []richtext.Format{richtext.HTML, richtext.Markdown} {
 		again := c.Convert(converted, richtext.Target{Format: format})
 		back := c.Convert(richtext.Source{Text: again.Text, Format: format}, richtext.Target{Format: d.to})
-		if diff := cmp.Diff(normal, c.Normal(richtext.Source{Text: back.Text, Format: d.to})); diff != "" && len(result.Images) == 0 {
+		if diff := cmp.Diff(normal, c.Read(richtext.Source{Text: back.Text, Format: d.to}).Normal()); diff != "" && len(result.Images) == 0 {
 			t.Errorf("%s by way of %s says something else (-first +second):\n%s\n%s", d.output, format, diff, again.Text)
 		}
 	}
@@ -164,7 +164,7 @@ func filled(r richtext.Result, format richtext.Format) richtext.Source {
 	for i, img := range r.Images {
 		addresses = append(addresses, fmt.Sprintf("%sfile/%d/%s", alvaoRoot, i, url.PathEscape(img.Name)))
 	}
-	return richtext.Source{Text: r.WithImages(addresses), Format: format, Roots: []string{alvaoRoot}}
+	return richtext.Source{Text: r.WithImages(at(addresses...)), Format: format, Roots: []string{alvaoRoot}}
 }
 
 // shown is a text as a golden has it: the middle of a very long one left out.

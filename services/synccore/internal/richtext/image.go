@@ -295,10 +295,17 @@ func fileName(s string) string {
 	return stem + ending
 }
 
-// WithImages is the text with its placeholders replaced by the addresses that the
-// images have on the target, one for each of Images. An empty address, or none,
-// leaves a visible note in the image's place.
-func (r Result) WithImages(addresses []string) string {
+// Place says what became of an image. The zero value: it was not carried over.
+type Place struct {
+	// Address is where the target has the image; empty: a visible note stands there.
+	Address string
+	// Attached tells that the target has it beside the text: the note says so.
+	Attached bool
+}
+
+// WithImages is the text with its placeholders replaced by the places of the images,
+// one for each of Images; of those that are missing a note says so.
+func (r Result) WithImages(places []Place) string {
 	if len(r.Images) == 0 {
 		return r.Text
 	}
@@ -307,11 +314,13 @@ func (r Result) WithImages(addresses []string) string {
 		if err != nil || n >= len(r.Images) {
 			return ""
 		}
-		address := ""
-		if n < len(addresses) {
-			address = webAddress(addresses[n])
+		address, note := "", imageNote(r.Images[n].Name, "")
+		if n < len(places) {
+			address = webAddress(places[n].Address)
+			if places[n].Attached {
+				note = "[image attached: " + r.Images[n].Name + "]"
+			}
 		}
-		note := imageNote(r.Images[n].Name, "")
 		switch {
 		case r.format == Markdown && address == "":
 			return escapeMarkdown(note)

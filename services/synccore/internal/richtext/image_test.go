@@ -10,6 +10,31 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 )
 
+// at are places with these addresses.
+func at(addresses ...string) []richtext.Place {
+	places := make([]richtext.Place, len(addresses))
+	for i, address := range addresses {
+		places[i].Address = address
+	}
+	return places
+}
+
+// Pasted images share one name: each note is about its own.
+func TestNotesAreAboutOneImageEach(t *testing.T) {
+	t.Parallel()
+	c := richtext.New()
+	src := fromAlvao(`<p>a <img src="cid:image.png@1"> b <img src="cid:image.png@2"></p>`, richtext.HTML)
+	places := []richtext.Place{{}, {Attached: true}}
+	for format, want := range map[richtext.Format]string{
+		richtext.HTML:     `<p>a [image not carried over: image.png] b [image attached: image.png]</p>`,
+		richtext.Markdown: `a \[image not carried over: image.png\] b \[image attached: image.png\]`,
+	} {
+		if diff := cmp.Diff(want, c.Convert(src, richtext.Target{Format: format}).WithImages(places)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestWithImages(t *testing.T) {
 	t.Parallel()
 	c := richtext.New()
@@ -34,7 +59,7 @@ func TestWithImages(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, c.Convert(src, richtext.Target{Format: tc.format}).WithImages(tc.addresses)); diff != "" {
+			if diff := cmp.Diff(tc.want, c.Convert(src, richtext.Target{Format: tc.format}).WithImages(at(tc.addresses...))); diff != "" {
 				t.Error(diff)
 			}
 		})

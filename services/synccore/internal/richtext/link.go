@@ -67,7 +67,7 @@ func isHex(c byte) bool {
 
 // address is webAddress for an address that may be relative to the source.
 func (b *builder) address(s string) string {
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(b.putInlined(s))
 	if s == "" || s[0] == '#' {
 		return ""
 	}

@@ -20,7 +20,7 @@ type Reference struct {
 	// Item is the ticket or the work item, Message the record or the comment.
 	Item, Message int64
 	// Version tells apart the messages that say an edited original anew; 0 and 1 are
-	// the first and written alike, so ParseReference tells 0.
+	// the first and written alike, so Message.Reference tells 0.
 	Version int
 	// Notice tells that the message is one of our own about the item (it was deleted,
 	// a change was refused); Message is then a number that the caller chose.
@@ -60,7 +60,7 @@ var (
 //
 //	Copied from Alvao · TANDEM-A1001-R9001-ZMEYSY
 //
-// The last line is what ParseReference reads. It has letters, digits and dashes
+// The last line is what Message.Reference reads. It has letters, digits and dashes
 // only, so that no vendor's rewriting harms it, and a check code, so that nobody
 // types it by chance. Both lines are needed: a reply that quotes or pastes the
 // message has text of its own before the first or after the last.
@@ -152,64 +152,25 @@ func (r Reference) check() string {
 	return base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").EncodeToString(sum[:5])[:6]
 }
 
-// ParseReference recognises a message that Mirror made, however the vendor has
-// rewritten it since. Text that only quotes or holds such a message is not one.
-func (c *Converter) ParseReference(src Source) (Reference, bool) {
-	ref, _, ok := mirrored(c.read(src))
-	return ref, ok
-}
-
-// NormalBody is Normal of a message without the two lines of Mirror; of any other
-// message it is Normal. So a mirror and its original can be compared.
-func (c *Converter) NormalBody(src Source) string {
-	doc := c.read(src)
-	if _, body, ok := mirrored(doc); ok {
-		doc = body
+// Reference recognises a message that Mirror made, however the vendor has rewritten it
+// since. Text that only quotes or holds such a message is not one.
+func (m Message) Reference() (Reference, bool) {
+	blocks := m.doc.blocks
+	if m.doc.titled {
+		blocks = blocks[1:]
 	}
-	return strings.Join(normalLines(doc), "\n")
-}
-
-// mirrored tells whose mirror a document is, and what is between the two lines.
-func mirrored(doc *document) (Reference, *document, bool) {
-	if len(doc.blocks) == 0 {
-		return Reference{}, nil, false
+	if len(blocks) == 0 {
+		return Reference{}, false
 	}
-	top, bottom := doc.blocks[0], last(doc.blocks)
+	top, bottom := blocks[0], last(blocks)
 	if top.kind != paragraph || bottom.kind != paragraph {
-		return Reference{}, nil, false
+		return Reference{}, false
 	}
 	first, final := lines(top.runs), lines(bottom.runs)
 	if top == bottom && len(first) == 1 || !headerLine.MatchString(lineText(first[0])) {
-		return Reference{}, nil, false
+		return Reference{}, false
 	}
-	ref, ok := parseLine(lineText(last(final)))
-	if !ok {
-		return Reference{}, nil, false
-	}
-	inner := &document{images: doc.images}
-	if top == bottom {
-		inner.blocks = body(nil, first[1:len(first)-1])
-		return ref, inner, true
-	}
-	inner.blocks = body(inner.blocks, first[1:])
-	inner.blocks = append(inner.blocks, doc.blocks[1:len(doc.blocks)-1]...)
-	inner.blocks = body(inner.blocks, final[:len(final)-1])
-	return ref, inner, true
-}
-
-// body adds lines as a paragraph, if there are any.
-func body(blocks []*block, rest [][]run) []*block {
-	var runs []run
-	for i, l := range rest {
-		if i > 0 {
-			runs = append(runs, run{end: true})
-		}
-		runs = append(runs, l...)
-	}
-	if len(runs) == 0 {
-		return blocks
-	}
-	return append(blocks, &block{kind: paragraph, runs: runs})
+	return parseLine(lineText(last(final)))
 }
 
 func lineText(runs []run) string {

@@ -57,7 +57,7 @@ Copied from Alvao · TANDEM-A1001-R9001-ZMEYSY`
 	}
 }
 
-// What Mirror says, ParseReference reads, whatever stands in between and in the
+// What Mirror says, Reference reads, whatever stands in between and in the
 // names, also after another conversion, and its body is the original's.
 func TestMirrorIsRecognised(t *testing.T) {
 	t.Parallel()
@@ -69,7 +69,7 @@ func TestMirrorIsRecognised(t *testing.T) {
 			body := c.Convert(src, richtext.Target{Format: format})
 			text := richtext.Mirror(h, body.Text, format)
 			mirror := richtext.Source{Text: text, Format: format}
-			got, ok := c.ParseReference(mirror)
+			got, ok := c.Read(mirror).Reference()
 			if !ok || got != h.Reference {
 				t.Fatalf("read %+v, %v from\n%s", got, ok, text)
 			}
@@ -80,16 +80,48 @@ func TestMirrorIsRecognised(t *testing.T) {
 				t.Fatalf("the lines have %d characters", n)
 			}
 			if len(body.Images) == 0 {
-				if diff := cmp.Diff(c.Normal(src), c.NormalBody(mirror)); diff != "" {
+				if diff := cmp.Diff(c.Read(src).Normal(), inner(c.Read(mirror).Normal())); diff != "" {
 					t.Fatalf("the body says something else (-original +mirror):\n%s\n%s", diff, text)
 				}
 			}
 			plainText := richtext.Source{Text: c.PlainText(mirror, 0), Format: richtext.Plain}
-			if got, ok := c.ParseReference(plainText); !ok || got != h.Reference {
+			if got, ok := c.Read(plainText).Reference(); !ok || got != h.Reference {
 				t.Fatalf("read %+v, %v from plain\n%s", got, ok, plainText.Text)
 			}
 		}
 	})
+}
+
+// inner is what stands between the first and the last line.
+func inner(normal string) string {
+	_, normal, _ = strings.Cut(normal, "\n")
+	if at := strings.LastIndex(normal, "\n"); at >= 0 {
+		return normal[:at]
+	}
+	return ""
+}
+
+// A title is read, shown and compared as a first line of the text, save that a mirror
+// stays one: systems give records subjects of their own.
+func TestTitle(t *testing.T) {
+	t.Parallel()
+	c := richtext.New()
+	for _, format := range []richtext.Format{richtext.HTML, richtext.Markdown, richtext.Plain} {
+		src := richtext.Source{Title: " 5 < 6 & <b> @jan\n*x* ", Text: "Body", Format: format}
+		if got, want := c.Read(src).Normal(), "5 < 6 & <b> @jan *x*\nBody"; got != want {
+			t.Errorf("%s: Normal = %q, want %q", format, got, want)
+		}
+		if got, want := c.Convert(src, richtext.Target{Format: richtext.HTML}).Text, "<p><strong>5 &lt; 6 &amp; &lt;b&gt; @\u2060jan *x*</strong></p>\n<p>Body</p>"; got != want {
+			t.Errorf("%s: HTML = %q, want %q", format, got, want)
+		}
+	}
+	mirror := richtext.Source{Title: "Re: Printer", Text: richtext.Mirror(header(), "<p>Hi</p>", richtext.HTML), Format: richtext.HTML}
+	if got, ok := c.Read(mirror).Reference(); !ok || got != header().Reference {
+		t.Errorf("a titled mirror reads %+v, %v", got, ok)
+	}
+	if got, ok := c.Read(richtext.Source{Title: "only this", Format: richtext.HTML}).Reference(); ok {
+		t.Errorf("a title alone reads %+v", got)
+	}
 }
 
 // Whoever answers a mirrored message has text of their own above or below it, or
@@ -117,7 +149,7 @@ func TestQuotingIsNoMirror(t *testing.T) {
 			"quoted above": own + break2 + quoted, "quoted below": quoted + break2 + own,
 			"twice around": own + break2 + text + break2 + own,
 		} {
-			if ref, ok := c.ParseReference(richtext.Source{Text: reply, Format: format}); ok {
+			if ref, ok := c.Read(richtext.Source{Text: reply, Format: format}).Reference(); ok {
 				t.Fatalf("%s: taken for the mirror of %+v:\n%s", name, ref, reply)
 			}
 		}
@@ -150,7 +182,7 @@ func TestMirrorSurvivesRewriting(t *testing.T) {
 		"without a body":     {Text: richtext.Mirror(h, "", richtext.HTML), Format: richtext.HTML},
 		"empty, in divs":     {Text: strings.NewReplacer("<p>", "<div>", "</p>", "</div>").Replace(richtext.Mirror(h, "", richtext.HTML)), Format: richtext.HTML},
 	} {
-		got, ok := c.ParseReference(src)
+		got, ok := c.Read(src).Reference()
 		if !ok || got != h.Reference {
 			t.Errorf("%s: read %+v, %v from\n%s", name, got, ok, src.Text)
 		}
@@ -158,7 +190,7 @@ func TestMirrorSurvivesRewriting(t *testing.T) {
 		if strings.Contains(name, "out a body") || strings.Contains(name, "empty, ") {
 			want = ""
 		}
-		if diff := cmp.Diff(want, c.NormalBody(src)); diff != "" {
+		if diff := cmp.Diff(want, inner(c.Read(src).Normal())); diff != "" {
 			t.Errorf("%s: the body reads otherwise (-want +got):\n%s", name, diff)
 		}
 	}
@@ -168,7 +200,7 @@ func TestNearMissesAreNoMirror(t *testing.T) {
 	t.Parallel()
 	c := richtext.New()
 	text := c.PlainText(richtext.Source{Text: richtext.Mirror(header(), "<p>Hi</p>", richtext.HTML), Format: richtext.HTML}, 0)
-	if _, ok := c.ParseReference(richtext.Source{Text: text, Format: richtext.Plain}); !ok {
+	if _, ok := c.Read(richtext.Source{Text: text, Format: richtext.Plain}).Reference(); !ok {
 		t.Fatalf("not even recognised unchanged:\n%s", text)
 	}
 	_, afterHeader, _ := strings.Cut(text, "\n")
@@ -190,7 +222,7 @@ func TestNearMissesAreNoMirror(t *testing.T) {
 		if s == text {
 			t.Fatalf("%s changes nothing", name)
 		}
-		if ref, ok := c.ParseReference(richtext.Source{Text: s, Format: richtext.Plain}); ok {
+		if ref, ok := c.Read(richtext.Source{Text: s, Format: richtext.Plain}).Reference(); ok {
 			t.Errorf("%s: taken for the mirror of %+v", name, ref)
 		}
 	}

@@ -1,10 +1,20 @@
 package richtext
 
 import (
+	"bytes"
+	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 )
+
+// Message is a text that was read, to be compared with others. It is not kept: it is
+// many times the size of the text.
+type Message struct{ doc *document }
+
+// Read reads a text. Nothing is taken out of it.
+func (c *Converter) Read(src Source) Message { return Message{doc: c.read(src)} }
 
 // Normal is what a text says, in a form that two texts share exactly if they say
 // the same: it doesn't change when a vendor reorders attributes, escapes
@@ -15,14 +25,10 @@ import (
 // Emphasis doesn't count: a change of nothing but bold is no change, since not
 // all of it survives both formats; a line struck through does, as that changes
 // what is said.
-func (c *Converter) Normal(src Source) string {
-	return strings.Join(normalLines(c.read(src)), "\n")
-}
-
-func normalLines(doc *document) []string {
-	n := normalWriter{doc: doc}
-	n.blocks(doc.blocks, "")
-	return n.lines
+func (m Message) Normal() string {
+	n := normalWriter{doc: m.doc}
+	n.blocks(m.doc.blocks, "")
+	return strings.Join(n.lines, "\n")
 }
 
 type normalWriter struct {
@@ -83,31 +89,33 @@ func (n *normalWriter) runs(runs []run, prefix string) {
 
 // text is what runs say, on one line.
 func (n *normalWriter) text(runs []run) string {
-	var b strings.Builder
+	var b []byte
 	seen := false // text struck out, its end not yet marked
 	for i := 0; i < len(runs); {
 		href := runs[i].href
 		struck := runs[i].style & strike
-		from := b.Len()
+		from := len(b)
 		for ; i < len(runs) && runs[i].href == href && runs[i].style&strike == struck; i++ {
 			switch {
 			case runs[i].end:
-				b.WriteByte(' ')
+				b = append(b, ' ')
 			case runs[i].image > 0:
-				b.WriteString("\ufffc" + imageIdentity(n.doc.images[runs[i].image-1].Src))
+				b = append(b, "\ufffc"+imageIdentity(n.doc.images[runs[i].image-1].Src)...)
 			default:
-				b.WriteString(runs[i].text)
+				b = append(b, runs[i].text...)
 			}
 		}
-		text := b.String()[from:]
+		text := string(b[from:])
 		if href != "" && strings.TrimSpace(text) != "" && !sameAddress(text, href) {
-			b.WriteString("<" + href + ">")
+			b = append(b, "<"+href+">"...)
 		}
 		seen = seen || struck != 0 && strings.TrimSpace(text) != ""
 		if seen && (i == len(runs) || runs[i].style&strike == 0) {
-			b.WriteString("~")
+			// A space at its end may come to stand behind it.
+			end := len(bytes.TrimRightFunc(b, unicode.IsSpace))
+			b = slices.Insert(b, end, '~')
 			seen = false
 		}
 	}
-	return norm.NFC.String(strings.Join(strings.Fields(b.String()), " "))
+	return norm.NFC.String(strings.Join(strings.Fields(string(b)), " "))
 }

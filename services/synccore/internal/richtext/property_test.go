@@ -69,7 +69,7 @@ func TestConversionKeepsWhatIsSaid(t *testing.T) {
 	c := richtext.New()
 	rapid.Check(t, func(t *rapid.T) {
 		src := source().Draw(t, "source")
-		normal := c.Normal(src)
+		normal := c.Read(src).Normal()
 		for _, format := range []richtext.Format{richtext.HTML, richtext.Markdown} {
 			result := c.Convert(src, richtext.Target{Format: format})
 			if bad := forbidden(t, result.Text, format); bad != "" {
@@ -79,13 +79,13 @@ func TestConversionKeepsWhatIsSaid(t *testing.T) {
 				continue
 			}
 			once := richtext.Source{Text: result.Text, Format: format}
-			if diff := cmp.Diff(normal, c.Normal(once)); diff != "" {
+			if diff := cmp.Diff(normal, c.Read(once).Normal()); diff != "" {
 				t.Fatalf("%s says something else (-source +target):\n%s\n%s", format, diff, result.Text)
 			}
 			for _, over := range []richtext.Format{richtext.HTML, richtext.Markdown} {
 				there := c.Convert(once, richtext.Target{Format: over})
 				back := c.Convert(richtext.Source{Text: there.Text, Format: over}, richtext.Target{Format: format})
-				if diff := cmp.Diff(normal, c.Normal(richtext.Source{Text: back.Text, Format: format})); diff != "" {
+				if diff := cmp.Diff(normal, c.Read(richtext.Source{Text: back.Text, Format: format}).Normal()); diff != "" {
 					t.Fatalf("%s by way of %s says something else (-source +target):\n%s\n%s\n%s", format, over, diff, there.Text, back.Text)
 				}
 			}
@@ -134,8 +134,8 @@ func TestTruncation(t *testing.T) {
 		if !result.Truncated {
 			return
 		}
-		head := strings.Fields(c.Normal(src))
-		cut := strings.Fields(c.Normal(richtext.Source{Text: result.Text, Format: format}))
+		head := strings.Fields(c.Read(src).Normal())
+		cut := strings.Fields(c.Read(richtext.Source{Text: result.Text, Format: format}).Normal())
 		// Further on, what is nested too deep for the limit may be told flatter.
 		if n := min(len(cut)-20, 40) / 2; n > 0 && len(result.Images) == 0 && cmp.Diff(head[:n], cut[:n]) != "" {
 			t.Fatalf("the beginning reads otherwise: %s\n%q\n%q", cmp.Diff(head[:n], cut[:n]), src.Text[:min(len(src.Text), 300)], result.Text[:min(len(result.Text), 300)])

@@ -11,10 +11,11 @@ import (
 
 // readShown reads a text without what must not be shown of it.
 func (c *Converter) readShown(src Source) *document {
-	doc := c.read(src)
+	doc := c.parse(src)
 	if src.Redact != nil {
 		(&censor{doc: doc}).censor(src.Redact)
 	}
+	level(doc.blocks)
 	return doc
 }
 
@@ -24,8 +25,9 @@ func (c *Converter) RedactHTML(src Source) string {
 	if src.Redact == nil {
 		return src.Text
 	}
-	doc := c.read(src)
+	doc := c.parse(src)
 	hit := (&censor{doc: doc}).censor(src.Redact)
+	level(doc.blocks)
 	// What is in an attribute that nobody reads crosses as little.
 	if !hit && len(src.Redact.Find(html.UnescapeString(src.Text))) == 0 {
 		return src.Text

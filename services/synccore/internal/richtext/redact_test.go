@@ -34,6 +34,8 @@ func TestWhatMustNotBeShownIsTakenOut(t *testing.T) {
 		{"plain words", richtext.HTML, "<p>Hello <b>you</b></p>", "<p>Hello <strong>you</strong></p>"},
 		{"in one piece", richtext.HTML, "<p>pay with 4111111111111111, thanks</p>", "<p>pay with " + cardMark + ", thanks</p>"},
 		{"divided by tags", richtext.HTML, "<p>4111 <b>1111</b> 11<i>11</i> 1111!</p>", "<p>" + cardMark + "!</p>"},
+		{"divided by a raised piece", richtext.HTML, "<p>4111<sup>1111</sup>1111<sub>1111</sub> m<sup>2</sup></p>", "<p>" + cardMark + " m²</p>"},
+		{"torn by tags that cross", richtext.HTML, "<b><p>4111</b>111111111111", "<p><strong>" + cardMark + "</strong></p>"},
 		{"divided by entities", richtext.HTML, "<p>4111&nbsp;1111&#160;1111&#32;11&#49;1</p>", "<p>" + cardMark + "</p>"},
 		{"divided by signs of no width", richtext.HTML, "<p>4111&#8203;1111&shy;1111<wbr>1111</p>", "<p>" + cardMark + "</p>"},
 		{"begun bold", richtext.HTML, "<p><b>no 4111</b>111111111111 ok</p>", "<p><strong>no " + cardMark + "</strong> ok</p>"},
@@ -64,13 +66,13 @@ func TestWhatMustNotBeShownIsTakenOut(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			src := fromAlvao(tc.text, tc.format)
-			normal := c.Normal(src)
+			normal := c.Read(src).Normal()
 			src.Redact = shipped
 			got := c.Convert(src, richtext.Target{Format: richtext.HTML})
-			if diff := cmp.Diff(tc.html, got.WithImages([]string{"https://a.cz/1"})); diff != "" {
+			if diff := cmp.Diff(tc.html, got.WithImages(at("https://a.cz/1"))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if c.Normal(src) != normal {
+			if c.Read(src).Normal() != normal {
 				t.Error("what the author said is something else now")
 			}
 			for _, image := range got.Images {
@@ -133,12 +135,14 @@ func TestRedactedTextsHold(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		src := source().Draw(t, "source")
-		// What is raised or lowered is told with a sign, which may stand within a secret.
-		src.Text = strings.NewReplacer("<sup", "<b", "<sub", "<b").Replace(src.Text)
 		secret := rapid.SampledFrom([]string{"4111111111111111", token()}).Draw(t, "secret")
 		if src.Format == richtext.HTML {
 			at := rapid.IntRange(1, len(secret)-1).Draw(t, "divided")
-			secret = secret[:at] + rapid.SampledFrom([]string{"", "<b>", "</b>", "<span>", "</i>", "&#8203;", "<u></u>"}).Draw(t, "by") + secret[at:]
+			secret = secret[:at] + rapid.SampledFrom([]string{"", "<b>", "</b>", "<span>", "</i>", "&#8203;", "<u></u>", "<sup>", "</sub>"}).Draw(t, "by") + secret[at:]
+		}
+		if src.Format == richtext.HTML {
+			// It isn't to begin within a tag that was never ended.
+			src.Text += ">"
 		}
 		src.Text += " " + secret + " "
 		src.Redact = redact.New(true, nil, nil)
@@ -158,7 +162,7 @@ func TestRedactedTextsHold(t *testing.T) {
 				continue
 			}
 			there := c.Convert(richtext.Source{Text: got.Text, Format: format}, richtext.Target{Format: richtext.HTML})
-			if diff := cmp.Diff(c.Normal(richtext.Source{Text: got.Text, Format: format}), c.Normal(richtext.Source{Text: there.Text, Format: richtext.HTML})); diff != "" {
+			if diff := cmp.Diff(c.Read(richtext.Source{Text: got.Text, Format: format}).Normal(), c.Read(richtext.Source{Text: there.Text, Format: richtext.HTML}).Normal()); diff != "" {
 				t.Fatalf("%s says something else after another way (-once +twice):\n%s\n%s", format, diff, got.Text)
 			}
 		}

@@ -21,6 +21,8 @@ const (
 
 // Source is a text as its system shows it.
 type Source struct {
+	// Title is a line before the text, which References don't know of; empty: none.
+	Title  string
 	Text   string
 	Format Format
 	// Base is the address that relative links and images are relative to; empty:
@@ -33,7 +35,8 @@ type Source struct {
 	// be an image.
 	Roots []string
 	// Mentions are the display names of people by the id that Markdown's @<id>
-	// holds, in any letter case (Azure DevOps comments tell them in `mentions`).
+	// holds, in any letter case; Mentioned tells for whom they are wanted. Whoever is
+	// missing is "someone". Leave it out where texts are compared: names change.
 	Mentions map[string]string
 	// Redact finds what Convert and PlainText must not show of the text; nil: nothing.
 	// Normal and references don't know of it: what the author wrote stays what it is.
@@ -121,7 +124,16 @@ func (c *Converter) PlainText(src Source, limit int) string {
 
 // read brings a text of any format into a document.
 func (c *Converter) read(src Source) *document {
+	doc := c.parse(src)
+	level(doc.blocks)
+	return doc
+}
+
+// parse is read for a document that is not yet levelled: what was raised or lowered
+// stands in it as it was written.
+func (c *Converter) parse(src Source) *document {
 	b := newBuilder(src)
+	b.title(src.Title)
 	switch src.Format {
 	case Markdown:
 		b.markdown(c.markdown, src)

@@ -158,27 +158,10 @@ var bareLink = regexp.MustCompile(`(?i)\b(?:https?://|www\.)[^\s<>"'` + "`" + `\
 // tidy joins runs that look alike and makes addresses in the text into links, so
 // that both formats show them alike.
 func tidy(runs []run) []run {
-	out := make([]run, 0, len(runs))
-	var same []string // the texts of the last run
-	join := func() {
-		if len(same) > 1 {
-			out[len(out)-1].text = strings.Join(same, "")
-		}
-		same = same[:0]
-	}
-	add := func(r run) {
-		if r.text == "" && r.image == 0 && !r.end {
-			return
-		}
-		if len(out) == 0 || !mergeable(last(out), r) {
-			join()
-			out = append(out, r)
-		}
-		same = append(same, r.text)
-	}
+	line := seam{out: make([]run, 0, len(runs))}
 	for _, r := range runs {
 		if r.image > 0 || r.end || r.style&code != 0 || r.href != "" {
-			add(r)
+			line.add(r)
 			continue
 		}
 		rest := r.text
@@ -189,17 +172,45 @@ func tidy(runs []run) []run {
 			}
 			address := trimAddress(rest[at[0]:at[1]])
 			href := webAddress(address)
-			add(run{text: rest[:at[0]], style: r.style})
-			add(run{text: address, style: r.style, href: href})
+			line.add(run{text: rest[:at[0]], style: r.style})
+			line.add(run{text: address, style: r.style, href: href})
 			rest = rest[at[0]+len(address):]
 			if address == "" {
 				break
 			}
 		}
-		add(run{text: rest, style: r.style})
+		line.add(run{text: rest, style: r.style})
 	}
-	join()
-	return out
+	return line.done()
+}
+
+// seam joins runs that look alike.
+type seam struct {
+	out  []run
+	same []string // the texts of the last run
+}
+
+func (s *seam) add(r run) {
+	if r.text == "" && r.image == 0 && !r.end {
+		return
+	}
+	if len(s.out) == 0 || !mergeable(last(s.out), r) {
+		s.join()
+		s.out = append(s.out, r)
+	}
+	s.same = append(s.same, r.text)
+}
+
+func (s *seam) join() {
+	if len(s.same) > 1 {
+		s.out[len(s.out)-1].text = strings.Join(s.same, "")
+	}
+	s.same = s.same[:0]
+}
+
+func (s *seam) done() []run {
+	s.join()
+	return s.out
 }
 
 // mayLink is a quick look whether bareLink could find anything.

@@ -21,27 +21,33 @@ type Data struct {
 	Records []item.Record
 	// Location is the time zone of dates for people; nil: UTC.
 	Location *time.Location
-	// Redact takes out what must not be shown to people; nil: nothing. Values for a
-	// machine are left alone.
-	Redact Redactor
+	// Texts is what the texts pass through. Nil: markup is shown as it is written, and
+	// nothing is taken out.
+	Texts Texts
 }
 
-// Redactor takes out of a text what must not be shown.
-type Redactor interface {
-	// Text does so with plain text, HTML with markup.
-	Text(text string) string
+// Texts is the boundary between the two systems that texts pass: package richtext
+// has one.
+type Texts interface {
+	// HTML is what a field shows of a message's markup, harmless and without a
+	// paragraph around it where it is but one. Plain is the same without markup.
 	HTML(markup string) string
+	Plain(markup string) string
+	// RedactHTML and RedactText take out of a whole field what must not be shown.
+	RedactHTML(markup string) string
+	RedactText(text string) string
 }
 
-// redacted is a rendered text without what must not be shown.
+// redacted is a rendered text without what must not be shown. Values for a machine
+// are left alone.
 func (d Data) redacted(text string, target Target) string {
 	switch {
-	case d.Redact == nil || target == Value:
+	case d.Texts == nil || target == Value:
 		return text
 	case target == HTML:
-		return d.Redact.HTML(text)
+		return d.Texts.RedactHTML(text)
 	default:
-		return d.Redact.Text(text)
+		return d.Texts.RedactText(text)
 	}
 }
 

@@ -4,8 +4,8 @@
 // template page; alvao.md §4).
 //
 // Its one invariant: what a variable brings never becomes markup. A plain value
-// stands escaped in an HTML target, a rich value is sanitised, and a text target
-// holds no tags at all.
+// stands escaped in an HTML target, and a rich value is what Data.Texts, the one
+// boundary of texts, makes of it.
 //
 // How values are written:
 //

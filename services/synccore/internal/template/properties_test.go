@@ -95,6 +95,7 @@ func FuzzTemplate(f *testing.F) {
 	} {
 		f.Add(seed, "<p>value</p>")
 	}
+	boundary := texts()
 	f.Fuzz(func(t *testing.T, text, value string) {
 		parsed, problems := template.Parse(text)
 		for _, p := range problems {
@@ -106,6 +107,7 @@ func FuzzTemplate(f *testing.F) {
 			t.Fatalf("String() = %q, want %q", parsed.String(), text)
 		}
 		d := template.Data{
+			Texts:   boundary,
 			Ticket:  item.Ticket{Title: value, URL: value, MessageTag: value, Custom: map[string]string{"X": value}},
 			Records: []item.Record{{ID: 1, HTML: value}},
 		}

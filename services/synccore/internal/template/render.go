@@ -6,10 +6,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf16"
-
-	"github.com/microcosm-cc/bluemonday"
-	nethtml "golang.org/x/net/html"
-	"golang.org/x/net/html/atom"
 )
 
 // Target says what a template is rendered for.
@@ -41,7 +37,7 @@ func (t Template) Render(d Data, target Target) string {
 	for _, s := range t.segments {
 		switch {
 		case s.value != nil:
-			b.WriteString(t.write(s.value(d), d, target))
+			b.WriteString(d.write(s.value(d), target))
 		case target == HTML:
 			b.WriteString(literalHTML(s.literal))
 		default:
@@ -65,7 +61,7 @@ func (t Template) Render(d Data, target Target) string {
 }
 
 // write turns one value into the target's form.
-func (t Template) write(c content, d Data, target Target) string {
+func (d Data) write(c content, target Target) string {
 	if !c.at.IsZero() {
 		if target == Value {
 			return c.at.UTC().Format(time.RFC3339)
@@ -73,24 +69,18 @@ func (t Template) write(c content, d Data, target Target) string {
 		c.text = d.date(c.at)
 	}
 	switch {
-	case target == HTML && c.markup != "":
-		return t.policy.Sanitize(c.markup)
+	case c.markup == "", target != HTML && c.text != "":
+	case d.Texts == nil:
+		c.text = c.markup
 	case target == HTML:
-		return escape(c.text)
-	case c.text == "" && c.markup != "":
-		return toText(c.markup)
+		return d.Texts.HTML(c.markup)
 	default:
-		return c.text
+		return d.Texts.Plain(c.markup)
 	}
-}
-
-// newPolicy lets through what formats a message and nothing that runs, loads
-// styles or submits. Tables keep their structure.
-func newPolicy() *bluemonday.Policy {
-	policy := bluemonday.UGCPolicy()
-	policy.AllowElements("u", "s")
-	policy.RequireNoFollowOnLinks(false)
-	return policy
+	if target == HTML {
+		return escape(c.text)
+	}
+	return c.text
 }
 
 // escape makes plain text safe in HTML and keeps its lines.
@@ -158,124 +148,4 @@ func shorten(text string, limit int) string {
 		}
 	}
 	return text
-}
-
-// toText makes readable plain text of HTML: paragraphs, rows and items on lines
-// of their own, cells apart, nothing of scripts, styles and comments.
-func toText(markup string) string {
-	// The tokenizer never fails on a string other than by reaching its end.
-	z := nethtml.NewTokenizer(strings.NewReader(markup))
-	w := textWriter{}
-	for {
-		switch z.Next() {
-		case nethtml.ErrorToken:
-			return w.text()
-		case nethtml.TextToken:
-			w.add(string(z.Text()))
-		case nethtml.StartTagToken, nethtml.SelfClosingTagToken:
-			name, _ := z.TagName()
-			w.open(atom.Lookup(name))
-		case nethtml.EndTagToken:
-			name, _ := z.TagName()
-			w.close(atom.Lookup(name))
-		case nethtml.CommentToken, nethtml.DoctypeToken:
-		}
-	}
-}
-
-// textWriter collects the lines of toText.
-type textWriter struct {
-	lines  []string
-	line   strings.Builder
-	hidden atom.Atom
-	pre    int
-}
-
-func (w *textWriter) open(tag atom.Atom) {
-	switch tag {
-	case atom.Script, atom.Style, atom.Head, atom.Title:
-		if w.hidden == 0 {
-			w.hidden = tag
-		}
-	case atom.Body:
-		// A head that was never closed ends here.
-		w.hidden = 0
-	case atom.Br:
-		w.flush(true)
-	case atom.P, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Blockquote, atom.Table, atom.Ul, atom.Ol, atom.Hr:
-		w.paragraph()
-	case atom.Pre:
-		w.paragraph()
-		w.pre++
-	case atom.Div, atom.Tr, atom.Section, atom.Article, atom.Header, atom.Footer, atom.Dt, atom.Dd:
-		w.flush(false)
-	case atom.Li:
-		w.flush(false)
-		w.line.WriteString("- ")
-	case atom.Td, atom.Th:
-		if w.line.Len() > 0 {
-			w.line.WriteString("\t")
-		}
-	}
-}
-
-func (w *textWriter) close(tag atom.Atom) {
-	switch tag {
-	case w.hidden:
-		w.hidden = 0
-	case atom.P, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Blockquote, atom.Table, atom.Ul, atom.Ol:
-		w.paragraph()
-	case atom.Pre:
-		w.paragraph()
-		w.pre = max(0, w.pre-1)
-	case atom.Div, atom.Tr, atom.Li, atom.Section, atom.Article, atom.Header, atom.Footer, atom.Dt, atom.Dd:
-		w.flush(false)
-	}
-}
-
-func (w *textWriter) add(text string) {
-	if w.hidden != 0 {
-		return
-	}
-	if w.pre > 0 {
-		for i, line := range strings.Split(text, "\n") {
-			if i > 0 {
-				w.flush(true)
-			}
-			w.line.WriteString(line)
-		}
-		return
-	}
-	words := strings.Join(strings.Fields(text), " ")
-	soFar := w.line.String()
-	gapBefore := soFar != "" && !strings.HasSuffix(soFar, " ") && !strings.HasSuffix(soFar, "\t")
-	if text != "" && unicode.IsSpace([]rune(text)[0]) && gapBefore {
-		w.line.WriteByte(' ')
-	}
-	w.line.WriteString(words)
-	if words != "" && strings.TrimRightFunc(text, unicode.IsSpace) != text {
-		w.line.WriteByte(' ')
-	}
-}
-
-// flush ends the line; an empty one is kept only if it was asked for.
-func (w *textWriter) flush(keepEmpty bool) {
-	line := strings.TrimRightFunc(w.line.String(), unicode.IsSpace)
-	w.line.Reset()
-	if line != "" || keepEmpty {
-		w.lines = append(w.lines, line)
-	}
-}
-
-// paragraph ends the line and leaves one empty line behind it.
-func (w *textWriter) paragraph() {
-	w.flush(false)
-	if n := len(w.lines); n > 0 && w.lines[n-1] != "" {
-		w.lines = append(w.lines, "")
-	}
-}
-
-func (w *textWriter) text() string {
-	w.flush(false)
-	return strings.TrimSpace(strings.Join(w.lines, "\n"))
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-
-	"github.com/microcosm-cc/bluemonday"
 )
 
 // Template is a parsed text. The zero value renders to nothing. It is immutable
@@ -14,7 +12,6 @@ type Template struct {
 	text     string
 	segments []segment
 	needs    Needs
-	policy   *bluemonday.Policy
 }
 
 // segment is a stretch of literal text, or a variable when render is set.
@@ -96,9 +93,6 @@ func Parse(text string) (Template, []Problem) {
 		} else {
 			t.segments = append(t.segments, segment{value: v.value})
 			t.needs = t.needs.Union(v.needs)
-			if v.rich && t.policy == nil {
-				t.policy = newPolicy()
-			}
 		}
 		offset = end
 	}

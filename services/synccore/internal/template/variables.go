@@ -40,8 +40,6 @@ func Variables() []Variable {
 type variable struct {
 	name  string
 	needs Needs
-	// rich tells that the value may be HTML.
-	rich  bool
 	value func(Data) content
 	// column makes the value of a name that ends in a custom field's column.
 	column func(Data, string) content
@@ -159,8 +157,8 @@ func addTicket(c catalogue) {
 	text("RelatedAccountId", func(t item.Ticket) string { return t.RelatedOrganization })
 	text("sHdTicketUser", func(t item.Ticket) string { return t.Requester })
 	c.add(variable{name: "TicketDeadline", value: func(d Data) content { return content{at: d.Ticket.Due} }})
-	c.add(variable{name: "TicketMessageTagLink", rich: true, value: tagLink})
-	c.add(variable{name: "TicketInfo", rich: true, value: info})
+	c.add(variable{name: "TicketMessageTagLink", value: tagLink})
+	c.add(variable{name: "TicketInfo", value: info})
 	c.add(variable{name: "tHdTicketCust.", column: func(d Data, column string) content {
 		return plain(custom(d.Ticket.Custom, column))
 	}})
@@ -179,7 +177,7 @@ func addMessages(c catalogue) {
 		r, _ := d.founding()
 		return plain(r.Subject)
 	}})
-	c.add(variable{name: "OriginalMessage", needs: log, rich: true, value: func(d Data) content {
+	c.add(variable{name: "OriginalMessage", needs: log, value: func(d Data) content {
 		r, _ := d.founding()
 		return ofRecord(r)
 	}})
@@ -187,7 +185,7 @@ func addMessages(c catalogue) {
 		r, _ := d.founding()
 		return plain(strings.Join(fileNames(r), ", "))
 	}})
-	c.add(variable{name: "LatestImportantMessage", needs: log, rich: true, value: func(d Data) content {
+	c.add(variable{name: "LatestImportantMessage", needs: log, value: func(d Data) content {
 		r, _ := d.latestImportant()
 		if v := ofRecord(r); !v.empty() {
 			return v

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 )
 
 // Verdict is how the serving of an item ends.
@@ -26,6 +27,8 @@ type Outcome struct {
 	After time.Duration
 	// Counted tells that the attempt counts towards giving up.
 	Counted bool
+	// Unexpected tells that it counts among those that failed for no known reason.
+	Unexpected bool
 	// Held tells that a new hint must not shorten the wait: it is the system, not
 	// the item, that can't serve.
 	Held bool
@@ -39,7 +42,9 @@ const (
 	lastBackoff = time.Minute
 	// attemptsUnavailable keeps an item through about a day of a system's absence.
 	attemptsUnavailable = 1500
-	attemptsInternal    = 10
+	// attemptsInternal is how many attempts in a row may fail for no known reason. Others
+	// before them don't count: what failed through an outage is tried anew after it.
+	attemptsInternal = 10
 
 	conflictWait  = 200 * time.Millisecond
 	busyWait      = 30 * time.Second
@@ -47,9 +52,9 @@ const (
 	badTokenWait  = 30 * time.Second
 )
 
-// Decide turns the error of an attempt into an outcome. attempt counts the failed
-// attempts before this one; jitter is a number in [0, 1) that spreads retries.
-func Decide(err error, attempt int, jitter float64) Outcome {
+// Decide turns the error of an attempt into an outcome. The delivery tells what failed
+// before; jitter is a number in [0, 1) that spreads retries.
+func Decide(err error, d inbox.Delivery, jitter float64) Outcome {
 	if err == nil {
 		return Outcome{Verdict: Finish}
 	}
@@ -68,17 +73,23 @@ func Decide(err error, attempt int, jitter float64) Outcome {
 	case fault.BadToken:
 		out.After, out.Held = spread(badTokenWait, jitter), true
 	case fault.Unavailable:
-		out = retryLater(out, attempt, attemptsUnavailable, told, jitter)
+		out = retryLater(out, d.Attempt, attemptsUnavailable, told, jitter)
 		// Further hints say nothing about whether the system is back.
 		out.Held = out.Verdict == Again
 	case fault.Internal:
-		out = retryLater(out, attempt, attemptsInternal, told, jitter)
+		out = retryLater(out, d.Unexpected, attemptsInternal, told, jitter)
+		out.Unexpected = true
+		if d.Attempt+1 >= attemptsUnavailable {
+			// An item that fails now this way and now that ends by all its attempts.
+			out.Verdict = GiveUp
+		}
 	case fault.Invalid, fault.NotFound, fault.Denied, fault.Refused, fault.Misconfigured:
 		out.Verdict = GiveUp
 	}
 	return out
 }
 
+// retryLater tries again, the later the more attempts failed, and gives up in the end.
 func retryLater(out Outcome, attempt, attempts int, told time.Duration, jitter float64) Outcome {
 	out.Counted = true
 	if attempt+1 >= attempts {

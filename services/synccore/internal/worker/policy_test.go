@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
 
@@ -29,7 +30,8 @@ func TestDecideByKind(t *testing.T) {
 		{"unavailable counts", fault.New(fault.Unavailable, "x"), 0, worker.Again, true, true},
 		{"unavailable for a day", fault.New(fault.Unavailable, "x"), 1499, worker.GiveUp, true, false},
 		{"plain error counts", errors.New("x"), 0, worker.Again, true, false},
-		{"plain error ten times", errors.New("x"), 9, worker.GiveUp, true, false},
+		{"plain error after an outage", errors.New("x"), 900, worker.Again, true, false},
+		{"plain error for a day, among others", errors.New("x"), 1499, worker.GiveUp, true, false},
 		{"invalid", fault.New(fault.Invalid, "x"), 0, worker.GiveUp, false, false},
 		{"denied", fault.New(fault.Denied, "x"), 0, worker.GiveUp, false, false},
 		{"misconfigured", fault.New(fault.Misconfigured, "x"), 0, worker.GiveUp, false, false},
@@ -37,7 +39,7 @@ func TestDecideByKind(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := worker.Decide(c.err, c.attempt, 0.5)
+			got := worker.Decide(c.err, inbox.Delivery{Attempt: c.attempt}, 0.5)
 			if got.Verdict != c.verdict || got.Counted != c.counted || got.Held != c.held {
 				t.Errorf("got %+v", got)
 			}
@@ -51,6 +53,28 @@ func TestDecideByKind(t *testing.T) {
 	}
 }
 
+// Failures for no known reason count by themselves: ten in a row are enough, however many
+// others were before them, and the first of them is followed by a quick retry.
+func TestDecideUnexpected(t *testing.T) {
+	t.Parallel()
+	for n := range 10 {
+		got := worker.Decide(errors.New("x"), inbox.Delivery{Attempt: 100 + n, Unexpected: n}, 0)
+		want := worker.Again
+		if n == 9 {
+			want = worker.GiveUp
+		}
+		if got.Verdict != want || !got.Unexpected || !got.Counted {
+			t.Errorf("after %d in a row: %+v", n, got)
+		}
+		if n == 0 && got.After != time.Second {
+			t.Errorf("the first is tried again after %s", got.After)
+		}
+	}
+	if got := worker.Decide(fault.New(fault.Unavailable, "x"), inbox.Delivery{Attempt: 9, Unexpected: 9}, 0); got.Unexpected || got.Verdict != worker.Again {
+		t.Errorf("an outage after them: %+v", got)
+	}
+}
+
 func TestDecideWaits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -59,7 +83,8 @@ func TestDecideWaits(t *testing.T) {
 		told := time.Duration(rapid.IntRange(0, 7200).Draw(t, "told")) * time.Second
 		kind := rapid.SampledFrom([]fault.Kind{fault.Unavailable, fault.Throttled, fault.Busy}).Draw(t, "kind")
 
-		got := worker.Decide(fault.New(kind, "x").After(told), attempt, jitter)
+		tried := func(n int) inbox.Delivery { return inbox.Delivery{Attempt: n} }
+		got := worker.Decide(fault.New(kind, "x").After(told), tried(attempt), jitter)
 		if got.After < told {
 			t.Fatalf("waits %s though told %s", got.After, told)
 		}
@@ -67,8 +92,8 @@ func TestDecideWaits(t *testing.T) {
 			t.Fatalf("waits %s, longer than the cap", got.After)
 		}
 		if kind == fault.Unavailable {
-			later := worker.Decide(fault.New(kind, "x"), attempt+1, jitter)
-			now := worker.Decide(fault.New(kind, "x"), attempt, jitter)
+			later := worker.Decide(fault.New(kind, "x"), tried(attempt+1), jitter)
+			now := worker.Decide(fault.New(kind, "x"), tried(attempt), jitter)
 			if later.After < now.After {
 				t.Fatalf("attempt %d waits %s, the next only %s", attempt, now.After, later.After)
 			}

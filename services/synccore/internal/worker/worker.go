@@ -3,7 +3,8 @@
 //
 // Its one invariant: a delivery ends in exactly one of these, or in none: then the
 // process died or was cut off, the inbox gives the item to somebody else, and the
-// handler must be able to serve it again.
+// handler must be able to serve it again. A handler whose delivery was given to somebody
+// else is told to stop: its context ends.
 package worker
 
 import (
@@ -57,7 +58,8 @@ type Served struct {
 }
 
 // Handler serves one delivery. It is called from many goroutines, never for two
-// deliveries of one item at once. The fault kind of its error decides what follows.
+// deliveries of one item at once but while the first, which was lost to the second, is
+// being stopped. The fault kind of its error decides what follows.
 type Handler func(ctx context.Context, d inbox.Delivery) (Served, error)
 
 // Config is what a Worker is made of. Inbox, Handler, Logger, Tracers, Meters and
@@ -93,9 +95,10 @@ type Worker struct {
 	served     metric.Int64Counter
 	lag        metric.Float64Histogram
 
-	mu     sync.Mutex
-	inHand map[item.Key]inbox.Delivery
+	hands  hands
 	recent recent
+	// alone is held by the item that is served apart from others of its kind (lapse.go).
+	alone chan struct{}
 	// due tells upkeep of items that are to be ready sooner than it would look.
 	due chan time.Duration
 }
@@ -129,7 +132,10 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the histogram of convergence: %w", err)
 	}
-	return &Worker{cfg: cfg, tracer: cfg.Tracers.Tracer(scope), served: served, lag: lag, inHand: map[item.Key]inbox.Delivery{}, due: make(chan time.Duration, 64)}, nil
+	return &Worker{
+		cfg: cfg, tracer: cfg.Tracers.Tracer(scope), served: served, lag: lag,
+		alone: make(chan struct{}, 1), due: make(chan time.Duration, 64),
+	}, nil
 }
 
 // Run serves until ctx ends, then finishes what is in hand within the grace time.
@@ -198,6 +204,10 @@ func (w *Worker) receive(ctx context.Context, slots chan struct{}, hand func(inb
 		for _, d := range deliveries {
 			hand(d)
 		}
+		if fault.Is(err, fault.Invalid) {
+			w.cfg.Logger.ErrorContext(ctx, "inbox.unreadable", slog.String("error", err.Error()))
+			err = nil
+		}
 		if err == nil {
 			if away {
 				w.cfg.Logger.InfoContext(ctx, "inbox.back")
@@ -215,24 +225,6 @@ func (w *Worker) receive(ctx context.Context, slots chan struct{}, hand func(inb
 		}
 		wait(ctx, pause.NextBackOff())
 	}
-}
-
-// beat tells the inbox what is still in hand.
-func (w *Worker) beat(ctx context.Context) {
-	every(ctx, w.cfg.Heartbeat, func() {
-		w.mu.Lock()
-		held := make([]inbox.Delivery, 0, len(w.inHand))
-		for _, d := range w.inHand {
-			held = append(held, d)
-		}
-		w.mu.Unlock()
-		for _, d := range held {
-			err := w.cfg.Inbox.Extend(ctx, d)
-			if err != nil && ctx.Err() == nil && !fault.Is(err, fault.Conflict) {
-				w.cfg.Logger.WarnContext(ctx, "inbox.extend", slog.String("item", d.Key.String()), slog.String("error", err.Error()))
-			}
-		}
-	})
 }
 
 // upkeep makes waiting items ready when they are due and takes over abandoned ones: at
@@ -269,15 +261,8 @@ func (w *Worker) remind(after time.Duration) {
 }
 
 func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
-	w.mu.Lock()
-	w.inHand[d.Key] = d
-	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		delete(w.inHand, d.Key)
-		w.mu.Unlock()
-	}()
-
+	ctx, drop := w.hands.take(ctx, d)
+	defer drop()
 	started := w.cfg.Now()
 	if pause := w.recent.pause(d, started); pause > 0 {
 		// Without a reason it does not count as tried before.
@@ -286,23 +271,38 @@ func (w *Worker) serve(ctx context.Context, d inbox.Delivery) {
 			return
 		}
 	}
+	done, mine := w.turn(ctx, d)
+	if !mine {
+		return
+	}
+	defer done()
 	ctx, options := w.span(ctx, d)
 	ctx, span := w.tracer.Start(ctx, "process inbox", options...)
 	defer span.End()
 	served, err := w.handle(ctx, d)
-	if err != nil && ctx.Err() != nil {
+	lost := err != nil && lostBy(ctx) != nil
+	if err != nil && ctx.Err() != nil && !lost {
 		span.SetStatus(codes.Error, "cut off by shutdown")
 		w.putBack(ctx, d)
 		return
 	}
-	outcome := Decide(err, d.Attempt, w.cfg.Chance())
-	settleErr := w.settle(ctx, d, served, outcome)
+	if lost {
+		err = lostBy(ctx) // the handler tells in its own words that it was stopped
+	}
+	outcome := Decide(err, d, w.cfg.Chance())
+	verdict := string(outcome.Verdict)
+	var settleErr error
+	switch {
+	case lost:
+		verdict = "lost" // there is nothing to tell the inbox
+	case err == nil && served.Forward != nil:
+		verdict = "forwarded"
+		fallthrough
+	default:
+		settleErr = w.settle(ctx, d, served, outcome)
+	}
 	w.recent.note(d.Key, w.cfg.Now())
 
-	verdict := string(outcome.Verdict)
-	if served.Forward != nil && err == nil {
-		verdict = "forwarded"
-	}
 	span.SetAttributes(attribute.String("tandem.outcome", verdict), attribute.String("tandem.reason", outcome.Reason))
 	if err != nil {
 		span.SetStatus(codes.Error, fault.KindOf(err).String())
@@ -337,13 +337,17 @@ func (w *Worker) putBack(ctx context.Context, d inbox.Delivery) {
 	w.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "sync.cut", attrs...)
 }
 
-// handle calls the handler; a panic in it is an error of its item alone.
+// handle calls the handler, unless the item is not to be served any more; a panic in it is
+// an error of its item alone.
 func (w *Worker) handle(ctx context.Context, d inbox.Delivery) (served Served, err error) { //nolint:nonamedreturns // recover sets err
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("panic while serving %s: %v\n%s", d.Key, cause, debug.Stack())
 		}
 	}()
+	if err := deadly(d); err != nil {
+		return Served{}, err
+	}
 	return w.cfg.Handler(ctx, d)
 }
 
@@ -361,7 +365,7 @@ func (w *Worker) settle(ctx context.Context, d inbox.Delivery, served Served, ou
 	case Again:
 		defer w.remind(out.After)
 		return w.cfg.Inbox.Retry(ctx, d, inbox.RetryOptions{
-			After: out.After, Reason: out.Reason, Counted: out.Counted, Held: out.Held, TraceID: traceID,
+			After: out.After, Reason: out.Reason, Counted: out.Counted, Unexpected: out.Unexpected, Held: out.Held, TraceID: traceID,
 		})
 	case GiveUp:
 		return w.cfg.Inbox.Dead(ctx, d, out.Reason, traceID)
@@ -420,6 +424,7 @@ func (w *Worker) log(ctx context.Context, d inbox.Delivery, l line) {
 		slog.Int64("hints", d.Count),
 		slog.Bool("forced", d.Force),
 		slog.Int("attempt", d.Attempt),
+		slog.Int("lapses", d.Lapses),
 		slog.String("outcome", l.verdict),
 		slog.Float64("duration_ms", float64(l.took.Microseconds())/1000),
 	}

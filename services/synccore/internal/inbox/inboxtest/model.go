@@ -36,6 +36,8 @@ const (
 	modelShare      = 2
 	modelVisibility = 20 * time.Second
 	modelWindow     = 90 * time.Second
+	// modelMemory is how long a holder that vanished is remembered.
+	modelMemory = 15 * time.Minute
 )
 
 // group is what is merged of an item's hints.
@@ -63,6 +65,10 @@ type modelItem struct {
 	state       inbox.State
 	now, after  *group
 	failures    int
+	unexpected  int
+	lapses      int
+	lapsed      time.Duration // when the last holder vanished
+	vanished    int64         // its token
 	redelivered bool
 	held        bool
 	until       time.Duration // due, or end of visibility
@@ -227,6 +233,10 @@ func (m *model) sweep() {
 			if state == inbox.Running {
 				m.fold(it)
 				it.failures++
+				if m.time-it.lapsed > modelMemory {
+					it.lapses = 0
+				}
+				it.lapses, it.lapsed, it.vanished = it.lapses+1, m.time, it.token
 				it.redelivered = true
 				it.token = 0
 			}
@@ -293,7 +303,7 @@ func (m *model) receive(rt *rapid.T) {
 	for _, d := range got {
 		it := m.items[d.Key]
 		g := group{d.Count, d.MaxRevision, d.Background, d.Force, d.First.Type, d.Last.Type}
-		if g != *it.now || d.Attempt != it.failures || d.Redelivered != it.redelivered {
+		if g != *it.now || d.Attempt != it.failures || d.Redelivered != it.redelivered || d.Unexpected != it.unexpected || d.Lapses != it.lapses {
 			rt.Fatalf("received %+v, want %+v of %+v", d, *it.now, *it)
 		}
 		it.state, it.token, it.until = inbox.Running, d.Token, m.time+modelVisibility
@@ -316,11 +326,15 @@ func (m *model) held(rt *rapid.T) (inbox.Delivery, *modelItem) {
 	return d, it
 }
 
-// outcome checks that a valid delivery's outcome is taken, and a stale one's refused.
-func (m *model) outcome(it *modelItem, err error) bool {
+// outcome checks that a valid delivery's outcome is taken, and a stale one's refused. A
+// holder that counted as vanished was not, if it speaks.
+func (m *model) outcome(d inbox.Delivery, it *modelItem, err error) bool {
 	if it == nil {
 		if !fault.Is(err, fault.Conflict) {
 			m.rt.Fatalf("a stale delivery: %v", err)
+		}
+		if now := m.items[d.Key]; now != nil && now.vanished == d.Token {
+			now.lapses, now.vanished = 0, 0
 		}
 		return false
 	}
@@ -339,14 +353,14 @@ func (m *model) settle(k item.Key) {
 
 func (m *model) done(rt *rapid.T) {
 	d, it := m.held(rt)
-	if m.outcome(it, m.box.Done(rt.Context(), d)) {
+	if m.outcome(d, it, m.box.Done(rt.Context(), d)) {
 		m.settle(d.Key)
 	}
 }
 
 func (m *model) extend(rt *rapid.T) {
 	d, it := m.held(rt)
-	if m.outcome(it, m.box.Extend(rt.Context(), d)) {
+	if m.outcome(d, it, m.box.Extend(rt.Context(), d)) {
 		it.until = m.time + modelVisibility
 	}
 }
@@ -357,11 +371,17 @@ func (m *model) retry(rt *rapid.T) {
 		After: rapid.SampledFrom([]time.Duration{0, -1, time.Minute, time.Hour}).Draw(rt, "after"), Counted: rapid.Bool().Draw(rt, "counted"),
 	}
 	o.Held = o.After > 0 && rapid.Bool().Draw(rt, "held")
-	if !m.outcome(it, m.box.Retry(rt.Context(), d, o)) {
+	o.Unexpected = rapid.Bool().Draw(rt, "unexpected")
+	if !m.outcome(d, it, m.box.Retry(rt.Context(), d, o)) {
 		return
 	}
 	if o.Counted {
 		it.failures++
+		it.unexpected++
+		if !o.Unexpected {
+			it.unexpected = 0
+		}
+		it.lapses, it.vanished = 0, 0
 	}
 	it.redelivered, it.token = true, 0
 	news := m.fold(it)
@@ -374,7 +394,7 @@ func (m *model) retry(rt *rapid.T) {
 
 func (m *model) dead(rt *rapid.T) {
 	d, it := m.held(rt)
-	if m.outcome(it, m.box.Dead(rt.Context(), d, "broken", "")) {
+	if m.outcome(d, it, m.box.Dead(rt.Context(), d, "broken", "")) {
 		m.letters = append(m.letters, letter{id: d.ID, key: d.Key, hints: *it.now, failures: it.failures + 1})
 		m.settle(d.Key)
 	}
@@ -386,7 +406,7 @@ func (m *model) forward(rt *rapid.T) {
 	if to == d.Key {
 		rt.Skip("an item is not forwarded to itself")
 	}
-	if m.outcome(it, m.box.Forward(rt.Context(), d, to)) {
+	if m.outcome(d, it, m.box.Forward(rt.Context(), d, to)) {
 		hints := *it.now
 		m.settle(d.Key)
 		m.add(to, hints)
@@ -430,7 +450,7 @@ func (m *model) replay(rt *rapid.T) {
 	l.hints.background, l.hints.force = false, true
 	m.add(l.key, l.hints)
 	if known && it.state == inbox.Queued {
-		it.failures = 0
+		it.failures, it.unexpected, it.lapses, it.vanished = 0, 0, 0, 0
 	}
 }
 

@@ -31,6 +31,118 @@ func (b *bench) lapses() {
 	b.wantOnlyDedup()
 }
 
+// lapsesApart: holders that vanish are counted until the item was served and failed. That
+// it only had to wait says nothing: an item that kills workers waits for the lease of its
+// last victim, too.
+func (b *bench) lapsesApart() {
+	b.t.Helper()
+	died := b.open(inbox.Options{Visibility: brief})
+	died.append(hint(ticket(1)))
+	var d inbox.Delivery
+	for n := range 3 {
+		if d = died.one(); d.Lapses != n || d.Attempt != n {
+			b.t.Fatalf("after %d lapses: %+v", n, d)
+		}
+	}
+	r := b.open(inbox.Options{})
+	d = r.one()
+	r.retry(d, inbox.RetryOptions{Reason: "busy"})
+	if d = r.one(); d.Lapses != 3 {
+		b.t.Errorf("a wait changed the lapses: %+v", d)
+	}
+	r.retry(d, inbox.RetryOptions{Counted: true, Reason: "no luck"})
+	if d = r.one(); d.Lapses != 0 || d.Attempt != 4 {
+		b.t.Errorf("after it was served: %+v", d)
+	}
+	r.done(d)
+	b.wantOnlyDedup()
+}
+
+// lateWord: a worker that was cut off from Redis, or paused, is not killed by its item.
+func (b *bench) lateWord() {
+	b.t.Helper()
+	paused := b.open(inbox.Options{Visibility: brief})
+	r := b.open(inbox.Options{})
+	paused.append(hint(ticket(1)))
+	first := paused.one()
+	second := paused.one()
+	third := r.one()
+	r.wantFault(paused.Extend(b.ctx(), first), fault.Conflict, "the word of the one before")
+	r.retry(third, inbox.RetryOptions{})
+	if third = r.one(); third.Lapses != 2 {
+		b.t.Errorf("the last holder has not spoken: %+v", third)
+	}
+	r.wantFault(paused.Extend(b.ctx(), second), fault.Conflict, "the last one's word")
+	r.retry(third, inbox.RetryOptions{})
+	if third = r.one(); third.Lapses != 0 {
+		b.t.Errorf("the last holder lives: %+v", third)
+	}
+	r.done(third)
+	b.wantOnlyDedup()
+}
+
+func (b *bench) unexpected() {
+	b.t.Helper()
+	r := b.open(inbox.Options{})
+	r.append(hint(ticket(1)))
+	for n, step := range []struct {
+		counted, unexpected bool
+		want                int
+	}{
+		{true, false, 0}, {true, true, 1}, {true, true, 2}, {false, true, 2}, {false, false, 2}, {true, true, 3}, {true, false, 0}, {true, true, 1},
+	} {
+		r.retry(r.one(), inbox.RetryOptions{Counted: step.counted, Unexpected: step.unexpected})
+		d := r.one()
+		if d.Unexpected != step.want {
+			b.t.Errorf("step %d: %+v, want %d unexpected failures", n, d, step.want)
+		}
+		r.retry(d, inbox.RetryOptions{})
+	}
+	r.done(r.one())
+	b.wantOnlyDedup()
+}
+
+// unreadable: a build that is older than what is stored, after a rollback, serves what it
+// can read, and leaves the rest to a newer one.
+func (b *bench) unreadable() {
+	b.t.Helper()
+	r := b.open(inbox.Options{})
+	r.append(hint(ticket(1)), hint(ticket(2)), hint(ticket(3)), hint(ticket(4)))
+	stored := func(k item.Key) string { return b.store.Key("inbox", "item:"+k.String()) }
+	field := func(k item.Key, name, value string) string {
+		was, err := b.store.Client().HGet(b.ctx(), stored(k), name).Result()
+		r.ok(err)
+		r.ok(b.store.Client().HSet(b.ctx(), stored(k), name, value).Err())
+		return was
+	}
+	const future = `{"k":"development/later/2"}`
+	known := field(ticket(2), "wf", future)
+	field(ticket(4), "wf", future)
+	field(ticket(4), "n", "200") // tried for longer than a day
+	got, err := r.Receive(b.ctx(), 10, 0)
+	r.wantFault(err, fault.Invalid, "receiving what can't be read")
+	if !strings.Contains(fault.Sentence(err), ticket(2).String()) {
+		b.t.Errorf("the item is not named: %s", fault.Sentence(err))
+	}
+	if len(got) != 2 || got[0].Key != ticket(1) || got[1].Key != ticket(3) {
+		b.t.Fatalf("received %+v", got)
+	}
+	r.done(got...)
+	r.wantStats(inbox.Stats{Waiting: 1, Dead: 1})
+	r.wantListed("", inbox.Waiting)
+	r.wantListed("", inbox.Dead)
+
+	r.append(hint(ticket(2))) // knocks in vain
+	r.wantNone()
+	field(ticket(2), "wf", known)
+	r.ok(r.ReleaseHeld(b.ctx(), ticket(2).Connector))
+	d := r.one()
+	if d.Count != 2 || d.Attempt != 1 || !strings.Contains(d.LastReason, "can't read") {
+		b.t.Errorf("%+v", d)
+	}
+	r.done(d)
+}
+
 func (b *bench) extends() {
 	b.t.Helper()
 	r := b.open(inbox.Options{Visibility: brief})

@@ -10,6 +10,8 @@ local call = redis.call
 --   s  state: q queued, r running, w waiting       e  its entry in a stream (q)
 --   k  token, o replica (r)                         h  '1': held (w)
 --   n  counted failed tries   m  reason of the last failure   x  its trace id
+--   u  how many of the last counted tries failed unexpectedly, one after the other
+--   v  how many holders vanished, when the last one did, and its token
 --   y  '1': it was served before
 -- and up to two groups of coalesced hints: W is what is served next or now, P what
 -- came in while W is being served (r only). Each group has, behind w or p:
@@ -157,13 +159,31 @@ local function settle(k, it)
 end
 
 -- holds tells whether the item runs under that token; one that does not run has none.
+-- A holder that counted as vanished and speaks all the same was cut off for a while: the
+-- item did not kill it.
 local function holds(it, token)
-  return call('HGET', it, 'k') == token
+  if call('HGET', it, 'k') == token then
+    return true
+  end
+  if string.match(call('HGET', it, 'v') or '', '%d+$') == token then
+    call('HDEL', it, 'v')
+  end
+  return false
+end
+
+-- lapse counts a holder that vanished. Those of longer ago are forgotten: an item that
+-- lives long (an approval takes days) meets some killed processes by chance, while one
+-- that kills them does so as soon as it is served again.
+local MEMORY = 15 * 60 * 1000
+local function lapse(it, t)
+  local n, at = string.match(call('HGET', it, 'v') or '', '^(%d+) (%d+)')
+  n = n and t - at <= MEMORY and n + 1 or 1
+  call('HSET', it, 'v', text(n) .. ' ' .. text(t) .. ' ' .. call('HGET', it, 'k'))
 end
 
 -- sweep makes ready what is due, and what a worker took and did not finish in time;
--- the latter counts as a failed try, so that an item that kills its worker is given
--- up in the end. At most limit items of each.
+-- the latter counts as a failed try and as a lapse, so that an item that kills its worker
+-- is given up in the end. At most limit items of each.
 local function sweep(t, limit)
   for _, k in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', text(t), 'LIMIT', 0, limit)) do
     wake(k, item(k))
@@ -172,6 +192,7 @@ local function sweep(t, limit)
     local it = item(k)
     call('ZREM', RUN, k)
     fold(it)
+    lapse(it, t)
     call('HDEL', it, 'k', 'o')
     call('HINCRBY', it, 'n', 1)
     call('HSET', it, 'y', '1', 'm', 'The worker that served it vanished or was paused for too long.')

@@ -2,7 +2,7 @@
 -- items, live items taken since the last background one, live items per background
 -- one, visibility in ms.
 -- Returns {ms until something is due (-1: nothing), live items taken since the last
--- background one, items...}, an item being {group W, n, m, x, key, y, token}.
+-- background one, items...}, an item being {group W, n, m, x, key, y, token, u, lapses}.
 local token, replica = tonumber(ARGV[2]), ARGV[3]
 local left, background, run, share = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local t = now()
@@ -29,13 +29,14 @@ local function take(lane, n)
     local e, k = entry[1], entry[2][2]
     local it = item(k)
     entries[#entries + 1] = e
-    local o = call('HMGET', it, 's', 'e', 'n', 'm', 'x', 'y')
+    local o = call('HMGET', it, 's', 'e', 'n', 'm', 'x', 'y', 'u', 'v')
     if o[1] == 'q' and o[2] == e then
       token = token + 1
       call('HSET', it, 's', 'r', 'k', text(token), 'o', replica)
       call('ZADD', RUN, text(t + ARGV[8]), k)
       local row = read(it, W)
-      for _, v in ipairs({o[3], o[4] or '', o[5] or '', k, o[6] or '', text(token)}) do
+      local lapses = string.match(o[8] or '', '^%d+') or '0'
+      for _, v in ipairs({o[3], o[4] or '', o[5] or '', k, o[6] or '', text(token), o[7] or '0', lapses}) do
         row[#row + 1] = v
       end
       out[#out + 1] = row

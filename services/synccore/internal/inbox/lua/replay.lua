@@ -21,5 +21,6 @@ call('ZREM', P .. 'dead:' .. ARGV[2], o[2] .. ':' .. ARGV[3])
 add(k, it, present, g)
 if call('HGET', it, 's') == 'q' then
   call('HSET', it, 'n', '0')
+  call('HDEL', it, 'u', 'v')
 end
 return {1, k}
