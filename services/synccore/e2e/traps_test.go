@@ -125,7 +125,7 @@ func alvaoTraps() []trap {
 		{"§3.2 what is told is not visible yet", []string{inRounds + "TestStatusReadBeforeItIsVisible"}},
 		{"§3.3 notes may leave the last activity alone", []string{inRounds + "TestNotesThatLeaveTheActivityAlone"}},
 		{"§4 variables that do not exist or not here", []string{inSettings + "TestTrapUnknownVariablesAreRefusedByName", inCore + "template.TestProblems", inCore + "template.TestWholeListIsKnown"}},
-		{"§4 values are no markup, markup is no title", []string{inCore + "template.TestPlainValuesNeverMakeMarkup", inCore + "template.TestLineIsOneLineOf255", inCore + "template.TestRichValuesAreSanitised"}},
+		{"§4 values are no markup, markup is no title", []string{inCore + "template.TestPlainValuesNeverMakeMarkup", inCore + "template.TestLineIsOneLineOf255", inCore + "template.TestRichValuesPassTheBoundary"}},
 		{"§5 two names of the open command", []string{inSettings + "TestTrapOpenCommandHasTwoNames"}},
 		{"§5 AccessToken is a number or text", []string{inSettings + "TestTrapAccessTokenMayBeTextOrNumber"}},
 		{"§5 AttributeMap may be text", []string{inSettings + "TestTrapAttributeMapMayBeText"}},

@@ -97,7 +97,7 @@ func TestMassChangeWaitsForAPerson(t *testing.T) {
 		t.Errorf("foresight %+v", f)
 	}
 	for _, example := range state.Foresight.Examples {
-		if example.Ticket == 0 || example.WorkItem == 0 || !strings.Contains(example.Detail, "would go from") {
+		if example.Ticket == 0 || example.WorkItem == 0 || !strings.Contains(example.Detail, "are paired no longer") {
 			t.Errorf("example %+v", example)
 		}
 	}

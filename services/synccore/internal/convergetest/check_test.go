@@ -108,8 +108,12 @@ func (h *history) reachable(ticket int, workItem int64) (standalvao.Ticket, stan
 	}
 }
 
-// ownNote is the reference of what Tandem itself says of an item.
-var ownNote = regexp.MustCompile(`TANDEM-[AW][0-9]+-N([0-9]+)-[0-9A-Z]{6}`)
+var (
+	// ownNote is the reference of what Tandem itself says of an item or of a file.
+	ownNote = regexp.MustCompile(`TANDEM-[AW][0-9]+-N([0-9]+)-[0-9A-Z]{6}`)
+	// ofItem is that of what it says of an item, which has no version.
+	ofItem = regexp.MustCompile(`TANDEM-[AW][0-9]+-N[0-9]+-[0-9A-Z]{6}\b`)
+)
 
 // checkNotes finds whether the side that is left was told that the other one went, and
 // nothing was told twice.
@@ -344,7 +348,9 @@ func (h *history) checkOurs(s *said, l item.Link) {
 		if r.ByApplication && (ofAlvao.MatchString(r.HTML) || active.MatchString(r.HTML)) {
 			h.failf("record %d of ticket %d is a copy of what came from there, or active: %s", r.ID, s.ticket, r.HTML)
 		}
-		if r.ByApplication && r.ShowToRequester != h.shape.reveal && r.Kind == standalvao.KindNote {
+		// What Tandem itself says of an item is for those who work on it.
+		shown := h.shape.reveal && !ofItem.MatchString(r.HTML)
+		if r.ByApplication && r.ShowToRequester != shown && r.Kind == standalvao.KindNote {
 			h.failf("record %d of ticket %d is shown to the requester: %v", r.ID, s.ticket, r.ShowToRequester)
 		}
 	}

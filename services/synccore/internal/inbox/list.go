@@ -62,9 +62,6 @@ func (b *Inbox) List(ctx context.Context, connector string, state State, pageSiz
 			return records, string(states[at]) + ";" + next, nil
 		}
 		pageToken = ""
-		if len(records) == pageSize && at+1 < len(states) {
-			return records, string(states[at+1]) + ";", nil
-		}
 	}
 	return records, "", nil
 }

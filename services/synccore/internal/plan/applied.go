@@ -12,9 +12,6 @@ import (
 // rule or a person made of it, and is looked at as news.
 func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChange) {
 	var changes []item.LinkChange
-	if step.Lost != nil {
-		changes = append(changes, *step.Lost)
-	}
 	next := link
 	switch step.Kind {
 	case Remember:
@@ -59,6 +56,13 @@ func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChan
 	case Rest, Wait, ReadWorkItem, ReadType, Search, FindNote, ReadMessages, BeginPost, Post, Edit, Retract, RememberMirror:
 		// These change nothing that is worth remembering.
 	}
+	if step.Lost != nil {
+		changes = append(changes, *step.Lost)
+		if step.Kind == SetState || step.Kind == SetStatus {
+			// Whoever chose what lost works on the side that was overridden.
+			next = tell(next, after, overridden(step.Kind), step.Lost.Detail)
+		}
+	}
 	if after.WorkItem != nil && next.WorkItem == after.WorkItem.ID && next.Type == "" {
 		next.Type = after.WorkItem.Type
 	}
@@ -71,6 +75,14 @@ func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChan
 		next.SeenRev = max(next.SeenRev, after.WorkItem.Rev)
 	}
 	return next, changes
+}
+
+// overridden is the side that a step of that kind writes to.
+func overridden(kind Kind) item.System {
+	if kind == SetState {
+		return item.AzureDevOps
+	}
+	return item.Alvao
 }
 
 // Refused is the step that parks the link after a system refused a change with text.

@@ -7,11 +7,16 @@ import (
 	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 )
 
 // Adopt is what a round would do first for a ticket that already carries a work item's
 // number.
 const Adopt = "adopt-work-item"
+
+// Either is what a round would write first where the newer of status and state stays and
+// nobody has looked yet which that is: SetStatus or SetState.
+const Either = "set-status-or-state"
 
 // Foreseen is what a round would write first for a ticket and its work item, judged
 // by Next itself from what lists show. The zero value: nothing, or something that
@@ -44,6 +49,10 @@ func ForeseeTicket(link item.Link, ticket item.Ticket, known Listed, rules Rules
 	case link.WorkItem == 0:
 		// Lists may leave out what all their rows share.
 		ticket.Service, ticket.Process = cmp.Or(ticket.Service, rules.Service), cmp.Or(ticket.Process, rules.Process)
+		if ticket.ExternalID == "" && len(ticket.Custom) == 0 && link.Parked != nil {
+			// Nor do they all show custom fields.
+			ticket.ExternalID = link.Parked.ExternalID
+		}
 		return foreseePair(link, ticket, known, rules)
 	case link.Agreed.Status == "":
 		return Foreseen{}
@@ -72,6 +81,12 @@ func stood(link item.Link) item.Standstill {
 
 func foresee(link item.Link, ticket item.Ticket, workItem item.WorkItem, rules Rules) Foreseen {
 	rules.Messages = false
+	if rules.Conflict == mapping.ConflictNewest && link.Move == nil && link.Parked == nil && remapped(link, rules) &&
+		mapping.Same(ticket.Status, link.Agreed.Status) && mapping.Same(workItem.State, link.Agreed.State) && !rules.Map.Agree(workItem.State, ticket.Status) {
+		// When the status changed is asked for only when a round is due.
+		return Foreseen{Kind: Either, Detail: fmt.Sprintf(
+			"%q and %q are paired no longer: the ticket's status or the work item's state would change, whichever is the older one", ticket.Status, workItem.State)}
+	}
 	switch step := Next(link, Sides{Ticket: ticket, WorkItem: &workItem, Listed: true}, rules); step.Kind {
 	case SetStatus:
 		return Foreseen{Kind: string(SetStatus), Detail: fmt.Sprintf("the ticket would go from %q to %q", ticket.Status, step.Status)}

@@ -43,6 +43,8 @@ func TestWhatARoundWouldWriteIsForeseen(t *testing.T) {
 		{"to one that is not mapped", plan.ForeseeWorkItem(atRest(usual), work("Removed"), plan.Rules{Map: usual}), "", ""},
 		{"the map changed, Azure DevOps wins", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: swapped, Conflict: mapping.ConflictAzureDevOps}), string(plan.SetStatus), `to "Development pending"`},
 		{"the map changed, Alvao wins", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: swapped, Conflict: mapping.ConflictAlvao}), string(plan.SetState), `from "To Do" to "Doing"`},
+		{"the map changed, the newest wins", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: swapped, Conflict: mapping.ConflictNewest}), plan.Either, `"Development" and "To Do"`},
+		{"the state changed under another map, the newest wins", plan.ForeseeWorkItem(atRest(usual), work("Done"), plan.Rules{Map: swapped, Conflict: mapping.ConflictNewest}), string(plan.SetStatus), `to "Testing"`},
 		{"the map's order changed", plan.ForeseeWorkItem(atRest(usual), work("To Do"), plan.Rules{Map: statusMap(t, "Done", "Testing", "To Do", "Development")}), "", ""},
 		{"it can't be read", plan.ForeseeWorkItem(atRest(usual), nil, plan.Rules{Map: usual}), "", ""},
 		{"it is parked and still", plan.ForeseeWorkItem(parked, work("To Do"), plan.Rules{Map: usual}), "", ""},

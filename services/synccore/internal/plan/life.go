@@ -19,8 +19,10 @@ func away(sides Sides, rules Rules) (item.System, string) {
 		return item.Alvao, fmt.Sprintf("The ticket was moved to the service %q in Alvao; the work item is left as it is.", ticket.Service)
 	case foreign(ticket.Process, rules.Process):
 		return item.Alvao, fmt.Sprintf("The ticket was given the process %q in Alvao; the work item is left as it is.", ticket.Process)
-	case workItem == nil || workItem.Deleted:
-		return item.AzureDevOps, "The work item was deleted in Azure DevOps or the token may no longer read it; the ticket is left as it is."
+	case workItem == nil:
+		return item.AzureDevOps, "The work item was deleted for good in Azure DevOps, or the token may no longer read it; the ticket is left as it is."
+	case workItem.Deleted:
+		return item.AzureDevOps, "The work item was deleted in Azure DevOps and can be restored there; the ticket is left as it is."
 	case workItem.Elsewhere:
 		return item.AzureDevOps, fmt.Sprintf("The work item was moved to the project %q in Azure DevOps; the ticket is left as it is.", workItem.Project)
 	default:

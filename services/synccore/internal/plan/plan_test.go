@@ -288,6 +288,11 @@ func TestRefusedChangeIsTakenUpAgain(t *testing.T) {
 	if len(w.trail) != 0 {
 		t.Errorf("a parked link was tried again without a change: %v", w.trail)
 	}
+	// Refused once more for the same reason, the history does not tell it again.
+	again := plan.Refused(w.link, w.sides(), w.link.Reason)
+	if other := plan.Refused(w.link, w.sides(), "Another reason."); again.Change != nil || other.Change == nil {
+		t.Errorf("told of the same refusal: %+v, of another: %+v", again.Change, other.Change)
+	}
 	w.refuses = false
 	s := w.sides()
 	s.Force = true
@@ -358,6 +363,13 @@ func TestConflictPolicies(t *testing.T) {
 					lost = lost || change.Action == "conflict" &&
 						strings.Contains(change.Detail, "Testing") && strings.Contains(change.Detail, "Doing")
 				}
+			}
+			loser := item.Alvao
+			if c.status == "Testing" {
+				loser = item.AzureDevOps
+			}
+			if len(w.notes) != 1 || !strings.HasPrefix(w.notes[0], string(loser)) || !strings.Contains(w.notes[0], "Both sides changed") {
+				t.Errorf("%s is to be told, and the notes are %q", loser, w.notes)
 			}
 			if w.ticket.Status != c.status || w.workItem.State != c.state {
 				t.Errorf("ended in %q and %q", w.ticket.Status, w.workItem.State)

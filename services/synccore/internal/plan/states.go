@@ -232,6 +232,10 @@ func park(link item.Link, sides Sides, text string) Step {
 	next.Move = nil
 	still := standstill(sides)
 	next.Parked = &still
+	if link.State == item.LinkParked && link.Reason == text {
+		// That it was tried once more is no news.
+		return remember(next, "", text)
+	}
 	return remember(next, "park", text)
 }
 

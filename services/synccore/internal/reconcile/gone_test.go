@@ -60,7 +60,7 @@ func TestGoneAndBackIsTold(t *testing.T) {
 					return err
 				}
 				return c.boards.As(developer).Destroy(int(c.workItem))
-			}, nil, true, "was deleted in Azure DevOps",
+			}, nil, true, "was deleted for good in Azure DevOps",
 		},
 		"work item moved to another project and back": {
 			func(_ context.Context, c *chat) error {
@@ -261,5 +261,25 @@ func TestCommentOfAWorkItemThatLeaves(t *testing.T) {
 			}
 			c.quiet(t)
 		})
+	}
+}
+
+// What Tandem itself says of an item is for those who work on it, also where messages
+// are shown to the requester.
+func TestOwnNotesAreInternal(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	c.connector.Messages.ShowToRequester = true
+	c.comment(t, "<p>for the requester</p>")
+	c.round(t)
+	if err := c.boards.As(developer).Delete(int(c.workItem)); err != nil {
+		t.Fatal(err)
+	}
+	c.round(t)
+	for text, shown := range map[string]bool{"for the requester": true, "can be restored": false} {
+		records := c.records(text)
+		if len(records) != 1 || records[0].ShowToRequester != shown {
+			t.Errorf("%q: %+v, want it shown: %t", text, records, shown)
+		}
 	}
 }

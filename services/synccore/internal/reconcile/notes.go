@@ -75,7 +75,8 @@ func (r *round) findNote(ctx context.Context) error {
 	return nil
 }
 
-// postNote writes the note. A side that does not take it is left untold. An answer
+// postNote writes the note, which is for those who work on the ticket and never shown to
+// the requester. A side that does not take it is left untold. An answer
 // that is lost is waited for.
 func (r *round) postNote(ctx context.Context, step plan.Step) error {
 	note := *r.link.Note
@@ -85,7 +86,6 @@ func (r *round) postNote(ctx context.Context, step plan.Step) error {
 		h.URL = r.link.WorkItemURL
 		_, err = r.connector.Tickets.AddRecord(ctx, r.link.Ticket, item.NewRecord{
 			Subject: fmt.Sprintf("About work item %d", r.link.WorkItem), Kind: noteKind, HTML: r.ownWords(h, note.Text, item.HTML),
-			ShowToRequester: r.connector.Messages.ShowToRequester,
 		})
 	} else {
 		h.Label, h.URL = r.sides.Ticket.MessageTag, r.link.TicketURL
