@@ -384,4 +384,9 @@ func TestStopCutsOffAfterTheGraceTimeAndKeepsTheItem(t *testing.T) {
 	if lines := b.log.lines(t); len(lines) != 1 || lines[0]["msg"] != "sync.cut" || lines[0]["item_id"] != 7.0 {
 		t.Errorf("log: %v", lines)
 	}
+	// A stop is no try of the item's.
+	next, err := b.inbox.Receive(t.Context(), 1, time.Second)
+	if err != nil || len(next) != 1 || next[0].Attempt != 0 || next[0].Lapses != 0 {
+		t.Errorf("%+v, %v", next, err)
+	}
 }
