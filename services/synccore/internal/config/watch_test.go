@@ -225,12 +225,12 @@ func TestWatchTriesARefusedFileAgain(t *testing.T) {
 		t.Fatalf("change = %+v, want a missing file", c)
 	}
 	slow <- time.Time{} // the same error is told once
-	write(t, other, "body.txt", "{{.Nonsense}}")
+	replace(t, body, "{{.Nonsense}}")
 	slow <- time.Time{}
 	if c := <-changes; c.err == nil || !strings.Contains(c.err.Error(), "Nonsense") {
 		t.Fatalf("change = %+v, want the next mistake", c)
 	}
-	write(t, other, "body.txt", "{{.Ticket.Title}}")
+	replace(t, body, "{{.Ticket.Title}}")
 	slow <- time.Time{}
 	if c := <-changes; c.err != nil || c.config.Connectors[0].Notice.BodyFile != body {
 		t.Errorf("change = %+v", c)
