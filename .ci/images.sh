@@ -16,8 +16,16 @@ COMMIT=$(git rev-parse HEAD)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export VERSION COMMIT SOURCE_DATE_EPOCH
 created=$(date --utc --date="@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
-# The classic builder of Docker knows no stages that are not needed.
-export DOCKER_BUILDKIT=1
+# The classic builder of Docker knows no stages that are not needed. From version 23 on
+# Docker's client leaves BuildKit to buildx, which distributions package apart: where it
+# is missing, it is built. Nothing of the surroundings may come into an image.
+export DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1
+read -ra build <<<"$docker build"
+client=$($docker version --format '{{.Client.Version}}' || true)
+if ((10#0${client%%.*} >= 23)) && ! $docker buildx version >/dev/null 2>&1; then
+  .ci/buildx.sh
+  build=(.bin/docker-buildx build --load)
+fi
 
 for arch in "$@"; do
   .ci/programs.sh ".bin/programs/$arch" "$arch"
@@ -25,7 +33,7 @@ for arch in "$@"; do
   if [[ "$arch" != "$here" ]]; then suffix=-$arch; fi
   for name in gateway synccore sandbox; do
     image=${registry}tandem/$name
-    $docker build --quiet --file deploy/Dockerfile --target "$name" --platform "linux/$arch" \
+    "${build[@]}" --quiet --file deploy/Dockerfile --target "$name" --platform "linux/$arch" \
       --build-arg PROGRAMS=given --build-arg TARGETARCH="$arch" --build-arg VERSION="$VERSION" --build-arg COMMIT="$COMMIT" \
       --build-arg CREATED="$created" --build-arg SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \
       --tag "$image:$VERSION$suffix" --tag "$image:latest$suffix" . >/dev/null
