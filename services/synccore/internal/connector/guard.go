@@ -144,6 +144,11 @@ func (g guardedTickets) Person(ctx context.Context, id int64) (item.Person, erro
 	return guarded(ctx, g.r, item.Alvao, func() (item.Person, error) { return g.Tickets.Person(ctx, id) })
 }
 
+// Account implements reconcile.Tickets.
+func (g guardedTickets) Account(ctx context.Context) (int64, error) {
+	return guarded(ctx, g.r, item.Alvao, func() (int64, error) { return g.Tickets.Account(ctx) })
+}
+
 // AddRecord implements reconcile.Tickets.
 func (g guardedTickets) AddRecord(ctx context.Context, ticketID int64, record item.NewRecord) (item.Record, error) {
 	return guarded(ctx, g.r, item.Alvao, func() (item.Record, error) { return g.Tickets.AddRecord(ctx, ticketID, record) })

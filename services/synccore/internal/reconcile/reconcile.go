@@ -54,6 +54,9 @@ type Tickets interface {
 	Records(ctx context.Context, ticketID, sinceID int64) ([]item.Record, error)
 	// Person reads a user.
 	Person(ctx context.Context, id int64) (item.Person, error)
+	// Account is the person that the calls are made as; fault.NotFound if that can't be
+	// told.
+	Account(ctx context.Context) (person int64, err error)
 	// AddRecord writes a record, once: an answer that is lost is not asked for again.
 	AddRecord(ctx context.Context, ticketID int64, record item.NewRecord) (item.Record, error)
 	// OpenFile opens a file of a record; the caller closes it. The size is -1 if not told.
@@ -302,6 +305,9 @@ func (e *Engine) underLease(ctx context.Context, held lease.Lease, connector Con
 		return err
 	}
 	err = r.run(ctx)
+	if err == nil {
+		err = r.unseen(ctx, hints)
+	}
 	report.WorkItem = r.link.WorkItem
 	report.Parked = r.link.State == item.LinkParked
 	return err
