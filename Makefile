@@ -161,8 +161,10 @@ jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which ta
 	.ci/gotestsum.sh jaeger -tags=e2e,jaeger -vet=off -count=1 -timeout=10m -run=TestJaeger ./services/synccore/e2e/...
 
 .PHONY: pictures
-pictures: build ## take the pictures in deploy/pictures from a real run; needs chromium
+pictures: build ## take the pictures in deploy/pictures from a run of minutes; needs chromium and npm
 	.ci/jaeger.sh
+	.ci/jaegerui.sh
+	.ci/prometheus.sh
 	.ci/pictures.sh
 
 ##@ Make
