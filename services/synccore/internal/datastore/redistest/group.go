@@ -30,12 +30,16 @@ func StartCluster(tb testing.TB, replicas int, timeout time.Duration, settings .
 	tb.Helper()
 	c := &Cluster{}
 	for range masters * (1 + replicas) {
+		// The usual port of the bus is ten thousand higher, which may be none.
+		bus := map[string]string{}
 		c.Servers = append(c.Servers, launch(tb, func(port, dir string) []string {
+			if bus[port] == "" {
+				bus[port] = freePort(tb)
+			}
 			return append([]string{
 				"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "",
 				"--appendonly", "yes", "--appendfsync", "everysec", "--repl-diskless-sync-delay", "0",
-				// The usual port of the bus is ten thousand higher, which may be none.
-				"--cluster-enabled", "yes", "--cluster-port", freePort(tb),
+				"--cluster-enabled", "yes", "--cluster-port", bus[port],
 				"--cluster-node-timeout", strconv.FormatInt(timeout.Milliseconds(), 10), "--cluster-replica-validity-factor", "0",
 			}, settings...)
 		}))
