@@ -61,6 +61,7 @@ func TestCommands(t *testing.T) {
 		"unknown flag":        {[]string{"serve", "--colour", "red"}, "--colour", nil},
 		"unknown level":       {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
 		"serve a broken one":  {[]string{"--config", broken, "--redis", "embedded"}, "Development!", nil},
+		"serve with odd replicas": {[]string{"serve", "--config", fine, "--redis", "embedded", "--redis-replicas", "all"}, "give auto", nil},
 		"serve at no address": {[]string{"serve", "--config", fine, "--redis", "embedded", "--listen", "nowhere"}, "gRPC address", nil},
 	} {
 		var out bytes.Buffer
@@ -147,7 +148,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	for command, names := range map[string]string{
 		"serve": `--config $TANDEM_CONFIG --listen $TANDEM_LISTEN --admin-listen $TANDEM_ADMIN_LISTEN --redis $TANDEM_REDIS --redis-prefix $TANDEM_REDIS_PREFIX
---allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS --workers $TANDEM_WORKERS --grace $TANDEM_GRACE --otlp-endpoint $TANDEM_OTLP_ENDPOINT
+--redis-replicas $TANDEM_REDIS_REPLICAS --allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS --workers $TANDEM_WORKERS --grace $TANDEM_GRACE --otlp-endpoint $TANDEM_OTLP_ENDPOINT
 $OTEL_EXPORTER_OTLP_ENDPOINT --sample-ratio $TANDEM_SAMPLE_RATIO --log-level $TANDEM_LOG_LEVEL`,
 		"check-config": "<file> --print",
 		"hooks":        "--config $TANDEM_CONFIG",
