@@ -61,6 +61,8 @@ type Options struct {
 	PersonTTL time.Duration
 	// MaxUpload bounds the bytes of the files of one record; 0: 20 MiB.
 	MaxUpload int64
+	// Pushed is what Alvao's application told of ticket logs; nil: there is none.
+	Pushed Pushed
 }
 
 // Client speaks to one tenant with one account. Safe for use by many goroutines.
@@ -88,6 +90,10 @@ type Client struct {
 	listing, plainListing learned
 	// logDumb is 1 where the tenant has no reading of the log.
 	logDumb learned
+	// pushed is what the application told; nil: there is none.
+	pushed Pushed
+	// heard is 1 where the application was heard of.
+	heard learned
 }
 
 // statusTTL bounds how long a renamed status is still addressed by its old name's id.
@@ -138,6 +144,7 @@ func New(o Options) (*Client, error) {
 		base:      base,
 		pages:     page,
 		service:   strings.TrimSpace(o.Service),
+		pushed:    o.Pushed,
 		external:  orElse(strings.TrimSpace(o.ExternalIDField), DefaultExternalIDField),
 		zone:      o.DefaultLocation,
 		pageSize:  orElse(o.PageSize, 200),

@@ -36,6 +36,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
@@ -78,6 +79,7 @@ type App struct {
 	inbox      *inbox.Inbox
 	connectors *connector.Set
 	worker     *worker.Worker
+	pushed     *pushed.Logs
 	server     *grpc.Server
 	health     *health.Server
 	admin      *http.Server
@@ -230,7 +232,11 @@ func (a *App) build(replica string) error {
 	if err != nil {
 		return err
 	}
-	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.cfg.Version, now)
+	a.pushed, err = pushed.New(a.store, pushed.Limits{}, now)
+	if err != nil {
+		return fmt.Errorf("opening the pushed logs: %w", err)
+	}
+	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.pushed, a.cfg.Version, now)
 	if err != nil {
 		return err
 	}

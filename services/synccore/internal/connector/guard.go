@@ -135,8 +135,8 @@ func (g guardedTickets) SetExternalID(ctx context.Context, ticket item.Ticket, v
 }
 
 // Records implements reconcile.Tickets.
-func (g guardedTickets) Records(ctx context.Context, ticketID, sinceID int64) ([]item.Record, error) {
-	return guarded(ctx, g.r, item.Alvao, func() ([]item.Record, error) { return g.Tickets.Records(ctx, ticketID, sinceID) })
+func (g guardedTickets) Log(ctx context.Context, ticketID int64) (item.Log, error) {
+	return guarded(ctx, g.r, item.Alvao, func() (item.Log, error) { return g.Tickets.Log(ctx, ticketID) })
 }
 
 // Person implements reconcile.Tickets.

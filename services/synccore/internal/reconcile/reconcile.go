@@ -50,8 +50,8 @@ type Tickets interface {
 	SetStatus(ctx context.Context, ticket item.Ticket, status string) (item.Ticket, error)
 	// SetExternalID writes the external-id field and returns the ticket with it.
 	SetExternalID(ctx context.Context, ticket item.Ticket, value string) (item.Ticket, error)
-	// Records reads the log entries of a ticket above an id, oldest first.
-	Records(ctx context.Context, ticketID, sinceID int64) ([]item.Record, error)
+	// Log reads a ticket's log, or what Alvao's application told of it.
+	Log(ctx context.Context, ticketID int64) (item.Log, error)
 	// Person reads a user.
 	Person(ctx context.Context, id int64) (item.Person, error)
 	// Account is the person that the calls are made as; fault.NotFound if that can't be
