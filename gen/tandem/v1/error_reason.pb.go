@@ -61,6 +61,9 @@ const (
 	// ERROR_REASON_LINK_CHANGED: the link is being worked on, or is another one than the
 	// request's etag names. Nothing was changed. Get the link and look again.
 	ErrorReason_ERROR_REASON_LINK_CHANGED ErrorReason = 11
+	// ERROR_REASON_UNKNOWN_RESYNC: the connector has no resync of that id, or it is too
+	// old to be remembered.
+	ErrorReason_ERROR_REASON_UNKNOWN_RESYNC ErrorReason = 12
 )
 
 // Enum value maps for ErrorReason.
@@ -78,6 +81,7 @@ var (
 		9:  "ERROR_REASON_INTERNAL",
 		10: "ERROR_REASON_NOT_BRAKED",
 		11: "ERROR_REASON_LINK_CHANGED",
+		12: "ERROR_REASON_UNKNOWN_RESYNC",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -92,6 +96,7 @@ var (
 		"ERROR_REASON_INTERNAL":           9,
 		"ERROR_REASON_NOT_BRAKED":         10,
 		"ERROR_REASON_LINK_CHANGED":       11,
+		"ERROR_REASON_UNKNOWN_RESYNC":     12,
 	}
 )
 
@@ -126,7 +131,7 @@ var File_tandem_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\x89\x03\n" +
+	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xaa\x03\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -140,7 +145,8 @@ const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\x15ERROR_REASON_INTERNAL\x10\t\x12\x1b\n" +
 	"\x17ERROR_REASON_NOT_BRAKED\x10\n" +
 	"\x12\x1d\n" +
-	"\x19ERROR_REASON_LINK_CHANGED\x10\vB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
+	"\x19ERROR_REASON_LINK_CHANGED\x10\v\x12\x1f\n" +
+	"\x1bERROR_REASON_UNKNOWN_RESYNC\x10\fB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
 
 var (
 	file_tandem_v1_error_reason_proto_rawDescOnce sync.Once
