@@ -23,7 +23,7 @@ func commands(out io.Writer) *cobra.Command {
 	root.Args = nil // what follows has to be a command
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), healthCommand(), versionCommand(out))
+	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), healthCommand(), versionCommand(out))
 	return root
 }
 
@@ -113,6 +113,29 @@ func resyncCommand(out io.Writer) *cobra.Command {
 	s.text(&cfg.Core, "core", "127.0.0.1:9000", "Address of the gRPC API of a running sync-core.", "TANDEM_CORE")
 	s.span(&cfg.Timeout, "timeout", time.Hour, "How long to wait for the end. The resync itself goes on after that.", "TANDEM_RESYNC_TIMEOUT")
 	s.run(func(c *cobra.Command, _ []string) error { return app.Resync(c.Context(), cfg, out) })
+	return c
+}
+
+func driftCommand(out io.Writer) *cobra.Command {
+	var cfg app.DriftConfig
+	c := &cobra.Command{
+		Use: "drift",
+		Short: "Have a running sync-core compare every link of a connector with both of its sides, and print what differs and why. " +
+			"Exit code 0: nothing does; 4: something does; 1: it failed.",
+		Args: cobra.NoArgs,
+	}
+	c.Flags().StringVar(&cfg.Connector, "connector", "", "Connector to compare; required.")
+	c.Flags().Int64SliceVar(&cfg.Tickets, "ticket", nil, "Ticket to show and repair; may be given several times. Without one: all.")
+	c.Flags().StringVar(&cfg.Repair, "repair", "", "Repair what differs; the side that wins: alvao or azure-devops, or policy for what the configuration says.")
+	s := settingsOf(c)
+	s.text(&cfg.Core, "core", "127.0.0.1:9000", "Address of the gRPC API of a running sync-core.", "TANDEM_CORE")
+	s.span(&cfg.Timeout, "timeout", time.Hour, "How long it may take.", "TANDEM_DRIFT_TIMEOUT")
+	s.run(func(c *cobra.Command, _ []string) error {
+		if cfg.Connector == "" {
+			return fmt.Errorf("%w: drift --connector <name>", errArguments)
+		}
+		return app.Drift(c.Context(), cfg, out)
+	})
 	return c
 }
 
