@@ -26,6 +26,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
 
@@ -215,7 +216,8 @@ func (w *world) start(ctx context.Context) (*process, error) {
 	links, leases, origins, logger := link.New(p.redis), lease.New(p.redis), origin.New(p.redis), w.logger
 	tracers := tracenoop.NewTracerProvider()
 	p.set = connector.NewSet(connector.Deps{
-		Open: p.open, Links: links, Leases: leases, Origins: origins, Inbox: p.inbox, Logger: logger, Now: time.Now,
+		Open: p.open, Links: links, Leases: leases, Origins: origins, Inbox: p.inbox, Runs: runs.New(p.redis),
+		Logger: logger, Now: time.Now,
 		Engine: reconcile.New(reconcile.Config{Links: links, Leases: leases, Origins: origins, Tracers: tracers, Now: time.Now}),
 	})
 	work, err := worker.New(worker.Config{
