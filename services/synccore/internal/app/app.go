@@ -37,6 +37,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
@@ -83,6 +84,7 @@ type App struct {
 	inbox      *inbox.Inbox
 	connectors *connector.Set
 	worker     *worker.Worker
+	pushed     *pushed.Logs
 	access     *access.Guard
 	server     *grpc.Server
 	health     *health.Server
@@ -236,7 +238,11 @@ func (a *App) build(replica string) error {
 	if err != nil {
 		return err
 	}
-	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.cfg.Version, now)
+	a.pushed, err = pushed.New(a.store, pushed.Limits{}, now)
+	if err != nil {
+		return fmt.Errorf("opening the pushed logs: %w", err)
+	}
+	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.pushed, a.cfg.Version, now)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Tim
 	)...)
 	described := describer{a.connectors}
 	tandemv1.RegisterEventServiceServer(a.server, &api.EventService{
-		Inbox: a.inbox, Connectors: described, Now: now, TraceParent: traceParent,
+		Inbox: a.inbox, Pushed: a.pushed, Connectors: described, Now: now, TraceParent: traceParent,
 	})
 	tandemv1.RegisterLinkServiceServer(a.server, &api.LinkService{
 		Links: links, Leases: leases, Inbox: a.inbox, Connectors: described, Now: now,
