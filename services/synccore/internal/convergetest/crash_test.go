@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	crashes   = flag.Int("crashes", 60, "how many deaths there are beyond one after each step of the table, alone and in pairs; -1: all there can be")
+	crashes   = flag.Int("crashes", 10, "how many deaths there are beyond one after each step of the table, alone and in pairs; -1: all there can be")
 	oneAct    = flag.String("act", "", "the one act to be played, by name")
 	oneCrash  = flag.String("crash", "", `when its processes die: "step#nth", separated by " then "`)
 	crashSeed = flag.Uint64("crash-seed", 0, "the seed of the sample of pairs; 0: by the clock")
