@@ -96,14 +96,16 @@ func changes(body []byte) string {
 	return strings.Join(sorted, ", ")
 }
 
-// stores are the packages whose scripts are run by Redis.
-func stores() []string { return []string{"inbox", "lease", "limiter", "link"} }
-
 // readScripts gives the names of the stores' scripts by what Redis calls them.
 func readScripts() (map[string]string, error) {
 	names := map[string]string{}
-	for _, store := range stores() {
-		files, err := filepath.Glob(filepath.Join("..", store, "lua", "*.lua"))
+	folders, err := filepath.Glob(filepath.Join("..", "*", "lua"))
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range folders {
+		store := filepath.Base(filepath.Dir(folder))
+		files, err := filepath.Glob(filepath.Join(folder, "*.lua"))
 		if err != nil {
 			return nil, err
 		}

@@ -71,6 +71,9 @@ func table() []string {
 func testedElsewhere() map[string]string {
 	return map[string]string{
 		"inbox stats":    "it only reads, for metrics",
+		"pushed keep":    "the acts' tenant lets its log be read; package pushed tests it",
+		"pushed read":    "as above",
+		"pushed heard":   "as above",
 		"limiter settle": "it bounds calls and remembers no item; package limiter tests it",
 	}
 }
