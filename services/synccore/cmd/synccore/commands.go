@@ -41,8 +41,10 @@ func serveCommand(out io.Writer) *cobra.Command {
 	s.toggle(&cfg.InsecureGRPC, "insecure-grpc", "Serve the gRPC API in plaintext. The network must be private: tokens can be read on it.", "TANDEM_INSECURE_GRPC")
 	s.text(&cfg.AdminListen, "admin-listen", "127.0.0.1:9001", "Address of /health/live, /health/ready and /metrics.", "TANDEM_ADMIN_LISTEN")
 	s.text(&cfg.Redis, "redis", "redis://127.0.0.1:6379/0",
-		"Redis, as redis://, rediss:// or unix://; or the word embedded, which forgets everything at the end and is for demonstrations.", "TANDEM_REDIS")
+		"Redis, as redis:// or unix://, redis+sentinel:// or redis+cluster:// (rediss with TLS); or the word embedded, which forgets everything at the end and is for demonstrations.", "TANDEM_REDIS")
 	s.text(&cfg.RedisPrefix, "redis-prefix", "tandem:", "Beginning of every Redis key.", "TANDEM_REDIS_PREFIX")
+	s.text(&cfg.RedisReplicas, "redis-replicas", "auto",
+		"How many replicas must have an event before it counts as stored: a number, or auto for one where Redis has any.", "TANDEM_REDIS_REPLICAS")
 	s.toggle(&cfg.AllowVolatileRedis, "allow-volatile-redis",
 		"Accept a Redis whose settings lose data; allowVolatileRedis in the file does the same.", "TANDEM_ALLOW_VOLATILE_REDIS")
 	s.count(&cfg.Workers, "workers", 32, "How many items are served at once.", "TANDEM_WORKERS")
