@@ -63,9 +63,15 @@ HISTORIES ?= 10000
 converge: ## random histories of edits and misfortunes on both sides, HISTORIES (10,000) of them
 	go test -vet=off -count=1 -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesConverge$$' -histories=$(HISTORIES) -worlds=$(shell nproc)
 
+# CRASHES is how many deaths `make crashes` tries beyond one after each kind of step; -1: all there can be, and pairs of them.
+CRASHES ?= 3000
+.PHONY: crashes
+crashes: ## let a process die after every step, alone and in pairs; CRASHES (3,000) beyond those make unit tries
+	go test -vet=off -count=1 -v -timeout=8h ./services/synccore/internal/convergetest -run='^TestCrashAfterEveryStep$$' -crashes=$(CRASHES) -worlds=$(shell nproc)
+
 .PHONY: converge-teeth
-converge-teeth: ## plant bugs, one at a time, and see that suite fail
-	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^TestTeeth$$'
+converge-teeth: ## plant bugs, one at a time, and see those two suites fail
+	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash)?Teeth$$'
 
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
