@@ -1316,7 +1316,9 @@ type SampleTicket struct {
 	// custom holds custom fields by the name of their database column.
 	Custom map[string]string `protobuf:"bytes,12,rep,name=custom,proto3" json:"custom,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// message_tag is the tag by which messages are known, e.g. "T123HD".
-	MessageTag    string `protobuf:"bytes,13,opt,name=message_tag,json=messageTag,proto3" json:"message_tag,omitempty"`
+	MessageTag string `protobuf:"bytes,13,opt,name=message_tag,json=messageTag,proto3" json:"message_tag,omitempty"`
+	// message is the text of its latest important message, as HTML or plain text.
+	Message       string `protobuf:"bytes,14,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1438,6 +1440,13 @@ func (x *SampleTicket) GetCustom() map[string]string {
 func (x *SampleTicket) GetMessageTag() string {
 	if x != nil {
 		return x.MessageTag
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetMessage() string {
+	if x != nil {
+		return x.Message
 	}
 	return ""
 }
@@ -2030,7 +2039,7 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tticket_id\x18\x02 \x01(\x03R\bticketId\x12/\n" +
 	"\x06sample\x18\x03 \x01(\v2\x17.tandem.v1.SampleTicketR\x06sample\x12\x1a\n" +
-	"\bsettings\x18\x04 \x01(\tR\bsettings\"\xc8\x03\n" +
+	"\bsettings\x18\x04 \x01(\tR\bsettings\"\xe2\x03\n" +
 	"\fSampleTicket\x12\x1b\n" +
 	"\tticket_id\x18\x01 \x01(\x03R\bticketId\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x16\n" +
@@ -2046,7 +2055,8 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x06solver\x18\v \x01(\tR\x06solver\x12;\n" +
 	"\x06custom\x18\f \x03(\v2#.tandem.v1.SampleTicket.CustomEntryR\x06custom\x12\x1f\n" +
 	"\vmessage_tag\x18\r \x01(\tR\n" +
-	"messageTag\x1a9\n" +
+	"messageTag\x12\x18\n" +
+	"\amessage\x18\x0e \x01(\tR\amessage\x1a9\n" +
 	"\vCustomEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8e\x02\n" +

@@ -72,6 +72,9 @@ const (
 	ErrorReason_ERROR_REASON_RESUME_EXPIRED ErrorReason = 14
 	// ERROR_REASON_REQUEST_ID_REUSED: the request id was used for another request.
 	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 15
+	// ERROR_REASON_UNRENDERABLE: the ticket does not exist, or the settings give no work
+	// item for it. The status message says which.
+	ErrorReason_ERROR_REASON_UNRENDERABLE ErrorReason = 16
 )
 
 // Enum value maps for ErrorReason.
@@ -93,6 +96,7 @@ var (
 		13: "ERROR_REASON_UNFIT_PAIR",
 		14: "ERROR_REASON_RESUME_EXPIRED",
 		15: "ERROR_REASON_REQUEST_ID_REUSED",
+		16: "ERROR_REASON_UNRENDERABLE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -111,6 +115,7 @@ var (
 		"ERROR_REASON_UNFIT_PAIR":         13,
 		"ERROR_REASON_RESUME_EXPIRED":     14,
 		"ERROR_REASON_REQUEST_ID_REUSED":  15,
+		"ERROR_REASON_UNRENDERABLE":       16,
 	}
 )
 
@@ -145,7 +150,7 @@ var File_tandem_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\x89\x04\n" +
+	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xa8\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -163,7 +168,8 @@ const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\x18ERROR_REASON_LINK_EXISTS\x10\f\x12\x1b\n" +
 	"\x17ERROR_REASON_UNFIT_PAIR\x10\r\x12\x1f\n" +
 	"\x1bERROR_REASON_RESUME_EXPIRED\x10\x0e\x12\"\n" +
-	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10\x0fB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
+	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10\x0f\x12\x1d\n" +
+	"\x19ERROR_REASON_UNRENDERABLE\x10\x10B6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
 
 var (
 	file_tandem_v1_error_reason_proto_rawDescOnce sync.Once
