@@ -73,7 +73,7 @@ test-short: ## the quick tests, without the race detector
 
 .PHONY: test-redis
 test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-server
-	TANDEM_REQUIRE_REDIS=1 .ci/gotestsum.sh redis -race -shuffle=on -vet=off -count=1 ./services/synccore/internal/{datastore,inbox,lease,link}/...
+	TANDEM_REQUIRE_REDIS=1 .ci/gotestsum.sh redis -race -shuffle=on -vet=off -count=1 ./services/synccore/internal/{datastore,inbox,lease,link,pushed}/...
 
 .PHONY: e2e
 e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser

@@ -125,6 +125,19 @@ func used(text string) map[string][]string {
 	return found
 }
 
+// samples are a scrape's lines by the name of the metric.
+type samples map[string]string
+
+// has tells whether any of the metrics has the label.
+func (s samples) has(metrics map[string][]string, label string) bool {
+	for metric := range metrics {
+		if strings.Contains(s[metric], label+`="`) {
+			return true
+		}
+	}
+	return false
+}
+
 // addedByScraper are the labels that Prometheus adds to every sample.
 var addedByScraper = []string{"job", "instance"}
 
@@ -136,7 +149,7 @@ func TestMetricNames(t *testing.T) {
 	_, workItem := develop(t, s, "Measure me")
 	setState(t, s, workItem, "Doing")
 	rest(t, s)
-	told := map[string]string{} // a name with all the samples of it
+	told := samples{}
 	for _, admin := range []string{s.CoreAdmin, s.GatewayAdmin} {
 		status, body := get(t, admin+"/metrics")
 		if status != 200 {
@@ -152,18 +165,26 @@ func TestMetricNames(t *testing.T) {
 	all := slices.Concat(rules, panelQueries(t))
 	checked := 0
 	for _, q := range all {
-		for metric, labels := range used(q.text) {
+		metrics := used(q.text)
+		for _, list := range labelList.FindAllStringSubmatch(q.text, -1) {
+			for label := range strings.SplitSeq(list[1], ",") {
+				if label = strings.TrimSpace(label); label != "" && !told.has(metrics, label) {
+					t.Errorf("%s parts by the label %s, which none of its metrics has", q.where, label)
+				}
+			}
+		}
+		for metric, labels := range metrics {
 			checked++
 			if slices.Contains(recorded, metric) {
 				continue
 			}
-			samples, ok := told[metric]
+			lines, ok := told[metric]
 			if !ok {
 				t.Errorf("%s asks for %s, which no program tells", q.where, metric)
 				continue
 			}
 			for _, label := range labels {
-				if label != "" && !slices.Contains(addedByScraper, label) && !strings.Contains(samples, label+`="`) {
+				if label != "" && !slices.Contains(addedByScraper, label) && !strings.Contains(lines, label+`="`) {
 					t.Errorf("%s asks for the label %s, which %s has not", q.where, label, metric)
 				}
 			}

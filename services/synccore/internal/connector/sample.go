@@ -107,12 +107,12 @@ type madeUpTickets struct {
 	message, from string
 }
 
-// Records implements reconcile.Tickets.
-func (m madeUpTickets) Records(context.Context, int64, int64) ([]item.Record, error) {
+// Log implements reconcile.Tickets.
+func (m madeUpTickets) Log(context.Context, int64) (item.Log, error) {
 	if m.message == "" {
-		return nil, nil
+		return item.Log{}, nil
 	}
-	return []item.Record{{ID: 1, HTML: m.message, Plain: m.message, Kind: "Request", From: m.from, Important: true}}, nil
+	return item.Log{Records: []item.Record{{ID: 1, HTML: m.message, Plain: m.message, Kind: "Request", From: m.from, Important: true}}}, nil
 }
 
 // Difference is a value that other settings would give.
@@ -270,23 +270,25 @@ type readOnce struct {
 	reconcile.Tickets
 
 	mu     sync.Mutex
-	log    []item.Record
+	log    item.Log
 	read   bool
 	people map[int64]item.Person
 }
 
-// Records implements reconcile.Tickets.
-func (o *readOnce) Records(ctx context.Context, ticket, since int64) ([]item.Record, error) {
+// Log implements reconcile.Tickets.
+func (o *readOnce) Log(ctx context.Context, ticket int64) (item.Log, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.read {
-		records, err := o.Tickets.Records(ctx, ticket, since)
+		log, err := o.Tickets.Log(ctx, ticket)
 		if err != nil {
-			return nil, err
+			return item.Log{}, err
 		}
-		o.log, o.read = records, true
+		o.log, o.read = log, true
 	}
-	return slices.Clone(o.log), nil
+	log := o.log
+	log.Records = slices.Clone(log.Records) // what is rendered leaves some out
+	return log, nil
 }
 
 // Person implements reconcile.Tickets.
