@@ -158,6 +158,9 @@ type Hints struct {
 	Received time.Time
 	// Force tells that a person asked for the round.
 	Force bool
+	// Winner is the side that a person chose to stay where status and state differ; empty:
+	// nobody did.
+	Winner item.System
 	// Revision is the newest revision that the hints speak of, if all of them are of
 	// work item revisions and none was served before; else 0.
 	Revision int64
@@ -179,6 +182,10 @@ type Report struct {
 	Forward *item.Key
 	// Parked tells that a change waits because a system refused it.
 	Parked bool
+	// Rules tells rule by rule why the round began as it did.
+	Rules []item.Verdict
+	// TraceID names the trace of the round; empty: there is none.
+	TraceID string
 }
 
 // Config is what an Engine is made of. All fields are required but LeaseTTL and Inbox.
@@ -226,6 +233,9 @@ func (e *Engine) Handle(ctx context.Context, connector Connector, hints Hints) (
 	defer span.End()
 
 	report, err := e.round(ctx, connector, hints)
+	if span.SpanContext().HasTraceID() {
+		report.TraceID = span.SpanContext().TraceID().String()
+	}
 	span.SetAttributes(
 		attribute.Int64("tandem.work_item.id", report.WorkItem),
 		attribute.Int("tandem.writes", report.Writes),
@@ -241,6 +251,9 @@ func (e *Engine) Handle(ctx context.Context, connector Connector, hints Hints) (
 // linked may still be ours, if the link was lost: its hyperlink tells.
 func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) (Report, error) {
 	report := Report{WorkItem: hints.Key.ID}
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		report.TraceID = span.TraceID().String()
+	}
 	ticket, found, err := e.cfg.Links.TicketOf(ctx, connector.Name, hints.Key.ID)
 	if err != nil {
 		return report, fmt.Errorf("looking up the ticket of work item %d: %w", hints.Key.ID, err)
@@ -356,7 +369,7 @@ type round struct {
 
 // read fetches both sides at once.
 func (r *round) read(ctx context.Context, hints Hints) error {
-	r.sides = plan.Sides{Now: r.engine.cfg.Now(), Force: hints.Force}
+	r.sides = plan.Sides{Now: r.engine.cfg.Now(), Force: hints.Force, Winner: hints.Winner}
 	if err := r.readBoth(ctx); err != nil {
 		return err
 	}
@@ -447,6 +460,9 @@ func (r *round) readWorkItem(ctx context.Context, id int64) error {
 func (r *round) run(ctx context.Context) error {
 	for r.more() {
 		step := plan.Next(r.link, r.sides, r.rules())
+		if r.report.Rules == nil {
+			r.report.Rules = plan.Judge(r.link, r.sides, r.rules(), step)
+		}
 		switch step.Kind {
 		case plan.Rest:
 			r.report.Reason = r.reason(step.Reason)
@@ -465,6 +481,10 @@ func (r *round) run(ctx context.Context) error {
 			r.report.Steps = append(r.report.Steps, step.Kind)
 		}
 		err := r.take(ctx, step)
+		if err == nil && step.Lost != nil {
+			// What was chosen is remembered, and the rest follows from that.
+			r.sides.Winner = ""
+		}
 		if err == nil || r.silenced(step, err) {
 			continue
 		}
