@@ -49,20 +49,20 @@ func TestCommands(t *testing.T) {
 		err    string
 		prints []string
 	}{
-		"version":             {[]string{"version"}, "", nil},
-		"check":               {[]string{"check-config", fine}, "", []string{"is fine", "1 connector"}},
-		"check and print":     {[]string{"check-config", "--print", fine}, "", []string{"# " + fine, "is fine", "pollInterval: 30s"}},
-		"check a broken one":  {[]string{"check-config", broken}, errNotFine.Error(), []string{"Development!", "1 problem"}},
-		"check none":          {[]string{"check-config", filepath.Join(t.TempDir(), "none.yaml")}, errNotFine.Error(), []string{"none.yaml"}},
-		"check without file":  {[]string{"check-config"}, "<file>", nil},
-		"hooks":               {[]string{"hooks", "--config", fine}, "", []string{"https://tandem.contoso.com/hooks/azure-devops/development"}},
-		"hooks without file":  {[]string{"hooks"}, "--config", nil},
-		"serve without file":  {[]string{}, "--config", nil},
-		"unknown flag":        {[]string{"serve", "--colour", "red"}, "--colour", nil},
-		"unknown level":       {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
-		"serve a broken one":  {[]string{"--config", broken, "--redis", "embedded"}, "Development!", nil},
+		"version":                 {[]string{"version"}, "", nil},
+		"check":                   {[]string{"check-config", fine}, "", []string{"is fine", "1 connector"}},
+		"check and print":         {[]string{"check-config", "--print", fine}, "", []string{"# " + fine, "is fine", "pollInterval: 30s"}},
+		"check a broken one":      {[]string{"check-config", broken}, errNotFine.Error(), []string{"Development!", "1 problem"}},
+		"check none":              {[]string{"check-config", filepath.Join(t.TempDir(), "none.yaml")}, errNotFine.Error(), []string{"none.yaml"}},
+		"check without file":      {[]string{"check-config"}, "<file>", nil},
+		"hooks":                   {[]string{"hooks", "--config", fine}, "", []string{"https://tandem.contoso.com/hooks/azure-devops/development"}},
+		"hooks without file":      {[]string{"hooks"}, "--config", nil},
+		"serve without file":      {[]string{}, "--config", nil},
+		"unknown flag":            {[]string{"serve", "--colour", "red"}, "--colour", nil},
+		"unknown level":           {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
+		"serve a broken one":      {[]string{"--config", broken, "--redis", "embedded"}, "Development!", nil},
 		"serve with odd replicas": {[]string{"serve", "--config", fine, "--redis", "embedded", "--redis-replicas", "all"}, "give auto", nil},
-		"serve at no address": {[]string{"serve", "--config", fine, "--redis", "embedded", "--listen", "nowhere"}, "gRPC address", nil},
+		"serve at no address":     {[]string{"serve", "--config", fine, "--redis", "embedded", "--listen", "nowhere"}, "gRPC address", nil},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), tc.args, &out)

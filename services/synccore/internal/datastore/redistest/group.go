@@ -73,13 +73,24 @@ func StartCluster(tb testing.TB, replicas int, timeout time.Duration, settings .
 			return i < masters && info["connected_slaves"] == strconv.Itoa(replicas) || i >= masters && info["master_link_status"] == "up"
 		})
 	}
+	for _, s := range c.Servers {
+		Await(tb, "the nodes know the replicas", func() bool {
+			return strings.Count(s.nodes(tb), " slave ")+strings.Count(s.nodes(tb), ",slave ") == masters*replicas
+		})
+	}
 	return c
 }
 
-// node is the server's own line of CLUSTER NODES: id, address@busport, …
+// nodes is CLUSTER NODES: a line for each, with id, address@busport, roles, …
+func (s *Server) nodes(tb testing.TB) string {
+	tb.Helper()
+	return Admin(tb, s, func(ctx context.Context, c *redis.Client) (string, error) { return c.ClusterNodes(ctx).Result() })
+}
+
+// node is the server's own line of nodes.
 func (s *Server) node(tb testing.TB) string {
 	tb.Helper()
-	text := Admin(tb, s, func(ctx context.Context, c *redis.Client) (string, error) { return c.ClusterNodes(ctx).Result() })
+	text := s.nodes(tb)
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "myself") {
 			return line

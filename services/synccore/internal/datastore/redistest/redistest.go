@@ -38,8 +38,8 @@ type Server struct {
 	dir  string
 	// arguments are those of redis-server, made from the port.
 	arguments func(port string) []string
-	command  *exec.Cmd
-	exited   chan struct{}
+	command   *exec.Cmd
+	exited    chan struct{}
 }
 
 // Main runs a package's tests and fails if one left a goroutine behind. go-redis's look for
@@ -126,6 +126,7 @@ func (s *Server) start() error {
 	defer func() { _ = log.Close() }()
 	s.command = exec.CommandContext(context.Background(), "redis-server", s.arguments(s.port)...) //nolint:gosec // a test's own arguments
 	s.command.Stdout, s.command.Stderr = log, log
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.command.Start(); err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
@@ -196,7 +197,8 @@ func (s *Server) Kill() {
 	if s.command == nil || s.command.Process == nil {
 		return
 	}
-	_ = s.command.Process.Kill() // it may be gone already
+	// Its children too, which write the append-only file anew; it may be gone already.
+	_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
 	<-s.exited
 }
 
