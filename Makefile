@@ -73,7 +73,7 @@ test-short: ## the quick tests, without the race detector
 
 .PHONY: test-redis
 test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-server
-	TANDEM_REQUIRE_REDIS=1 .ci/gotestsum.sh redis -race -shuffle=on -vet=off -count=1 ./services/synccore/internal/{datastore,inbox,lease,link}/...
+	TANDEM_REQUIRE_REDIS=1 .ci/gotestsum.sh redis -race -shuffle=on -vet=off -count=1 ./services/synccore/internal/{datastore,inbox,lease,link,pushed}/...
 
 .PHONY: e2e
 e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
@@ -81,10 +81,10 @@ e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/e2e .ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
 
 .PHONY: conformance
-conformance: $(tools) ## all requests and answers of Azure DevOps in all suites, against Microsoft's documents
+conformance: $(tools) ## all requests and answers of both systems in all suites, against the vendors' documents
 	rm -rf .bin/tape/conformance
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -vet=off -count=1 -timeout=10m \
-	  ./services/sandbox/... ./services/synccore/internal/{app,azuredevops,connector,poll,reconcile,resync,subscription}/...
+	  ./services/sandbox/... ./services/synccore/internal/{alvao,app,azuredevops,connector,convergetest,deskhook,poll,reconcile,resync,subscription}/...
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -tags=e2e -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
 	$(MAKE) conform TAPES=$(CURDIR)/.bin/tape/conformance
 
@@ -92,7 +92,7 @@ conformance: $(tools) ## all requests and answers of Azure DevOps in all suites,
 TAPES ?= $(CURDIR)/.bin/tape/unit:$(CURDIR)/.bin/tape/e2e
 .PHONY: conform
 conform: ## the same for what unit and e2e have kept; make test does this
-	TANDEM_TAPES=$(TAPES) go test -vet=off -count=1 -v -run=TestTheWholeRunConforms ./services/sandbox/azuredevops/conformtest
+	TANDEM_TAPES=$(TAPES) go test -vet=off -count=1 -v -run=TestTheWholeRunConforms ./services/sandbox/azuredevops/conformtest ./services/sandbox/alvao/conformtest
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (1m); a crasher fails
@@ -161,8 +161,10 @@ jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which ta
 	.ci/gotestsum.sh jaeger -tags=e2e,jaeger -vet=off -count=1 -timeout=10m -run=TestJaeger ./services/synccore/e2e/...
 
 .PHONY: pictures
-pictures: build ## take the pictures in deploy/pictures from a real run; needs chromium
+pictures: build ## take the pictures in deploy/pictures from a run of minutes; needs chromium and npm
 	.ci/jaeger.sh
+	.ci/jaegerui.sh
+	.ci/prometheus.sh
 	.ci/pictures.sh
 
 ##@ Make

@@ -246,6 +246,7 @@ hookSecrets: [{file: %s}]
     alvao:
       url: %s
       service: %s
+      manageHooks: false
       credentials: {username: %s, password: {file: %s}}
 %s%s    settings:
       %s

@@ -26,6 +26,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -137,6 +138,7 @@ func (c *connectors) Check(context.Context, string) ([]item.Finding, error) {
 type world struct {
 	connectors *connectors
 	inbox      *inbox.Inbox
+	pushed     *pushed.Logs
 	links      *link.Links
 	leases     *lease.Leases
 	now        time.Time
@@ -167,9 +169,12 @@ func setupOn(tb testing.TB, store *datastore.Store, options inbox.Options) *worl
 		inbox:      queue, links: link.New(store), leases: lease.New(store), now: time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC),
 	}
 	now := func() time.Time { return w.now }
+	if w.pushed, err = pushed.New(store, pushed.Limits{}, now); err != nil {
+		tb.Fatal(err)
+	}
 	server := grpc.NewServer()
 	tandemv1.RegisterEventServiceServer(server, &api.EventService{
-		Inbox: queue, Connectors: w.connectors, Now: now,
+		Inbox: queue, Pushed: w.pushed, Connectors: w.connectors, Now: now,
 		TraceParent: func(context.Context) string { return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
 	})
 	tandemv1.RegisterLinkServiceServer(server, &api.LinkService{Links: w.links, Leases: w.leases, Inbox: queue, Connectors: w.connectors, Now: now})

@@ -26,6 +26,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/tandem-sync/tandem/services/internal/telemetry"
+	"github.com/tandem-sync/tandem/services/synccore/internal/access"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
 	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
@@ -36,7 +37,9 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
 
@@ -47,6 +50,9 @@ type Config struct {
 	File string
 	// Listen is where the gRPC API is served.
 	Listen string
+	// TLS are the certificates of the gRPC API, InsecureGRPC serves it without any.
+	TLS          transport.Files
+	InsecureGRPC bool
 	// AdminListen is where health and metrics are served.
 	AdminListen string
 	// Redis is the address of the store.
@@ -81,6 +87,8 @@ type App struct {
 	inbox      *inbox.Inbox
 	connectors *connector.Set
 	worker     *worker.Worker
+	pushed     *pushed.Logs
+	access     *access.Guard
 	server     *grpc.Server
 	health     *health.Server
 	admin      *http.Server
@@ -103,7 +111,7 @@ func New(ctx context.Context, cfg Config, out io.Writer) (*App, error) {
 
 // check tells what is wrong with the process' own settings.
 func (c Config) check() error {
-	var errs []error
+	errs := []error{c.checkTransport()}
 	if c.Workers < 0 || c.Workers > 10_000 {
 		errs = append(errs, fault.New(fault.Misconfigured, "The setting workers is %d; give a number from 1 to 10000.", c.Workers))
 	}
@@ -253,7 +261,11 @@ func (a *App) build(replica string) error {
 	if err != nil {
 		return err
 	}
-	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.cfg.Version, now)
+	a.pushed, err = pushed.New(a.store, pushed.Limits{}, now)
+	if err != nil {
+		return fmt.Errorf("opening the pushed logs: %w", err)
+	}
+	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.pushed, a.cfg.Version, now)
 	if err != nil {
 		return err
 	}
@@ -268,8 +280,7 @@ func (a *App) build(replica string) error {
 	if err != nil {
 		return fmt.Errorf("making the worker: %w", err)
 	}
-	a.serve(links, leases, now)
-	return nil
+	return a.serve(links, leases, now)
 }
 
 // Addr is where the gRPC API listens.
@@ -330,6 +341,9 @@ func (a *App) reload(ctx context.Context, file *config.Config, err error) {
 	}
 	for _, warning := range file.Warnings {
 		a.tel.Logger.WarnContext(ctx, "config.warning", slog.String("problem", warning.String()))
+	}
+	if err := a.access.Apply(file.Callers); err != nil {
+		a.tel.Logger.ErrorContext(ctx, "callers.refused", slog.String("error", err.Error()), slog.String("effect", "those who could call before still can"))
 	}
 	err = a.connectors.Apply(ctx, file)
 	if failed, is := errors.AsType[*connector.NotOpenedError](err); is {

@@ -10,10 +10,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 )
 
 const (
@@ -44,8 +44,8 @@ var ErrHeld = errors.New("what the resync would write waits for ReleaseConnector
 type ResyncConfig struct {
 	// Connectors are names; empty: all.
 	Connectors []string
-	// Core is the gRPC target of sync-core.
-	Core string
+	// Core is how sync-core is reached.
+	Core transport.Client
 	// Timeout bounds all of it.
 	Timeout time.Duration
 }
@@ -55,12 +55,11 @@ type ResyncConfig struct {
 func Resync(ctx context.Context, cfg ResyncConfig, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	conn, err := grpc.NewClient(cfg.Core, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(resyncCalls), grpc.WithDisableServiceConfig())
+	conn, err := transport.Dial(cfg.Core, grpc.WithDefaultServiceConfig(resyncCalls), grpc.WithDisableServiceConfig())
 	if err != nil {
-		return fmt.Errorf("setting up the client of sync-core: %w", err)
+		return err
 	}
-	w := waiter{client: tandemv1.NewConnectorServiceClient(conn), out: out, core: cfg.Core}
+	w := waiter{client: tandemv1.NewConnectorServiceClient(conn), out: out, core: cfg.Core.Target}
 	return errors.Join(w.resync(ctx, cfg.Connectors), conn.Close())
 }
 

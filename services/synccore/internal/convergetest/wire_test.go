@@ -300,11 +300,11 @@ func eventOf(path string, body []byte) (item.Event, bool) {
 		}, true
 	}
 	if hook.RequestID != 0 {
-		return item.Event{Key: item.Key{Connector: name, System: item.Alvao, ID: hook.RequestID}, Type: "webhook"}, true
+		return item.Event{Key: item.Key{Connector: name, System: item.Alvao, ID: hook.RequestID}, Type: "webhook", Payload: body}, true
 	}
 	return item.Event{
 		ID:  name + "/alvao-app/" + hook.Nonce,
-		Key: item.Key{Connector: name, System: item.Alvao, ID: hook.TicketID}, Type: hook.Event,
+		Key: item.Key{Connector: name, System: item.Alvao, ID: hook.TicketID}, Type: hook.Event, Payload: body,
 	}, true
 }
 

@@ -155,10 +155,10 @@ func (w *world) isCalm() bool {
 }
 
 // newWorld makes a world. It must be called in a bubble.
-func newWorld(ctx context.Context, seed uint64, logger *slog.Logger) (*world, error) {
+func newWorld(ctx context.Context, seed uint64, shape shape, logger *slog.Logger) (*world, error) {
 	// The bubble's time begins in 2000, before anybody in the directory was born.
 	time.Sleep(time.Until(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC))) //nolint:forbidigo // virtual time
-	w := &world{seed: seed, shape: shapeOf(seed), logger: logger, redis: miniredis.NewMiniRedis(), calm: true, created: map[int]int{}}
+	w := &world{seed: seed, shape: shape, logger: logger, redis: miniredis.NewMiniRedis(), calm: true, created: map[int]int{}}
 	w.ticked = time.Now()
 	w.weather = &weather{seed: seed, seen: map[string]uint64{}}
 

@@ -76,7 +76,18 @@ func TicketKey(connector string, ticket int64) item.Key {
 	return item.Key{Connector: connector, System: item.Alvao, ID: ticket}
 }
 
-func (l *Links) linkKey(k item.Key) string    { return l.store.Key(lease.Tag(k), "link") }
+// KeyOf is the Redis key of a ticket's link. It is there as long as the link is.
+func KeyOf(store *datastore.Store, connector string, ticket int64) string {
+	return store.Key(lease.Tag(TicketKey(connector, ticket)), "link")
+}
+
+// PushedKey is the Redis key of what Alvao's application told of a ticket's log (package
+// pushed). It stays for as long as the link, and after that as long as its history.
+func PushedKey(store *datastore.Store, connector string, ticket int64) string {
+	return store.Key(lease.Tag(TicketKey(connector, ticket)), "pushed")
+}
+
+func (l *Links) linkKey(k item.Key) string    { return KeyOf(l.store, k.Connector, k.ID) }
 func (l *Links) historyKey(k item.Key) string { return l.store.Key(lease.Tag(k), "history") }
 
 // Get returns the link of a ticket; the zero Link, whose Version is 0, when there is
@@ -206,7 +217,7 @@ func (l *Links) Delete(ctx context.Context, held lease.Lease, gone item.Link, ch
 	}
 	args := append([]any{held.Token, gone.Version, historyAfterDelete.Milliseconds()}, entries...)
 	answer, err := l.delete.Run(ctx, l.store.Client(),
-		[]string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k), l.mirrorsKey(k), l.noticesKey(k)}, args...).StringSlice()
+		[]string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k), l.mirrorsKey(k), l.noticesKey(k), PushedKey(l.store, k.Connector, k.ID)}, args...).StringSlice()
 	if err != nil {
 		return datastore.Fault(err, "deleting link")
 	}

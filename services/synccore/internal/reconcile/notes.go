@@ -50,9 +50,9 @@ func (r *round) findNote(ctx context.Context) error {
 	var texts []richtext.Source
 	var err error
 	if r.link.Note.To == item.Alvao {
-		var records []item.Record
-		records, err = r.connector.Tickets.Records(ctx, r.link.Ticket, 0)
-		for _, record := range records {
+		var log item.Log
+		log, err = r.connector.Tickets.Log(ctx, r.link.Ticket)
+		for _, record := range standing(log.Records) {
 			texts = append(texts, r.recordSource(record))
 		}
 	} else {

@@ -50,10 +50,13 @@ type Tickets interface {
 	SetStatus(ctx context.Context, ticket item.Ticket, status string) (item.Ticket, error)
 	// SetExternalID writes the external-id field and returns the ticket with it.
 	SetExternalID(ctx context.Context, ticket item.Ticket, value string) (item.Ticket, error)
-	// Records reads the log entries of a ticket above an id, oldest first.
-	Records(ctx context.Context, ticketID, sinceID int64) ([]item.Record, error)
+	// Log reads a ticket's log, or what Alvao's application told of it.
+	Log(ctx context.Context, ticketID int64) (item.Log, error)
 	// Person reads a user.
 	Person(ctx context.Context, id int64) (item.Person, error)
+	// Account is the person that the calls are made as; fault.NotFound if that can't be
+	// told.
+	Account(ctx context.Context) (person int64, err error)
 	// AddRecord writes a record, once: an answer that is lost is not asked for again.
 	AddRecord(ctx context.Context, ticketID int64, record item.NewRecord) (item.Record, error)
 	// OpenFile opens a file of a record; the caller closes it. The size is -1 if not told.
@@ -302,6 +305,9 @@ func (e *Engine) underLease(ctx context.Context, held lease.Lease, connector Con
 		return err
 	}
 	err = r.run(ctx)
+	if err == nil {
+		err = r.unseen(ctx, hints)
+	}
 	report.WorkItem = r.link.WorkItem
 	report.Parked = r.link.State == item.LinkParked
 	return err

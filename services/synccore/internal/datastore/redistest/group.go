@@ -32,7 +32,7 @@ func StartCluster(tb testing.TB, replicas int, timeout time.Duration, settings .
 	for range masters * (1 + replicas) {
 		// The usual port of the bus is ten thousand higher, which may be none.
 		bus := map[string]string{}
-		c.Servers = append(c.Servers, launch(tb, func(port, dir string) []string {
+		c.Servers = append(c.Servers, launch(tb, false, func(port, dir string) []string {
 			if bus[port] == "" {
 				bus[port] = freePort(tb)
 			}
@@ -208,7 +208,7 @@ func StartPair(tb testing.TB, down time.Duration, settings ...string) *Pair {
 	primary := Start(tb, settings...)
 	p := &Pair{Servers: []*Server{primary, Start(tb, append(settings, "--replicaof", "127.0.0.1 "+primary.port)...)}}
 	for range 3 {
-		p.Sentinels = append(p.Sentinels, launch(tb, func(port, dir string) []string {
+		p.Sentinels = append(p.Sentinels, launch(tb, false, func(port, dir string) []string {
 			file := filepath.Join(dir, "sentinel.conf")
 			text := fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\nsentinel monitor %[3]s 127.0.0.1 %[4]s 2\n"+
 				"sentinel down-after-milliseconds %[3]s %[5]d\nsentinel failover-timeout %[3]s 10000\n",
