@@ -63,9 +63,15 @@ HISTORIES ?= 10000
 converge: ## random histories of edits and misfortunes on both sides, HISTORIES (10,000) of them
 	go test -vet=off -count=1 -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesConverge$$' -histories=$(HISTORIES) -worlds=$(shell nproc)
 
+# CRASHES is how many deaths `make crashes` tries beyond one after each kind of step; -1: all there can be, and pairs of them.
+CRASHES ?= 3000
+.PHONY: crashes
+crashes: ## let a process die after every step, alone and in pairs; CRASHES (3,000) beyond those make unit tries
+	go test -vet=off -count=1 -v -timeout=8h ./services/synccore/internal/convergetest -run='^TestCrashAfterEveryStep$$' -crashes=$(CRASHES) -worlds=$(shell nproc)
+
 .PHONY: converge-teeth
-converge-teeth: ## plant bugs, one at a time, and see that suite fail
-	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^TestTeeth$$'
+converge-teeth: ## plant bugs, one at a time, and see those two suites fail
+	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash)?Teeth$$'
 
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
@@ -79,6 +85,12 @@ test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-
 e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
 	rm -rf .bin/tape/e2e
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/e2e .ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
+
+# PAIRS is how many linked pairs `make resync-large` resyncs; `make e2e` resyncs a few.
+PAIRS ?= 100000
+.PHONY: resync-large
+resync-large: ## resync PAIRS (100,000) linked pairs with real programs and Redis, killed in the middle; prints calls, writes, memory
+	go test -tags=e2e -vet=off -count=1 -v -timeout=30m ./services/synccore/e2e -run='^TestResyncOfManyPairs$$' -resync-pairs=$(PAIRS)
 
 .PHONY: conformance
 conformance: $(tools) ## all requests and answers of both systems in all suites, against the vendors' documents

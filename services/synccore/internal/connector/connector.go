@@ -42,6 +42,10 @@ type Tickets interface {
 	ActiveSince(ctx context.Context, since time.Time) iter.Seq2[item.Ticket, error]
 	// All yields the service's tickets.
 	All(ctx context.Context) iter.Seq2[item.Ticket, error]
+	// Pages yields the service's tickets page by page, from a position on.
+	Pages(ctx context.Context, from int) iter.Seq2[item.TicketPage, error]
+	// TicketsByID reads tickets in few calls; those that are not listed are left out.
+	TicketsByID(ctx context.Context, ids []int64) ([]item.Ticket, error)
 	// InStatus yields the service's tickets in any of the statuses.
 	InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error]
 	// Latest finds the youngest of the service's tickets; false: there is none.
@@ -87,6 +91,7 @@ type Links interface {
 	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 	OfWorkItems(ctx context.Context, connector string, workItems []int64) ([]item.Link, error)
+	Count(ctx context.Context, connector string) (int, error)
 }
 
 // Inbox takes hints in and lets held work go.
@@ -135,6 +140,7 @@ type Deps struct {
 	Leases  Leases
 	Origins Origins
 	Inbox   Inbox
+	Runs    Runs
 	Logger  *slog.Logger
 	Now     func() time.Time
 	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
@@ -143,7 +149,7 @@ type Deps struct {
 	// HooksEvery is how often it is looked after the webhooks of both systems, of which
 	// Azure DevOps switches off those whose deliveries failed; 0 means 5 minutes.
 	HooksEvery time.Duration
-	// ResyncLook is how often it is looked whether a resync is due; 0 means a minute.
+	// ResyncLook is how often it is looked whether a resync is due; 0 means 15 s.
 	ResyncLook time.Duration
 }
 
@@ -180,7 +186,10 @@ type running struct {
 	again, resyncNow, hooksNow, deskHooksNow, changesNow, ticketsNow chan struct{}
 
 	resyncs retries
-	stop    context.CancelFunc
+	// resynced tells that this process has seen that no resync is overdue. It is for the
+	// goroutine that runs them.
+	resynced bool
+	stop     context.CancelFunc
 	done    sync.WaitGroup
 }
 
@@ -198,7 +207,7 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 		deps.HooksEvery = 5 * time.Minute
 	}
 	if deps.ResyncLook <= 0 {
-		deps.ResyncLook = time.Minute
+		deps.ResyncLook = resyncLook
 	}
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
@@ -399,7 +408,7 @@ func (r *running) listExisting(ctx context.Context) error {
 
 func (r *running) runPoll(ctx context.Context) {
 	missed := func(context.Context, time.Time) bool { return r.deskMissed.Load() }
-	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, missed, func(ctx context.Context) error {
+	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, missed, func(ctx context.Context, _ lease.Lease) error {
 		r.deskMissed.Store(false)
 		from, err := r.from(ctx)
 		if err != nil {
@@ -419,7 +428,7 @@ func (r *running) runPoll(ctx context.Context) {
 
 func (r *running) runChangesPoll(ctx context.Context) {
 	missed := func(context.Context, time.Time) bool { return r.missed.Load() }
-	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context) error {
+	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context, _ lease.Lease) error {
 		r.missed.Store(false)
 		from, err := r.from(ctx)
 		if err != nil {
@@ -470,7 +479,7 @@ func (r *running) turnKey(name string) item.Key {
 // no turn. An error is told; the next turn makes up for it.
 func (r *running) turn(
 	ctx context.Context, name string, every time.Duration, needs []item.System,
-	urgent func(ctx context.Context, last time.Time) bool, work func(context.Context) error,
+	urgent func(ctx context.Context, last time.Time) bool, work func(context.Context, lease.Lease) error,
 ) {
 	if r.health.allow(needs...) != nil {
 		return
@@ -492,7 +501,7 @@ func (r *running) turn(
 		(urgent == nil || !urgent(ctx, at)) {
 		return
 	}
-	err = held.Why(work(ctx))
+	err = held.Why(work(ctx, held.Lease))
 	if err == nil {
 		err = r.deps.Origins.SetCursor(ctx, r.cfg.Name, name+"-at", now.UTC().Format(time.RFC3339Nano))
 	}
