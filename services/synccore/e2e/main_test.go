@@ -50,8 +50,9 @@ func TestMain(m *testing.M) {
 	}
 	programs = dir
 	// A cable that was cut in the middle of a message leaves the rest of it waiting (toxiproxy 2.5).
-	toxic := goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
-	goleak.VerifyTestMain(m, toxic, goleak.Cleanup(func(code int) {
+	const toxiproxy = "github.com/Shopify/toxiproxy/v2"
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(toxiproxy+"/toxics.(*ToxicStub).Run"), goleak.IgnoreAnyFunction(toxiproxy+".(*ToxicLink).read"),
+		goleak.IgnoreAnyFunction(toxiproxy+".(*ToxicLink).write"), goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
 		os.Exit(code)
 	}))
