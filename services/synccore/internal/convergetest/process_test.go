@@ -56,6 +56,8 @@ type process struct {
 	// end tells, if that is not nil.
 	steps []string
 	end   *ending
+	// asleep is until when the process does nothing.
+	asleep time.Time
 }
 
 // doom sets the effect, from now, at which the process dies.
@@ -74,6 +76,7 @@ func (p *process) isDead() bool {
 // live runs a step, which may have an effect, if the process lives, and tells whether it
 // lives on.
 func (p *process) live(step string, effect bool, do func() error) error {
+	p.w.hold(p, step)
 	p.mu.Lock()
 	if p.dead {
 		p.mu.Unlock()
@@ -127,7 +130,16 @@ func (p *process) DialHook(next redis.DialHook) redis.DialHook { return next }
 // ProcessHook implements redis.Hook. All that changes anything is a script.
 func (p *process) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := p.live(p.w.commandName(cmd), cmd.Name() == "evalsha", func() error { return next(ctx, cmd) })
+		held := p.w.paused == p
+		err := p.live(p.w.commandName(cmd), cmd.Name() == "evalsha", func() error {
+			if held = held || p.w.paused == p; held {
+				// A command that was on its way when the process was stopped is sent when it
+				// wakes, whatever it may then know.
+				ctx = context.WithoutCancel(ctx)
+			}
+			return next(ctx, cmd)
+		})
+		p.w.heard(p, cmd)
 		if errors.Is(err, errDead) {
 			cmd.SetErr(err)
 		}

@@ -2,6 +2,7 @@ package convergetest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -151,6 +152,13 @@ type world struct {
 
 	mu      sync.Mutex
 	process *process
+	// second is another replica; nil: there is none.
+	second *process
+	// pause is before which step a process is stopped; paused is the one that was, and late
+	// what Redis said to the commands that it sent when it woke.
+	pause  *ending
+	paused *process
+	late   []string
 	// strike answers a call in a system's stead, or gives nil; nil: it answers none.
 	strike func(*http.Request) *http.Response
 	// mails are those that arrived.
@@ -356,18 +364,18 @@ func (w *world) tick() {
 func (w *world) pump() error {
 	synctest.Wait()
 	p := w.alive()
-	if p == nil {
-		return nil
-	}
-	if w.ready() {
+	for _, one := range []*process{p, w.second} {
+		if one == nil || !w.ready() {
+			continue
+		}
 		select {
-		case p.turn.look <- struct{}{}:
+		case one.turn.look <- struct{}{}:
 			synctest.Wait()
 		default:
 			// It has its hands full.
 		}
 	}
-	if p.isDead() {
+	if p != nil && p.isDead() {
 		return w.bury()
 	}
 	return nil
@@ -396,6 +404,9 @@ func (w *world) ready() bool {
 func (w *world) close() error {
 	w.calmly(true, 0)
 	err := w.bury()
+	if w.second != nil {
+		err = errors.Join(err, w.second.finish())
+	}
 	_ = w.queue.Close()
 	w.desk.Close()
 	_ = w.boards.Close()
