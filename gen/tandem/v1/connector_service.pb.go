@@ -79,6 +79,63 @@ func (Finding_Severity) EnumDescriptor() ([]byte, []int) {
 	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6, 0}
 }
 
+// Support says whether the tenant offers it.
+type Capability_Support int32
+
+const (
+	// SUPPORT_UNSPECIFIED is never sent.
+	Capability_SUPPORT_UNSPECIFIED Capability_Support = 0
+	// SUPPORT_OFFERED: it was tried and works.
+	Capability_SUPPORT_OFFERED Capability_Support = 1
+	// SUPPORT_MISSING: it was tried and does not work.
+	Capability_SUPPORT_MISSING Capability_Support = 2
+	// SUPPORT_UNKNOWN: it could not be tried; found says why.
+	Capability_SUPPORT_UNKNOWN Capability_Support = 3
+)
+
+// Enum value maps for Capability_Support.
+var (
+	Capability_Support_name = map[int32]string{
+		0: "SUPPORT_UNSPECIFIED",
+		1: "SUPPORT_OFFERED",
+		2: "SUPPORT_MISSING",
+		3: "SUPPORT_UNKNOWN",
+	}
+	Capability_Support_value = map[string]int32{
+		"SUPPORT_UNSPECIFIED": 0,
+		"SUPPORT_OFFERED":     1,
+		"SUPPORT_MISSING":     2,
+		"SUPPORT_UNKNOWN":     3,
+	}
+)
+
+func (x Capability_Support) Enum() *Capability_Support {
+	p := new(Capability_Support)
+	*p = x
+	return p
+}
+
+func (x Capability_Support) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Capability_Support) Descriptor() protoreflect.EnumDescriptor {
+	return file_tandem_v1_connector_service_proto_enumTypes[1].Descriptor()
+}
+
+func (Capability_Support) Type() protoreflect.EnumType {
+	return &file_tandem_v1_connector_service_proto_enumTypes[1]
+}
+
+func (x Capability_Support) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Capability_Support.Descriptor instead.
+func (Capability_Support) EnumDescriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7, 0}
+}
+
 // Connector is one configured pairing of an Alvao service and an Azure DevOps project.
 type Connector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -695,6 +752,108 @@ func (x *Finding) GetRemedy() string {
 	return ""
 }
 
+// Capability is something that not every Alvao tenant offers, and what Tandem does
+// without.
+type Capability struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is the capability's own and does not change, e.g. "alvao.log".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// title says in a few words what it is.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// support says whether the tenant offers it.
+	Support Capability_Support `protobuf:"varint,3,opt,name=support,proto3,enum=tandem.v1.Capability_Support" json:"support,omitempty"`
+	// found says how that was found out.
+	Found string `protobuf:"bytes,4,opt,name=found,proto3" json:"found,omitempty"`
+	// fallback says what is used instead; empty where it is offered or nothing is used.
+	Fallback string `protobuf:"bytes,5,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// cost is one sentence: what that costs, and which promise can't be kept. Empty where
+	// nothing is lost.
+	Cost string `protobuf:"bytes,6,opt,name=cost,proto3" json:"cost,omitempty"`
+	// ask is one sentence: what to ask Alvao for, or to change. Empty where nothing need be.
+	Ask           string `protobuf:"bytes,7,opt,name=ask,proto3" json:"ask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Capability) Reset() {
+	*x = Capability{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Capability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Capability) ProtoMessage() {}
+
+func (x *Capability) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Capability.ProtoReflect.Descriptor instead.
+func (*Capability) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Capability) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Capability) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Capability) GetSupport() Capability_Support {
+	if x != nil {
+		return x.Support
+	}
+	return Capability_SUPPORT_UNSPECIFIED
+}
+
+func (x *Capability) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *Capability) GetFallback() string {
+	if x != nil {
+		return x.Fallback
+	}
+	return ""
+}
+
+func (x *Capability) GetCost() string {
+	if x != nil {
+		return x.Cost
+	}
+	return ""
+}
+
+func (x *Capability) GetAsk() string {
+	if x != nil {
+		return x.Ask
+	}
+	return ""
+}
+
 // ListConnectorsRequest asks for a page of connectors.
 type ListConnectorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -709,7 +868,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +880,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +893,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListConnectorsRequest) GetPageSize() int32 {
@@ -764,7 +923,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +935,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +948,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListConnectorsResponse) GetConnectors() []*Connector {
@@ -817,7 +976,7 @@ type GetConnectorRequest struct {
 
 func (x *GetConnectorRequest) Reset() {
 	*x = GetConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +988,7 @@ func (x *GetConnectorRequest) String() string {
 func (*GetConnectorRequest) ProtoMessage() {}
 
 func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +1001,7 @@ func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorRequest.ProtoReflect.Descriptor instead.
 func (*GetConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{9}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetConnectorRequest) GetName() string {
@@ -863,7 +1022,7 @@ type GetConnectorResponse struct {
 
 func (x *GetConnectorResponse) Reset() {
 	*x = GetConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1034,7 @@ func (x *GetConnectorResponse) String() string {
 func (*GetConnectorResponse) ProtoMessage() {}
 
 func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1047,7 @@ func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorResponse.ProtoReflect.Descriptor instead.
 func (*GetConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{10}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetConnectorResponse) GetConnector() *Connector {
@@ -909,7 +1068,7 @@ type CheckConnectorRequest struct {
 
 func (x *CheckConnectorRequest) Reset() {
 	*x = CheckConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +1080,7 @@ func (x *CheckConnectorRequest) String() string {
 func (*CheckConnectorRequest) ProtoMessage() {}
 
 func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1093,7 @@ func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorRequest.ProtoReflect.Descriptor instead.
 func (*CheckConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{11}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CheckConnectorRequest) GetName() string {
@@ -948,14 +1107,16 @@ func (x *CheckConnectorRequest) GetName() string {
 type CheckConnectorResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// findings are the results, the worst first.
-	Findings      []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	Findings []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	// capabilities are what the Alvao tenant offers of what not every one does, tried anew.
+	Capabilities  []*Capability `protobuf:"bytes,2,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckConnectorResponse) Reset() {
 	*x = CheckConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1128,7 @@ func (x *CheckConnectorResponse) String() string {
 func (*CheckConnectorResponse) ProtoMessage() {}
 
 func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,12 +1141,19 @@ func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorResponse.ProtoReflect.Descriptor instead.
 func (*CheckConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{12}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CheckConnectorResponse) GetFindings() []*Finding {
 	if x != nil {
 		return x.Findings
+	}
+	return nil
+}
+
+func (x *CheckConnectorResponse) GetCapabilities() []*Capability {
+	if x != nil {
+		return x.Capabilities
 	}
 	return nil
 }
@@ -1003,7 +1171,7 @@ type ReleaseConnectorRequest struct {
 
 func (x *ReleaseConnectorRequest) Reset() {
 	*x = ReleaseConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1183,7 @@ func (x *ReleaseConnectorRequest) String() string {
 func (*ReleaseConnectorRequest) ProtoMessage() {}
 
 func (x *ReleaseConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1196,7 @@ func (x *ReleaseConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConnectorRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{13}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReleaseConnectorRequest) GetName() string {
@@ -1056,7 +1224,7 @@ type ReleaseConnectorResponse struct {
 
 func (x *ReleaseConnectorResponse) Reset() {
 	*x = ReleaseConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1236,7 @@ func (x *ReleaseConnectorResponse) String() string {
 func (*ReleaseConnectorResponse) ProtoMessage() {}
 
 func (x *ReleaseConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1249,7 @@ func (x *ReleaseConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConnectorResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{14}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReleaseConnectorResponse) GetConnector() *Connector {
@@ -1102,7 +1270,7 @@ type ResyncConnectorRequest struct {
 
 func (x *ResyncConnectorRequest) Reset() {
 	*x = ResyncConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1282,7 @@ func (x *ResyncConnectorRequest) String() string {
 func (*ResyncConnectorRequest) ProtoMessage() {}
 
 func (x *ResyncConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1295,7 @@ func (x *ResyncConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncConnectorRequest.ProtoReflect.Descriptor instead.
 func (*ResyncConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{15}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResyncConnectorRequest) GetName() string {
@@ -1151,7 +1319,7 @@ type ResyncConnectorResponse struct {
 
 func (x *ResyncConnectorResponse) Reset() {
 	*x = ResyncConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1331,7 @@ func (x *ResyncConnectorResponse) String() string {
 func (*ResyncConnectorResponse) ProtoMessage() {}
 
 func (x *ResyncConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1344,7 @@ func (x *ResyncConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncConnectorResponse.ProtoReflect.Descriptor instead.
 func (*ResyncConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{16}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ResyncConnectorResponse) GetConnector() *Connector {
@@ -1258,7 +1426,21 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSEVERITY_OK\x10\x01\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x02\x12\x12\n" +
-	"\x0eSEVERITY_ERROR\x10\x03\"S\n" +
+	"\x0eSEVERITY_ERROR\x10\x03\"\xaa\x02\n" +
+	"\n" +
+	"Capability\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x127\n" +
+	"\asupport\x18\x03 \x01(\x0e2\x1d.tandem.v1.Capability.SupportR\asupport\x12\x14\n" +
+	"\x05found\x18\x04 \x01(\tR\x05found\x12\x1a\n" +
+	"\bfallback\x18\x05 \x01(\tR\bfallback\x12\x12\n" +
+	"\x04cost\x18\x06 \x01(\tR\x04cost\x12\x10\n" +
+	"\x03ask\x18\a \x01(\tR\x03ask\"a\n" +
+	"\aSupport\x12\x17\n" +
+	"\x13SUPPORT_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSUPPORT_OFFERED\x10\x01\x12\x13\n" +
+	"\x0fSUPPORT_MISSING\x10\x02\x12\x13\n" +
+	"\x0fSUPPORT_UNKNOWN\x10\x03\"S\n" +
 	"\x15ListConnectorsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1273,9 +1455,10 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x14GetConnectorResponse\x122\n" +
 	"\tconnector\x18\x01 \x01(\v2\x14.tandem.v1.ConnectorR\tconnector\"+\n" +
 	"\x15CheckConnectorRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"H\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x83\x01\n" +
 	"\x16CheckConnectorResponse\x12.\n" +
-	"\bfindings\x18\x01 \x03(\v2\x12.tandem.v1.FindingR\bfindings\"H\n" +
+	"\bfindings\x18\x01 \x03(\v2\x12.tandem.v1.FindingR\bfindings\x129\n" +
+	"\fcapabilities\x18\x02 \x03(\v2\x15.tandem.v1.CapabilityR\fcapabilities\"H\n" +
 	"\x17ReleaseConnectorRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
 	"\bbrake_id\x18\x02 \x01(\tR\abrakeId\"N\n" +
@@ -1305,63 +1488,67 @@ func file_tandem_v1_connector_service_proto_rawDescGZIP() []byte {
 	return file_tandem_v1_connector_service_proto_rawDescData
 }
 
-var file_tandem_v1_connector_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_tandem_v1_connector_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_tandem_v1_connector_service_proto_goTypes = []any{
 	(Finding_Severity)(0),            // 0: tandem.v1.Finding.Severity
-	(*Connector)(nil),                // 1: tandem.v1.Connector
-	(*Resync)(nil),                   // 2: tandem.v1.Resync
-	(*Brake)(nil),                    // 3: tandem.v1.Brake
-	(*PlannedWrites)(nil),            // 4: tandem.v1.PlannedWrites
-	(*PlannedWrite)(nil),             // 5: tandem.v1.PlannedWrite
-	(*StatusPair)(nil),               // 6: tandem.v1.StatusPair
-	(*Finding)(nil),                  // 7: tandem.v1.Finding
-	(*ListConnectorsRequest)(nil),    // 8: tandem.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),   // 9: tandem.v1.ListConnectorsResponse
-	(*GetConnectorRequest)(nil),      // 10: tandem.v1.GetConnectorRequest
-	(*GetConnectorResponse)(nil),     // 11: tandem.v1.GetConnectorResponse
-	(*CheckConnectorRequest)(nil),    // 12: tandem.v1.CheckConnectorRequest
-	(*CheckConnectorResponse)(nil),   // 13: tandem.v1.CheckConnectorResponse
-	(*ReleaseConnectorRequest)(nil),  // 14: tandem.v1.ReleaseConnectorRequest
-	(*ReleaseConnectorResponse)(nil), // 15: tandem.v1.ReleaseConnectorResponse
-	(*ResyncConnectorRequest)(nil),   // 16: tandem.v1.ResyncConnectorRequest
-	(*ResyncConnectorResponse)(nil),  // 17: tandem.v1.ResyncConnectorResponse
-	(*timestamppb.Timestamp)(nil),    // 18: google.protobuf.Timestamp
+	(Capability_Support)(0),          // 1: tandem.v1.Capability.Support
+	(*Connector)(nil),                // 2: tandem.v1.Connector
+	(*Resync)(nil),                   // 3: tandem.v1.Resync
+	(*Brake)(nil),                    // 4: tandem.v1.Brake
+	(*PlannedWrites)(nil),            // 5: tandem.v1.PlannedWrites
+	(*PlannedWrite)(nil),             // 6: tandem.v1.PlannedWrite
+	(*StatusPair)(nil),               // 7: tandem.v1.StatusPair
+	(*Finding)(nil),                  // 8: tandem.v1.Finding
+	(*Capability)(nil),               // 9: tandem.v1.Capability
+	(*ListConnectorsRequest)(nil),    // 10: tandem.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),   // 11: tandem.v1.ListConnectorsResponse
+	(*GetConnectorRequest)(nil),      // 12: tandem.v1.GetConnectorRequest
+	(*GetConnectorResponse)(nil),     // 13: tandem.v1.GetConnectorResponse
+	(*CheckConnectorRequest)(nil),    // 14: tandem.v1.CheckConnectorRequest
+	(*CheckConnectorResponse)(nil),   // 15: tandem.v1.CheckConnectorResponse
+	(*ReleaseConnectorRequest)(nil),  // 16: tandem.v1.ReleaseConnectorRequest
+	(*ReleaseConnectorResponse)(nil), // 17: tandem.v1.ReleaseConnectorResponse
+	(*ResyncConnectorRequest)(nil),   // 18: tandem.v1.ResyncConnectorRequest
+	(*ResyncConnectorResponse)(nil),  // 19: tandem.v1.ResyncConnectorResponse
+	(*timestamppb.Timestamp)(nil),    // 20: google.protobuf.Timestamp
 }
 var file_tandem_v1_connector_service_proto_depIdxs = []int32{
-	6,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
-	18, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
-	3,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
-	2,  // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
-	18, // 4: tandem.v1.Resync.start_time:type_name -> google.protobuf.Timestamp
-	18, // 5: tandem.v1.Resync.end_time:type_name -> google.protobuf.Timestamp
-	18, // 6: tandem.v1.Resync.request_time:type_name -> google.protobuf.Timestamp
-	18, // 7: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
-	18, // 8: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
-	4,  // 9: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
-	5,  // 10: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
+	7,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
+	20, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
+	4,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
+	3,  // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
+	20, // 4: tandem.v1.Resync.start_time:type_name -> google.protobuf.Timestamp
+	20, // 5: tandem.v1.Resync.end_time:type_name -> google.protobuf.Timestamp
+	20, // 6: tandem.v1.Resync.request_time:type_name -> google.protobuf.Timestamp
+	20, // 7: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
+	20, // 8: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
+	5,  // 9: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
+	6,  // 10: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
 	0,  // 11: tandem.v1.Finding.severity:type_name -> tandem.v1.Finding.Severity
-	1,  // 12: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
-	1,  // 13: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
-	7,  // 14: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
-	1,  // 15: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
-	1,  // 16: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
-	18, // 17: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
-	8,  // 18: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
-	10, // 19: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
-	12, // 20: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
-	14, // 21: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
-	16, // 22: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
-	9,  // 23: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
-	11, // 24: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
-	13, // 25: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
-	15, // 26: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
-	17, // 27: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	1,  // 12: tandem.v1.Capability.support:type_name -> tandem.v1.Capability.Support
+	2,  // 13: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
+	2,  // 14: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
+	8,  // 15: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
+	9,  // 16: tandem.v1.CheckConnectorResponse.capabilities:type_name -> tandem.v1.Capability
+	2,  // 17: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
+	2,  // 18: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
+	20, // 19: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
+	10, // 20: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
+	12, // 21: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
+	14, // 22: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
+	16, // 23: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
+	18, // 24: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
+	11, // 25: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
+	13, // 26: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
+	15, // 27: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
+	17, // 28: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
+	19, // 29: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_connector_service_proto_init() }
@@ -1374,8 +1561,8 @@ func file_tandem_v1_connector_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_connector_service_proto_rawDesc), len(file_tandem_v1_connector_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   17,
+			NumEnums:      2,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

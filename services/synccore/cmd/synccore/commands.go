@@ -23,7 +23,7 @@ func commands(out io.Writer) *cobra.Command {
 	root.Args = nil // what follows has to be a command
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), healthCommand(), versionCommand(out))
+	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), checkConnectorCommand(out), healthCommand(), versionCommand(out))
 	return root
 }
 
@@ -113,6 +113,21 @@ func resyncCommand(out io.Writer) *cobra.Command {
 	s.text(&cfg.Core, "core", "127.0.0.1:9000", "Address of the gRPC API of a running sync-core.", "TANDEM_CORE")
 	s.span(&cfg.Timeout, "timeout", time.Hour, "How long to wait for the end. The resync itself goes on after that.", "TANDEM_RESYNC_TIMEOUT")
 	s.run(func(c *cobra.Command, _ []string) error { return app.Resync(c.Context(), cfg, out) })
+	return c
+}
+
+func checkConnectorCommand(out io.Writer) *cobra.Command {
+	var cfg app.CheckConnectorConfig
+	c := &cobra.Command{
+		Use:   "check-connector",
+		Short: "Have a running sync-core ask both systems whether its connectors can work, and tell what was found. Exit code 0: they can; 1: one can't.",
+		Args:  cobra.NoArgs,
+	}
+	c.Flags().StringArrayVar(&cfg.Connectors, "connector", nil, "Connector to check; may be given several times. Without one: all.")
+	s := settingsOf(c)
+	s.text(&cfg.Core, "core", "127.0.0.1:9000", "Address of the gRPC API of a running sync-core.", "TANDEM_CORE")
+	s.span(&cfg.Timeout, "timeout", 5*time.Minute, "How long to wait for the answers.", "TANDEM_CHECK_TIMEOUT")
+	s.run(func(c *cobra.Command, _ []string) error { return app.CheckConnector(c.Context(), cfg, out) })
 	return c
 }
 
