@@ -78,6 +78,8 @@ type Client struct {
 	maxUpload int64
 	http      *outbound.Client
 	now       func() time.Time
+	// login is the account's; empty where it is an application of Microsoft Entra.
+	login string
 
 	people *memo.Memo[*item.Person]
 	logins *memo.Memo[*item.Person]
@@ -108,6 +110,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	login := ""
 	switch {
 	case strings.TrimSpace(o.Service) == "":
 		return nil, misconfigured("The Alvao connection of %s names no service.", base)
@@ -117,7 +120,7 @@ func New(o Options) (*Client, error) {
 	case strings.Contains(o.Username, ":"):
 		return nil, misconfigured("The Alvao user name must not hold a colon, because HTTP Basic authentication can't carry it.")
 	default:
-		o.Credential = outbound.Basic(o.Username, o.Password)
+		o.Credential, login = outbound.Basic(o.Username, o.Password), o.Username
 	}
 	if o.Now == nil {
 		o.Now = time.Now //nolint:forbidigo // the default of an injected clock
@@ -146,6 +149,7 @@ func New(o Options) (*Client, error) {
 		zone:      o.DefaultLocation,
 		pageSize:  orElse(o.PageSize, 200),
 		http:      outbound.NewClient(guard),
+		login:     login,
 		now:       o.Now,
 		maxUpload: orElse(o.MaxUpload, defaultMaxUpload),
 		people:    memo.New[*item.Person](4096, ttl, o.Now),

@@ -144,6 +144,11 @@ func (g guardedTickets) Person(ctx context.Context, id int64) (item.Person, erro
 	return guarded(ctx, g.r, item.Alvao, func() (item.Person, error) { return g.Tickets.Person(ctx, id) })
 }
 
+// Account implements reconcile.Tickets.
+func (g guardedTickets) Account(ctx context.Context) (int64, error) {
+	return guarded(ctx, g.r, item.Alvao, func() (int64, error) { return g.Tickets.Account(ctx) })
+}
+
 // AddRecord implements reconcile.Tickets.
 func (g guardedTickets) AddRecord(ctx context.Context, ticketID int64, record item.NewRecord) (item.Record, error) {
 	return guarded(ctx, g.r, item.Alvao, func() (item.Record, error) { return g.Tickets.AddRecord(ctx, ticketID, record) })
@@ -162,6 +167,23 @@ func (g guardedTickets) ActiveSince(ctx context.Context, since time.Time) iter.S
 // All implements Tickets.
 func (g guardedTickets) All(ctx context.Context) iter.Seq2[item.Ticket, error] {
 	return g.list(ctx, g.Tickets.All(ctx))
+}
+
+// TicketsByID implements Tickets.
+func (g guardedTickets) TicketsByID(ctx context.Context, ids []int64) ([]item.Ticket, error) {
+	return guarded(ctx, g.r, item.Alvao, func() ([]item.Ticket, error) { return g.Tickets.TicketsByID(ctx, ids) })
+}
+
+// Pages implements Tickets.
+func (g guardedTickets) Pages(ctx context.Context, from int) iter.Seq2[item.TicketPage, error] {
+	return func(yield func(item.TicketPage, error) bool) {
+		for page, err := range g.Tickets.Pages(ctx, from) {
+			g.r.heard(ctx, item.Alvao, err)
+			if !yield(page, err) {
+				return
+			}
+		}
+	}
 }
 
 // list hears of the error that a list ends with. Its turn is not taken while the

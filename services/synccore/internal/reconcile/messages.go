@@ -78,6 +78,8 @@ type talk struct {
 	// sums are the hashes of the contents of files that were read in this round, by
 	// source.
 	sums map[string]string
+	// records are the numbers of all records of the ticket.
+	records []int64
 }
 
 // sameMoment is how long after an activity another one may be told with the same time:
@@ -137,6 +139,7 @@ func (r *round) readMessages(ctx context.Context) error {
 		}
 	}
 	r.talk = r.hear(log.Records, comments)
+	r.talk.records = numbers(log.Records)
 	r.sides.MessagesRead, r.sides.Messages, r.sides.Mirrors = true, r.talk.messages, mirrors
 	r.sides.LogPartial = log.Partial
 	r.sides.TalkRev, r.sides.TalkSeen = rev, seen

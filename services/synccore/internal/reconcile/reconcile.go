@@ -54,6 +54,9 @@ type Tickets interface {
 	Log(ctx context.Context, ticketID int64) (item.Log, error)
 	// Person reads a user.
 	Person(ctx context.Context, id int64) (item.Person, error)
+	// Account is the person that the calls are made as; fault.NotFound if that can't be
+	// told.
+	Account(ctx context.Context) (person int64, err error)
 	// AddRecord writes a record, once: an answer that is lost is not asked for again.
 	AddRecord(ctx context.Context, ticketID int64, record item.NewRecord) (item.Record, error)
 	// OpenFile opens a file of a record; the caller closes it. The size is -1 if not told.
@@ -155,6 +158,9 @@ type Hints struct {
 	Received time.Time
 	// Force tells that a person asked for the round.
 	Force bool
+	// Winner is the side that a person chose to stay where status and state differ; empty:
+	// nobody did.
+	Winner item.System
 	// Revision is the newest revision that the hints speak of, if all of them are of
 	// work item revisions and none was served before; else 0.
 	Revision int64
@@ -302,6 +308,9 @@ func (e *Engine) underLease(ctx context.Context, held lease.Lease, connector Con
 		return err
 	}
 	err = r.run(ctx)
+	if err == nil {
+		err = r.unseen(ctx, hints)
+	}
 	report.WorkItem = r.link.WorkItem
 	report.Parked = r.link.State == item.LinkParked
 	return err
@@ -350,7 +359,7 @@ type round struct {
 
 // read fetches both sides at once.
 func (r *round) read(ctx context.Context, hints Hints) error {
-	r.sides = plan.Sides{Now: r.engine.cfg.Now(), Force: hints.Force}
+	r.sides = plan.Sides{Now: r.engine.cfg.Now(), Force: hints.Force, Winner: hints.Winner}
 	if err := r.readBoth(ctx); err != nil {
 		return err
 	}
@@ -459,6 +468,10 @@ func (r *round) run(ctx context.Context) error {
 			r.report.Steps = append(r.report.Steps, step.Kind)
 		}
 		err := r.take(ctx, step)
+		if err == nil && step.Lost != nil {
+			// What was chosen is remembered, and the rest follows from that.
+			r.sides.Winner = ""
+		}
 		if err == nil || r.silenced(step, err) {
 			continue
 		}
