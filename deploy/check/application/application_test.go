@@ -162,3 +162,64 @@ func TestSourcesThatMakeNoPackage(t *testing.T) {
 		})
 	}
 }
+
+// TestTheGuideTellsEverySetting holds the guide's table against what the application
+// reads, both ways, and its links and targets against what is there.
+func TestTheGuideTellsEverySetting(t *testing.T) {
+	t.Parallel()
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	names := func(pattern, text string) []string {
+		var found []string
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			found = append(found, m[1])
+		}
+		slices.Sort(found)
+		return slices.Compact(found)
+	}
+	guide, settings := read("README.md"), read("source/Settings.cs")
+	told := names("(?m)^\\| `(Tandem\\w+?)0?` \\|", guide)
+	used := names(`(?:Get|Flag)\(values, "(Tandem\w+)"`, settings)
+	if !slices.Equal(told, used) || len(used) < 10 {
+		t.Errorf("the guide tells %q, the application reads %q", told, used)
+	}
+	for _, name := range names("`(Tandem[A-Z]\\w+?)[01]?`", guide) {
+		if !slices.Contains(used, name) {
+			t.Errorf("there is no setting %s", name)
+		}
+	}
+	for _, link := range names(`\]\(([^)#\s]+)`, guide) {
+		if _, err := os.Stat(filepath.Join(folder, link)); err != nil && !strings.Contains(link, "://") {
+			t.Errorf("the link %s leads nowhere", link)
+		}
+	}
+	makefile := read("../../Makefile")
+	for _, target := range names("`make ([a-z0-9-]+)`", guide) {
+		if !strings.Contains(makefile, "\n"+target+":") {
+			t.Errorf("there is no make %s", target)
+		}
+	}
+	commands := read("../../services/synccore/cmd/synccore/commands.go")
+	for _, command := range names("`synccore ([a-z-]+)", guide) {
+		if !strings.Contains(commands, `Use: "`+command) {
+			t.Errorf("there is no synccore %s", command)
+		}
+	}
+	// The limits that the guide tells are those that are kept.
+	for file, want := range map[string]string{
+		"source/Database.cs": "MaxHtml = 512 * 1024, MaxPlain = 128 * 1024",
+		"source/Gateway.cs":  "TimeSpan.FromSeconds(5)",
+		"source/Outbox.cs":   "TimeSpan.FromMinutes(15)",
+		"../../services/gateway/internal/alvao/record.go":      "longestHTML       = 512 << 10",
+		"../../services/gateway/internal/alvao/application.go": "Window = 5 * time.Minute",
+	} {
+		if !strings.Contains(read(file), want) {
+			t.Errorf("%s has no %s any more, which the guide tells", file, want)
+		}
+	}
+}
