@@ -76,7 +76,7 @@ func (x Finding_Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Finding_Severity.Descriptor instead.
 func (Finding_Severity) EnumDescriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6, 0}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5, 0}
 }
 
 // Connector is one configured pairing of an Alvao service and an Azure DevOps project.
@@ -218,117 +218,6 @@ func (x *Connector) GetResync() *Resync {
 	return nil
 }
 
-// Resync is one comparison of everything that a connector covers, at its end or under
-// way.
-type Resync struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// start_time is when it began.
-	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// end_time is when it ended; absent while it is under way.
-	EndTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// request_time is that of the latest request by ResyncConnector which was there when it
-	// began: it answers this one and all before. Absent if none was ever made.
-	RequestTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=request_time,json=requestTime,proto3" json:"request_time,omitempty"`
-	// error is one sentence for a person: why it broke off. Empty if it did not.
-	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
-	// link_count is how many links were compared so far.
-	LinkCount int32 `protobuf:"varint,5,opt,name=link_count,json=linkCount,proto3" json:"link_count,omitempty"`
-	// ticket_count is how many tickets were compared so far.
-	TicketCount int32 `protobuf:"varint,6,opt,name=ticket_count,json=ticketCount,proto3" json:"ticket_count,omitempty"`
-	// differing_count is how many were put into the inbox, at the end.
-	DifferingCount int32 `protobuf:"varint,7,opt,name=differing_count,json=differingCount,proto3" json:"differing_count,omitempty"`
-	// held_count is how many items would be written to and wait for ReleaseConnector.
-	HeldCount     int32 `protobuf:"varint,8,opt,name=held_count,json=heldCount,proto3" json:"held_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Resync) Reset() {
-	*x = Resync{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Resync) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Resync) ProtoMessage() {}
-
-func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Resync.ProtoReflect.Descriptor instead.
-func (*Resync) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Resync) GetStartTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.StartTime
-	}
-	return nil
-}
-
-func (x *Resync) GetEndTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.EndTime
-	}
-	return nil
-}
-
-func (x *Resync) GetRequestTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.RequestTime
-	}
-	return nil
-}
-
-func (x *Resync) GetError() string {
-	if x != nil {
-		return x.Error
-	}
-	return ""
-}
-
-func (x *Resync) GetLinkCount() int32 {
-	if x != nil {
-		return x.LinkCount
-	}
-	return 0
-}
-
-func (x *Resync) GetTicketCount() int32 {
-	if x != nil {
-		return x.TicketCount
-	}
-	return 0
-}
-
-func (x *Resync) GetDifferingCount() int32 {
-	if x != nil {
-		return x.DifferingCount
-	}
-	return 0
-}
-
-func (x *Resync) GetHeldCount() int32 {
-	if x != nil {
-		return x.HeldCount
-	}
-	return 0
-}
-
 // Brake is a mass change that a resync found: more writes at once than the
 // configuration's brake allows.
 type Brake struct {
@@ -355,7 +244,7 @@ type Brake struct {
 
 func (x *Brake) Reset() {
 	*x = Brake{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +256,7 @@ func (x *Brake) String() string {
 func (*Brake) ProtoMessage() {}
 
 func (x *Brake) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +269,7 @@ func (x *Brake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Brake.ProtoReflect.Descriptor instead.
 func (*Brake) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{2}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Brake) GetId() string {
@@ -452,7 +341,7 @@ type PlannedWrites struct {
 
 func (x *PlannedWrites) Reset() {
 	*x = PlannedWrites{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +353,7 @@ func (x *PlannedWrites) String() string {
 func (*PlannedWrites) ProtoMessage() {}
 
 func (x *PlannedWrites) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +366,7 @@ func (x *PlannedWrites) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedWrites.ProtoReflect.Descriptor instead.
 func (*PlannedWrites) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{3}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PlannedWrites) GetKind() string {
@@ -511,7 +400,7 @@ type PlannedWrite struct {
 
 func (x *PlannedWrite) Reset() {
 	*x = PlannedWrite{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +412,7 @@ func (x *PlannedWrite) String() string {
 func (*PlannedWrite) ProtoMessage() {}
 
 func (x *PlannedWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +425,7 @@ func (x *PlannedWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedWrite.ProtoReflect.Descriptor instead.
 func (*PlannedWrite) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{4}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PlannedWrite) GetKind() string {
@@ -580,7 +469,7 @@ type StatusPair struct {
 
 func (x *StatusPair) Reset() {
 	*x = StatusPair{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +481,7 @@ func (x *StatusPair) String() string {
 func (*StatusPair) ProtoMessage() {}
 
 func (x *StatusPair) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +494,7 @@ func (x *StatusPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusPair.ProtoReflect.Descriptor instead.
 func (*StatusPair) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StatusPair) GetState() string {
@@ -639,7 +528,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +540,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +553,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Finding) GetCheck() string {
@@ -709,7 +598,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +610,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +623,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListConnectorsRequest) GetPageSize() int32 {
@@ -764,7 +653,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +665,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +678,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListConnectorsResponse) GetConnectors() []*Connector {
@@ -817,7 +706,7 @@ type GetConnectorRequest struct {
 
 func (x *GetConnectorRequest) Reset() {
 	*x = GetConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +718,7 @@ func (x *GetConnectorRequest) String() string {
 func (*GetConnectorRequest) ProtoMessage() {}
 
 func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +731,7 @@ func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorRequest.ProtoReflect.Descriptor instead.
 func (*GetConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{9}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetConnectorRequest) GetName() string {
@@ -863,7 +752,7 @@ type GetConnectorResponse struct {
 
 func (x *GetConnectorResponse) Reset() {
 	*x = GetConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +764,7 @@ func (x *GetConnectorResponse) String() string {
 func (*GetConnectorResponse) ProtoMessage() {}
 
 func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +777,7 @@ func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorResponse.ProtoReflect.Descriptor instead.
 func (*GetConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{10}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetConnectorResponse) GetConnector() *Connector {
@@ -909,7 +798,7 @@ type CheckConnectorRequest struct {
 
 func (x *CheckConnectorRequest) Reset() {
 	*x = CheckConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +810,7 @@ func (x *CheckConnectorRequest) String() string {
 func (*CheckConnectorRequest) ProtoMessage() {}
 
 func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +823,7 @@ func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorRequest.ProtoReflect.Descriptor instead.
 func (*CheckConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{11}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CheckConnectorRequest) GetName() string {
@@ -955,7 +844,7 @@ type CheckConnectorResponse struct {
 
 func (x *CheckConnectorResponse) Reset() {
 	*x = CheckConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +856,7 @@ func (x *CheckConnectorResponse) String() string {
 func (*CheckConnectorResponse) ProtoMessage() {}
 
 func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +869,7 @@ func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorResponse.ProtoReflect.Descriptor instead.
 func (*CheckConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{12}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CheckConnectorResponse) GetFindings() []*Finding {
@@ -1003,7 +892,7 @@ type ReleaseConnectorRequest struct {
 
 func (x *ReleaseConnectorRequest) Reset() {
 	*x = ReleaseConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +904,7 @@ func (x *ReleaseConnectorRequest) String() string {
 func (*ReleaseConnectorRequest) ProtoMessage() {}
 
 func (x *ReleaseConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +917,7 @@ func (x *ReleaseConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConnectorRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{13}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReleaseConnectorRequest) GetName() string {
@@ -1056,7 +945,7 @@ type ReleaseConnectorResponse struct {
 
 func (x *ReleaseConnectorResponse) Reset() {
 	*x = ReleaseConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +957,7 @@ func (x *ReleaseConnectorResponse) String() string {
 func (*ReleaseConnectorResponse) ProtoMessage() {}
 
 func (x *ReleaseConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +970,7 @@ func (x *ReleaseConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConnectorResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{14}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReleaseConnectorResponse) GetConnector() *Connector {
@@ -1102,7 +991,7 @@ type ResyncConnectorRequest struct {
 
 func (x *ResyncConnectorRequest) Reset() {
 	*x = ResyncConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1003,7 @@ func (x *ResyncConnectorRequest) String() string {
 func (*ResyncConnectorRequest) ProtoMessage() {}
 
 func (x *ResyncConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1016,7 @@ func (x *ResyncConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncConnectorRequest.ProtoReflect.Descriptor instead.
 func (*ResyncConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{15}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResyncConnectorRequest) GetName() string {
@@ -1151,7 +1040,7 @@ type ResyncConnectorResponse struct {
 
 func (x *ResyncConnectorResponse) Reset() {
 	*x = ResyncConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1052,7 @@ func (x *ResyncConnectorResponse) String() string {
 func (*ResyncConnectorResponse) ProtoMessage() {}
 
 func (x *ResyncConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1065,7 @@ func (x *ResyncConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncConnectorResponse.ProtoReflect.Descriptor instead.
 func (*ResyncConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{16}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResyncConnectorResponse) GetConnector() *Connector {
@@ -1197,7 +1086,7 @@ var File_tandem_v1_connector_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\n" +
-	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x03\n" +
+	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tandem/v1/resync.proto\"\x9f\x03\n" +
 	"\tConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\ralvao_service\x18\x02 \x01(\tR\falvaoService\x12\x1b\n" +
@@ -1212,19 +1101,7 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x05brake\x18\t \x01(\v2\x10.tandem.v1.BrakeR\x05brake\x12\x1a\n" +
 	"\bdegraded\x18\n" +
 	" \x01(\tR\bdegraded\x12)\n" +
-	"\x06resync\x18\v \x01(\v2\x11.tandem.v1.ResyncR\x06resync\"\xd9\x02\n" +
-	"\x06Resync\x129\n" +
-	"\n" +
-	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12=\n" +
-	"\frequest_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestTime\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\x12\x1d\n" +
-	"\n" +
-	"link_count\x18\x05 \x01(\x05R\tlinkCount\x12!\n" +
-	"\fticket_count\x18\x06 \x01(\x05R\vticketCount\x12'\n" +
-	"\x0fdiffering_count\x18\a \x01(\x05R\x0edifferingCount\x12\x1d\n" +
-	"\n" +
-	"held_count\x18\b \x01(\x05R\theldCount\"\xdb\x02\n" +
+	"\x06resync\x18\v \x01(\v2\x11.tandem.v1.ResyncR\x06resync\"\xdb\x02\n" +
 	"\x05Brake\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
 	"\thold_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bholdTime\x12=\n" +
@@ -1306,62 +1183,59 @@ func file_tandem_v1_connector_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tandem_v1_connector_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_tandem_v1_connector_service_proto_goTypes = []any{
 	(Finding_Severity)(0),            // 0: tandem.v1.Finding.Severity
 	(*Connector)(nil),                // 1: tandem.v1.Connector
-	(*Resync)(nil),                   // 2: tandem.v1.Resync
-	(*Brake)(nil),                    // 3: tandem.v1.Brake
-	(*PlannedWrites)(nil),            // 4: tandem.v1.PlannedWrites
-	(*PlannedWrite)(nil),             // 5: tandem.v1.PlannedWrite
-	(*StatusPair)(nil),               // 6: tandem.v1.StatusPair
-	(*Finding)(nil),                  // 7: tandem.v1.Finding
-	(*ListConnectorsRequest)(nil),    // 8: tandem.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),   // 9: tandem.v1.ListConnectorsResponse
-	(*GetConnectorRequest)(nil),      // 10: tandem.v1.GetConnectorRequest
-	(*GetConnectorResponse)(nil),     // 11: tandem.v1.GetConnectorResponse
-	(*CheckConnectorRequest)(nil),    // 12: tandem.v1.CheckConnectorRequest
-	(*CheckConnectorResponse)(nil),   // 13: tandem.v1.CheckConnectorResponse
-	(*ReleaseConnectorRequest)(nil),  // 14: tandem.v1.ReleaseConnectorRequest
-	(*ReleaseConnectorResponse)(nil), // 15: tandem.v1.ReleaseConnectorResponse
-	(*ResyncConnectorRequest)(nil),   // 16: tandem.v1.ResyncConnectorRequest
-	(*ResyncConnectorResponse)(nil),  // 17: tandem.v1.ResyncConnectorResponse
-	(*timestamppb.Timestamp)(nil),    // 18: google.protobuf.Timestamp
+	(*Brake)(nil),                    // 2: tandem.v1.Brake
+	(*PlannedWrites)(nil),            // 3: tandem.v1.PlannedWrites
+	(*PlannedWrite)(nil),             // 4: tandem.v1.PlannedWrite
+	(*StatusPair)(nil),               // 5: tandem.v1.StatusPair
+	(*Finding)(nil),                  // 6: tandem.v1.Finding
+	(*ListConnectorsRequest)(nil),    // 7: tandem.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),   // 8: tandem.v1.ListConnectorsResponse
+	(*GetConnectorRequest)(nil),      // 9: tandem.v1.GetConnectorRequest
+	(*GetConnectorResponse)(nil),     // 10: tandem.v1.GetConnectorResponse
+	(*CheckConnectorRequest)(nil),    // 11: tandem.v1.CheckConnectorRequest
+	(*CheckConnectorResponse)(nil),   // 12: tandem.v1.CheckConnectorResponse
+	(*ReleaseConnectorRequest)(nil),  // 13: tandem.v1.ReleaseConnectorRequest
+	(*ReleaseConnectorResponse)(nil), // 14: tandem.v1.ReleaseConnectorResponse
+	(*ResyncConnectorRequest)(nil),   // 15: tandem.v1.ResyncConnectorRequest
+	(*ResyncConnectorResponse)(nil),  // 16: tandem.v1.ResyncConnectorResponse
+	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
+	(*Resync)(nil),                   // 18: tandem.v1.Resync
 }
 var file_tandem_v1_connector_service_proto_depIdxs = []int32{
-	6,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
-	18, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
-	3,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
-	2,  // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
-	18, // 4: tandem.v1.Resync.start_time:type_name -> google.protobuf.Timestamp
-	18, // 5: tandem.v1.Resync.end_time:type_name -> google.protobuf.Timestamp
-	18, // 6: tandem.v1.Resync.request_time:type_name -> google.protobuf.Timestamp
-	18, // 7: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
-	18, // 8: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
-	4,  // 9: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
-	5,  // 10: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
-	0,  // 11: tandem.v1.Finding.severity:type_name -> tandem.v1.Finding.Severity
-	1,  // 12: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
-	1,  // 13: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
-	7,  // 14: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
-	1,  // 15: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
-	1,  // 16: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
-	18, // 17: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
-	8,  // 18: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
-	10, // 19: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
-	12, // 20: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
-	14, // 21: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
-	16, // 22: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
-	9,  // 23: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
-	11, // 24: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
-	13, // 25: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
-	15, // 26: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
-	17, // 27: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	5,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
+	17, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
+	2,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
+	18, // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
+	17, // 4: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
+	17, // 5: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
+	3,  // 6: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
+	4,  // 7: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
+	0,  // 8: tandem.v1.Finding.severity:type_name -> tandem.v1.Finding.Severity
+	1,  // 9: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
+	1,  // 10: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
+	6,  // 11: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
+	1,  // 12: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
+	1,  // 13: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
+	17, // 14: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
+	7,  // 15: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
+	9,  // 16: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
+	11, // 17: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
+	13, // 18: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
+	15, // 19: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
+	8,  // 20: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
+	10, // 21: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
+	12, // 22: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
+	14, // 23: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
+	16, // 24: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
+	20, // [20:25] is the sub-list for method output_type
+	15, // [15:20] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_connector_service_proto_init() }
@@ -1369,13 +1243,14 @@ func file_tandem_v1_connector_service_proto_init() {
 	if File_tandem_v1_connector_service_proto != nil {
 		return
 	}
+	file_tandem_v1_resync_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_connector_service_proto_rawDesc), len(file_tandem_v1_connector_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -72,6 +72,11 @@ type Options struct {
 	// CoreTarget makes what the gateway is told of sync-core from its address; nil: the
 	// address itself.
 	CoreTarget func(address string) string
+	// SandboxURL makes the URL by which everybody reaches the stand-in systems from the one
+	// that they listen at; nil: that one.
+	SandboxURL func(url string) string
+	// KeepLines is how many log lines of each program are kept in memory; 0: 200,000.
+	KeepLines int
 	// CoreArgs and GatewayArgs are further flags.
 	CoreArgs, GatewayArgs []string
 	// Callers is YAML of the file's callers object, indented by two blanks, beside the
@@ -105,6 +110,8 @@ type Stack struct {
 	Certificates Certificates
 
 	options Options
+	// baseURL is how the stand-in systems are reached.
+	baseURL string
 	server  *http.Server
 	// beside are the sync-cores that were started beside Core.
 	beside []*Program
@@ -130,10 +137,13 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 			*address = "127.0.0.1:0"
 		}
 	}
+	if o.KeepLines <= 0 {
+		o.KeepLines = keptLines
+	}
 	s := &Stack{
 		options: o, Secret: rand.Text() + rand.Text(), GatewayToken: rand.Text() + rand.Text(),
-		Core:    newProgram(o.Bin, o.Dir, "synccore", "synccore.ready"),
-		Gateway: newProgram(o.Bin, o.Dir, "gateway", "gateway.started"),
+		Core:    newProgram(o, "synccore", "synccore.ready"),
+		Gateway: newProgram(o, "gateway", "gateway.started"),
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -217,7 +227,11 @@ func (s *Stack) startSandbox(ctx context.Context) error {
 		return fmt.Errorf("listening for the stand-in systems: %w", err)
 	}
 	s.PageURL = "http://" + listener.Addr().String()
-	box.SetBaseURL(s.PageURL)
+	s.baseURL = s.PageURL
+	if s.options.SandboxURL != nil {
+		s.baseURL = s.options.SandboxURL(s.PageURL)
+	}
+	box.SetBaseURL(s.baseURL)
 	if s.options.Notices {
 		if err := box.StartMail(ctx, "127.0.0.1:0"); err != nil {
 			return errors.Join(fmt.Errorf("starting the stand-in systems: %w", err), listener.Close())
@@ -261,11 +275,12 @@ hookSecrets: [{file: %s}]
     alvao:
       url: %s
       service: %s
+      manageHooks: false
       credentials: {username: %s, password: {file: %s}}
 %s%s    settings:
       %s
 `, s.GatewayURL, path("access-token"), path("hook-secret"), whole, Connector,
-		sandbox.AlvaoURL(s.PageURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Alvao, connector,
+		sandbox.AlvaoURL(s.baseURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Alvao, connector,
 		strings.ReplaceAll(settings, "\n", "\n      "))
 	files["tandem.yaml"] = config
 	for name, content := range files {
@@ -309,13 +324,19 @@ func (s *Stack) StartCore(ctx context.Context) error {
 // StartCoreBeside starts one more sync-core over the same Redis, as a rolling update
 // does before it stops the one before. Close ends it as well.
 func (s *Stack) StartCoreBeside(ctx context.Context, listen string) (*Program, error) {
-	p := newProgram(s.options.Bin, s.options.Dir, "synccore", "synccore.ready")
+	p := newProgram(s.options, "synccore", "synccore.ready")
 	p.file = filepath.Join(s.options.Dir, fmt.Sprintf("synccore-%d.log", len(s.beside)+2))
 	if _, err := s.startCore(ctx, p, listen); err != nil {
 		return nil, err
 	}
 	s.beside = append(s.beside, p)
 	return p, nil
+}
+
+// StartBeside starts a sync-core again that StartCoreBeside started and that has ended.
+func (s *Stack) StartBeside(ctx context.Context, p *Program, listen string) error {
+	_, err := s.startCore(ctx, p, listen)
+	return err
 }
 
 func (s *Stack) startCore(ctx context.Context, p *Program, listen string) (Line, error) {

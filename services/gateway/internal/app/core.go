@@ -105,6 +105,7 @@ func DialCore(cfg CoreConfig, extra ...grpc.DialOption) (*grpc.ClientConn, error
 // is not made worse.
 func serviceConfig(timeout time.Duration) (string, error) {
 	const events, links, connectors = "tandem.v1.EventService", "tandem.v1.LinkService", "tandem.v1.ConnectorService"
+	const resyncs = "tandem.v1.ResyncService"
 	type method = map[string]any
 	config := map[string]any{
 		"loadBalancingConfig": []any{map[string]any{"round_robin": map[string]any{}}},
@@ -121,6 +122,8 @@ func serviceConfig(timeout time.Duration) (string, error) {
 					map[string]any{"service": links, "method": "ListLinkHistory"},
 					map[string]any{"service": connectors, "method": "ListConnectors"},
 					map[string]any{"service": connectors, "method": "GetConnector"},
+					map[string]any{"service": resyncs, "method": "GetResync"},
+					map[string]any{"service": resyncs, "method": "ListResyncs"},
 				},
 				"timeout": protoDuration(timeout),
 				"retryPolicy": map[string]any{
@@ -129,7 +132,11 @@ func serviceConfig(timeout time.Duration) (string, error) {
 				},
 			},
 			{
-				"name":    []any{map[string]any{"service": connectors, "method": "CheckConnector"}},
+				"name": []any{
+					map[string]any{"service": connectors, "method": "CheckConnector"},
+					map[string]any{"service": resyncs, "method": "CheckDrift"},
+					map[string]any{"service": resyncs, "method": "RepairDrift"},
+				},
 				"timeout": protoDuration(max(timeout, checkTimeout)),
 			},
 			{
@@ -137,6 +144,7 @@ func serviceConfig(timeout time.Duration) (string, error) {
 					map[string]any{"service": events},
 					map[string]any{"service": links},
 					map[string]any{"service": connectors},
+					map[string]any{"service": resyncs},
 				},
 				"timeout": protoDuration(timeout),
 			},

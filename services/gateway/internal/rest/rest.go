@@ -58,6 +58,9 @@ func NewAPI(ctx context.Context, conn grpc.ClientConnInterface) (http.Handler, e
 		func() error {
 			return tandemv1.RegisterConnectorServiceHandlerClient(ctx, mux, tandemv1.NewConnectorServiceClient(conn))
 		},
+		func() error {
+			return tandemv1.RegisterResyncServiceHandlerClient(ctx, mux, tandemv1.NewResyncServiceClient(conn))
+		},
 	} {
 		if err := register(); err != nil {
 			return nil, fmt.Errorf("registering the REST API: %w", err)
