@@ -56,7 +56,9 @@ func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Tim
 	tandemv1.RegisterLinkServiceServer(a.server, &api.LinkService{
 		Links: links, Leases: leases, Inbox: a.inbox, Connectors: described, Now: now,
 	})
-	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{Connectors: described})
+	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{
+		Connectors: described, Mappings: mappings{a.connectors}, Now: now,
+	})
 	tandemv1.RegisterResyncServiceServer(a.server, &api.ResyncService{Connectors: described, Resyncs: described})
 	a.health = health.NewServer()
 	a.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)

@@ -50,6 +50,8 @@ type Tickets interface {
 	InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error]
 	// Latest finds the youngest of the service's tickets; false: there is none.
 	Latest(ctx context.Context) (item.Ticket, bool, error)
+	// Raw reads a ticket as Alvao sends it.
+	Raw(ctx context.Context, id int64) (map[string]any, error)
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL(url string) (ticket int64, ok bool)
 	// Check asks whether the connector can work.
@@ -67,6 +69,8 @@ type WorkItems interface {
 	Covers(accountURL, projectID, projectName string) (match, known bool)
 	// CheckHooks tells how the service hooks fare that lead to the connector.
 	CheckHooks(ctx context.Context) []item.Finding
+	// Raw reads a work item as Azure DevOps sends it.
+	Raw(ctx context.Context, id int64) (map[string]any, error)
 	// Validate asks whether a draft would be made, and writes nothing.
 	Validate(ctx context.Context, draft item.Draft) []item.Finding
 	// Check asks whether the connector can work.
@@ -151,6 +155,13 @@ type Deps struct {
 	HooksEvery time.Duration
 	// ResyncLook is how often it is looked whether a resync is due; 0 means 15 s.
 	ResyncLook time.Duration
+	// Decisions keeps what looks at items came to; nil: nobody does.
+	Decisions Decisions
+}
+
+// Decisions keeps what looks at items came to, for who asks why.
+type Decisions interface {
+	NoteDecision(ctx context.Context, key item.Key, decision item.Decision) error
 }
 
 // running is one connector at work.

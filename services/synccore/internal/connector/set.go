@@ -156,6 +156,7 @@ func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, erro
 	}
 	report, err := s.deps.Engine.Handle(ctx, r.forRound(), hints(d))
 	s.settle(ctx, d, report.Writes, report.Parked, err)
+	s.note(ctx, d, report, err)
 	return worker.Served{Forward: report.Forward, Attrs: attrs(report)}, err
 }
 

@@ -182,6 +182,10 @@ type Report struct {
 	Forward *item.Key
 	// Parked tells that a change waits because a system refused it.
 	Parked bool
+	// Rules tells rule by rule why the round began as it did.
+	Rules []item.Verdict
+	// TraceID names the trace of the round; empty: there is none.
+	TraceID string
 }
 
 // Config is what an Engine is made of. All fields are required but LeaseTTL and Inbox.
@@ -229,6 +233,9 @@ func (e *Engine) Handle(ctx context.Context, connector Connector, hints Hints) (
 	defer span.End()
 
 	report, err := e.round(ctx, connector, hints)
+	if span.SpanContext().HasTraceID() {
+		report.TraceID = span.SpanContext().TraceID().String()
+	}
 	span.SetAttributes(
 		attribute.Int64("tandem.work_item.id", report.WorkItem),
 		attribute.Int("tandem.writes", report.Writes),
@@ -244,6 +251,9 @@ func (e *Engine) Handle(ctx context.Context, connector Connector, hints Hints) (
 // linked may still be ours, if the link was lost: its hyperlink tells.
 func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) (Report, error) {
 	report := Report{WorkItem: hints.Key.ID}
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		report.TraceID = span.TraceID().String()
+	}
 	ticket, found, err := e.cfg.Links.TicketOf(ctx, connector.Name, hints.Key.ID)
 	if err != nil {
 		return report, fmt.Errorf("looking up the ticket of work item %d: %w", hints.Key.ID, err)
@@ -450,6 +460,9 @@ func (r *round) readWorkItem(ctx context.Context, id int64) error {
 func (r *round) run(ctx context.Context) error {
 	for r.more() {
 		step := plan.Next(r.link, r.sides, r.rules())
+		if r.report.Rules == nil {
+			r.report.Rules = plan.Judge(r.link, r.sides, r.rules(), step)
+		}
 		switch step.Kind {
 		case plan.Rest:
 			r.report.Reason = r.reason(step.Reason)
