@@ -161,9 +161,9 @@ $OTEL_EXPORTER_OTLP_ENDPOINT --sample-ratio $TANDEM_SAMPLE_RATIO --log-level $TA
 		"hooks":        "--config $TANDEM_CONFIG",
 		"resync": `--connector --core $TANDEM_CORE --core-token-file $TANDEM_CORE_TOKEN_FILE --core-ca $TANDEM_CORE_CA --core-cert $TANDEM_CORE_CERT
 --core-key $TANDEM_CORE_KEY --core-server-name $TANDEM_CORE_SERVER_NAME --insecure-grpc $TANDEM_INSECURE_GRPC --timeout $TANDEM_RESYNC_TIMEOUT`,
-		"token":        "NAME --role",
-		"health":       "--admin-listen $TANDEM_ADMIN_LISTEN",
-		"":             "serve check-config hooks resync token health version --redis",
+		"token":  "NAME --role",
+		"health": "--admin-listen $TANDEM_ADMIN_LISTEN",
+		"":       "serve check-config hooks resync token health version --redis",
 	} {
 		var out bytes.Buffer
 		if err := run(t.Context(), strings.Fields(command+" --help"), &out); err != nil {

@@ -37,8 +37,8 @@ type Server struct {
 	dir  string
 	// arguments are those of redis-server, made from the port.
 	arguments func(port string) []string
-	command  *exec.Cmd
-	exited   chan struct{}
+	command   *exec.Cmd
+	exited    chan struct{}
 }
 
 // Main runs a package's tests and fails if one left a goroutine behind. go-redis's look for
