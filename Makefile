@@ -63,9 +63,15 @@ HISTORIES ?= 10000
 converge: ## random histories of edits and misfortunes on both sides, HISTORIES (10,000) of them
 	go test -vet=off -count=1 -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesConverge$$' -histories=$(HISTORIES) -worlds=$(shell nproc)
 
+# CRASHES is how many deaths `make crashes` tries beyond one after each kind of step; -1: all there can be, and pairs of them.
+CRASHES ?= 3000
+.PHONY: crashes
+crashes: ## let a process die after every step, alone and in pairs; CRASHES (3,000) beyond those make unit tries
+	go test -vet=off -count=1 -v -timeout=8h ./services/synccore/internal/convergetest -run='^TestCrashAfterEveryStep$$' -crashes=$(CRASHES) -worlds=$(shell nproc)
+
 .PHONY: converge-teeth
-converge-teeth: ## plant bugs, one at a time, and see that suite fail
-	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^TestTeeth$$'
+converge-teeth: ## plant bugs, one at a time, and see those two suites fail
+	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash)?Teeth$$'
 
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
@@ -80,11 +86,17 @@ e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
 	rm -rf .bin/tape/e2e
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/e2e .ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
 
+# PAIRS is how many linked pairs `make resync-large` resyncs; `make e2e` resyncs a few.
+PAIRS ?= 100000
+.PHONY: resync-large
+resync-large: ## resync PAIRS (100,000) linked pairs with real programs and Redis, killed in the middle; prints calls, writes, memory
+	go test -tags=e2e -vet=off -count=1 -v -timeout=30m ./services/synccore/e2e -run='^TestResyncOfManyPairs$$' -resync-pairs=$(PAIRS)
+
 .PHONY: conformance
-conformance: $(tools) ## all requests and answers of Azure DevOps in all suites, against Microsoft's documents
+conformance: $(tools) ## all requests and answers of both systems in all suites, against the vendors' documents
 	rm -rf .bin/tape/conformance
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -vet=off -count=1 -timeout=10m \
-	  ./services/sandbox/... ./services/synccore/internal/{app,azuredevops,connector,poll,reconcile,resync,subscription}/...
+	  ./services/sandbox/... ./services/synccore/internal/{alvao,app,azuredevops,connector,convergetest,deskhook,poll,reconcile,resync,subscription}/...
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -tags=e2e -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
 	$(MAKE) conform TAPES=$(CURDIR)/.bin/tape/conformance
 
@@ -92,7 +104,7 @@ conformance: $(tools) ## all requests and answers of Azure DevOps in all suites,
 TAPES ?= $(CURDIR)/.bin/tape/unit:$(CURDIR)/.bin/tape/e2e
 .PHONY: conform
 conform: ## the same for what unit and e2e have kept; make test does this
-	TANDEM_TAPES=$(TAPES) go test -vet=off -count=1 -v -run=TestTheWholeRunConforms ./services/sandbox/azuredevops/conformtest
+	TANDEM_TAPES=$(TAPES) go test -vet=off -count=1 -v -run=TestTheWholeRunConforms ./services/sandbox/azuredevops/conformtest ./services/sandbox/alvao/conformtest
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (1m); a crasher fails
@@ -161,8 +173,10 @@ jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which ta
 	.ci/gotestsum.sh jaeger -tags=e2e,jaeger -vet=off -count=1 -timeout=10m -run=TestJaeger ./services/synccore/e2e/...
 
 .PHONY: pictures
-pictures: build ## take the pictures in deploy/pictures from a real run; needs chromium
+pictures: build ## take the pictures in deploy/pictures from a run of minutes; needs chromium and npm
 	.ci/jaeger.sh
+	.ci/jaegerui.sh
+	.ci/prometheus.sh
 	.ci/pictures.sh
 
 ##@ Make

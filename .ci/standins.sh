@@ -52,13 +52,15 @@ add golang "$(command -v bash)" "$(command -v find)" "$(command -v grep)" \
   "$(command -v cat)" "$(command -v chmod)" "$(command -v cut)" "$(command -v date)" "$(command -v mkdir)" "$(command -v mktemp)" \
   "$(command -v od)" "$(command -v rm)" "$(command -v touch)" "$(command -v tr)" "$(command -v wc)" "$(command -v env)"
 mkdir -p "$work/golang/usr/local" "$work/golang/root" "$work/modules"
+ln -s bash "$work/golang/usr/bin/sh"
 ln -s usr/bin "$work/golang/bin"
 cp -r "$(go env GOROOT)" "$work/golang/usr/local/go"
 # Only what is compiled is fetched into an empty cache, from this machine's cache if it is there.
-proxy="file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)"
-for dir in services/{gateway,synccore,sandbox}/cmd; do
-  GOMODCACHE=$work/modules GOFLAGS=-modcacherw GOPROXY=$proxy go list -deps "./$dir/..." >/dev/null 2>&1
-done
-GOMODCACHE=$work/modules GOFLAGS=-modcacherw GOPROXY=$proxy GOWORK=off go -C .tools/images list -deps github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod >/dev/null 2>&1
+fetch() {
+  GOMODCACHE=$work/modules GOFLAGS=-modcacherw GOPROXY="file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)" \
+    go "$@" >/dev/null 2>"$work/log" || { cat "$work/log" >&2 && exit 1; }
+}
+fetch list -deps ./services/{gateway,synccore,sandbox}/cmd/...
+GOWORK=off fetch -C .tools/images list -deps github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 mv "$work/modules/cache/download" "$work/golang/modules"
 finish golang 'ENV PATH=/usr/local/go/bin:/usr/bin' 'ENV HOME=/root' 'ENV GOTOOLCHAIN=local' 'ENV GOPROXY=file:///modules'

@@ -78,7 +78,7 @@ func (x Finding_Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Finding_Severity.Descriptor instead.
 func (Finding_Severity) EnumDescriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6, 0}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5, 0}
 }
 
 // Connector is one configured pairing of an Alvao service and an Azure DevOps project.
@@ -220,117 +220,6 @@ func (x *Connector) GetResync() *Resync {
 	return nil
 }
 
-// Resync is one comparison of everything that a connector covers, at its end or under
-// way.
-type Resync struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// start_time is when it began.
-	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// end_time is when it ended; absent while it is under way.
-	EndTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// request_time is that of the latest request by ResyncConnector which was there when it
-	// began: it answers this one and all before. Absent if none was ever made.
-	RequestTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=request_time,json=requestTime,proto3" json:"request_time,omitempty"`
-	// error is one sentence for a person: why it broke off. Empty if it did not.
-	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
-	// link_count is how many links were compared so far.
-	LinkCount int32 `protobuf:"varint,5,opt,name=link_count,json=linkCount,proto3" json:"link_count,omitempty"`
-	// ticket_count is how many tickets were compared so far.
-	TicketCount int32 `protobuf:"varint,6,opt,name=ticket_count,json=ticketCount,proto3" json:"ticket_count,omitempty"`
-	// differing_count is how many were put into the inbox, at the end.
-	DifferingCount int32 `protobuf:"varint,7,opt,name=differing_count,json=differingCount,proto3" json:"differing_count,omitempty"`
-	// held_count is how many items would be written to and wait for ReleaseConnector.
-	HeldCount     int32 `protobuf:"varint,8,opt,name=held_count,json=heldCount,proto3" json:"held_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Resync) Reset() {
-	*x = Resync{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Resync) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Resync) ProtoMessage() {}
-
-func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Resync.ProtoReflect.Descriptor instead.
-func (*Resync) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Resync) GetStartTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.StartTime
-	}
-	return nil
-}
-
-func (x *Resync) GetEndTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.EndTime
-	}
-	return nil
-}
-
-func (x *Resync) GetRequestTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.RequestTime
-	}
-	return nil
-}
-
-func (x *Resync) GetError() string {
-	if x != nil {
-		return x.Error
-	}
-	return ""
-}
-
-func (x *Resync) GetLinkCount() int32 {
-	if x != nil {
-		return x.LinkCount
-	}
-	return 0
-}
-
-func (x *Resync) GetTicketCount() int32 {
-	if x != nil {
-		return x.TicketCount
-	}
-	return 0
-}
-
-func (x *Resync) GetDifferingCount() int32 {
-	if x != nil {
-		return x.DifferingCount
-	}
-	return 0
-}
-
-func (x *Resync) GetHeldCount() int32 {
-	if x != nil {
-		return x.HeldCount
-	}
-	return 0
-}
-
 // Brake is a mass change that a resync found: more writes at once than the
 // configuration's brake allows.
 type Brake struct {
@@ -357,7 +246,7 @@ type Brake struct {
 
 func (x *Brake) Reset() {
 	*x = Brake{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +258,7 @@ func (x *Brake) String() string {
 func (*Brake) ProtoMessage() {}
 
 func (x *Brake) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +271,7 @@ func (x *Brake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Brake.ProtoReflect.Descriptor instead.
 func (*Brake) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{2}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Brake) GetId() string {
@@ -454,7 +343,7 @@ type PlannedWrites struct {
 
 func (x *PlannedWrites) Reset() {
 	*x = PlannedWrites{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +355,7 @@ func (x *PlannedWrites) String() string {
 func (*PlannedWrites) ProtoMessage() {}
 
 func (x *PlannedWrites) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +368,7 @@ func (x *PlannedWrites) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedWrites.ProtoReflect.Descriptor instead.
 func (*PlannedWrites) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{3}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PlannedWrites) GetKind() string {
@@ -513,7 +402,7 @@ type PlannedWrite struct {
 
 func (x *PlannedWrite) Reset() {
 	*x = PlannedWrite{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +414,7 @@ func (x *PlannedWrite) String() string {
 func (*PlannedWrite) ProtoMessage() {}
 
 func (x *PlannedWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +427,7 @@ func (x *PlannedWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedWrite.ProtoReflect.Descriptor instead.
 func (*PlannedWrite) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{4}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PlannedWrite) GetKind() string {
@@ -582,7 +471,7 @@ type StatusPair struct {
 
 func (x *StatusPair) Reset() {
 	*x = StatusPair{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +483,7 @@ func (x *StatusPair) String() string {
 func (*StatusPair) ProtoMessage() {}
 
 func (x *StatusPair) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +496,7 @@ func (x *StatusPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusPair.ProtoReflect.Descriptor instead.
 func (*StatusPair) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StatusPair) GetState() string {
@@ -641,7 +530,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +542,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +555,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Finding) GetCheck() string {
@@ -714,7 +603,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +615,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +628,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListConnectorsRequest) GetPageSize() int32 {
@@ -776,7 +665,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +677,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +690,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListConnectorsResponse) GetConnectors() []*Connector {
@@ -831,7 +720,7 @@ type GetConnectorRequest struct {
 
 func (x *GetConnectorRequest) Reset() {
 	*x = GetConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +732,7 @@ func (x *GetConnectorRequest) String() string {
 func (*GetConnectorRequest) ProtoMessage() {}
 
 func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +745,7 @@ func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorRequest.ProtoReflect.Descriptor instead.
 func (*GetConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{9}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetConnectorRequest) GetName() string {
@@ -884,7 +773,7 @@ type GetConnectorResponse struct {
 
 func (x *GetConnectorResponse) Reset() {
 	*x = GetConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +785,7 @@ func (x *GetConnectorResponse) String() string {
 func (*GetConnectorResponse) ProtoMessage() {}
 
 func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +798,7 @@ func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorResponse.ProtoReflect.Descriptor instead.
 func (*GetConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{10}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetConnectorResponse) GetConnector() *Connector {
@@ -930,7 +819,7 @@ type CheckConnectorRequest struct {
 
 func (x *CheckConnectorRequest) Reset() {
 	*x = CheckConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +831,7 @@ func (x *CheckConnectorRequest) String() string {
 func (*CheckConnectorRequest) ProtoMessage() {}
 
 func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +844,7 @@ func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorRequest.ProtoReflect.Descriptor instead.
 func (*CheckConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{11}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CheckConnectorRequest) GetName() string {
@@ -976,7 +865,7 @@ type CheckConnectorResponse struct {
 
 func (x *CheckConnectorResponse) Reset() {
 	*x = CheckConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +877,7 @@ func (x *CheckConnectorResponse) String() string {
 func (*CheckConnectorResponse) ProtoMessage() {}
 
 func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +890,7 @@ func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorResponse.ProtoReflect.Descriptor instead.
 func (*CheckConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{12}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CheckConnectorResponse) GetFindings() []*Finding {
@@ -1024,7 +913,7 @@ type ReleaseConnectorRequest struct {
 
 func (x *ReleaseConnectorRequest) Reset() {
 	*x = ReleaseConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +925,7 @@ func (x *ReleaseConnectorRequest) String() string {
 func (*ReleaseConnectorRequest) ProtoMessage() {}
 
 func (x *ReleaseConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +938,7 @@ func (x *ReleaseConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConnectorRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{13}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReleaseConnectorRequest) GetName() string {
@@ -1077,7 +966,7 @@ type ReleaseConnectorResponse struct {
 
 func (x *ReleaseConnectorResponse) Reset() {
 	*x = ReleaseConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +978,7 @@ func (x *ReleaseConnectorResponse) String() string {
 func (*ReleaseConnectorResponse) ProtoMessage() {}
 
 func (x *ReleaseConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +991,7 @@ func (x *ReleaseConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConnectorResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{14}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReleaseConnectorResponse) GetConnector() *Connector {
@@ -1123,7 +1012,7 @@ type ResyncConnectorRequest struct {
 
 func (x *ResyncConnectorRequest) Reset() {
 	*x = ResyncConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1024,7 @@ func (x *ResyncConnectorRequest) String() string {
 func (*ResyncConnectorRequest) ProtoMessage() {}
 
 func (x *ResyncConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1037,7 @@ func (x *ResyncConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncConnectorRequest.ProtoReflect.Descriptor instead.
 func (*ResyncConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{15}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResyncConnectorRequest) GetName() string {
@@ -1172,7 +1061,7 @@ type ResyncConnectorResponse struct {
 
 func (x *ResyncConnectorResponse) Reset() {
 	*x = ResyncConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1073,7 @@ func (x *ResyncConnectorResponse) String() string {
 func (*ResyncConnectorResponse) ProtoMessage() {}
 
 func (x *ResyncConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1086,7 @@ func (x *ResyncConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncConnectorResponse.ProtoReflect.Descriptor instead.
 func (*ResyncConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{16}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResyncConnectorResponse) GetConnector() *Connector {
@@ -1232,7 +1121,7 @@ type PreviewWorkItemRequest struct {
 
 func (x *PreviewWorkItemRequest) Reset() {
 	*x = PreviewWorkItemRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1133,7 @@ func (x *PreviewWorkItemRequest) String() string {
 func (*PreviewWorkItemRequest) ProtoMessage() {}
 
 func (x *PreviewWorkItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1146,7 @@ func (x *PreviewWorkItemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewWorkItemRequest.ProtoReflect.Descriptor instead.
 func (*PreviewWorkItemRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{17}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PreviewWorkItemRequest) GetName() string {
@@ -1325,7 +1214,7 @@ type SampleTicket struct {
 
 func (x *SampleTicket) Reset() {
 	*x = SampleTicket{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1226,7 @@ func (x *SampleTicket) String() string {
 func (*SampleTicket) ProtoMessage() {}
 
 func (x *SampleTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1239,7 @@ func (x *SampleTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SampleTicket.ProtoReflect.Descriptor instead.
 func (*SampleTicket) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{18}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SampleTicket) GetTicketId() int64 {
@@ -1479,7 +1368,7 @@ type PreviewWorkItemResponse struct {
 
 func (x *PreviewWorkItemResponse) Reset() {
 	*x = PreviewWorkItemResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1380,7 @@ func (x *PreviewWorkItemResponse) String() string {
 func (*PreviewWorkItemResponse) ProtoMessage() {}
 
 func (x *PreviewWorkItemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1393,7 @@ func (x *PreviewWorkItemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewWorkItemResponse.ProtoReflect.Descriptor instead.
 func (*PreviewWorkItemResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{19}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PreviewWorkItemResponse) GetTicketId() int64 {
@@ -1576,7 +1465,7 @@ type FieldDraft struct {
 
 func (x *FieldDraft) Reset() {
 	*x = FieldDraft{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1477,7 @@ func (x *FieldDraft) String() string {
 func (*FieldDraft) ProtoMessage() {}
 
 func (x *FieldDraft) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1490,7 @@ func (x *FieldDraft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldDraft.ProtoReflect.Descriptor instead.
 func (*FieldDraft) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{20}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FieldDraft) GetReference() string {
@@ -1629,7 +1518,7 @@ type ListExamplesRequest struct {
 
 func (x *ListExamplesRequest) Reset() {
 	*x = ListExamplesRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1530,7 @@ func (x *ListExamplesRequest) String() string {
 func (*ListExamplesRequest) ProtoMessage() {}
 
 func (x *ListExamplesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1543,7 @@ func (x *ListExamplesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExamplesRequest.ProtoReflect.Descriptor instead.
 func (*ListExamplesRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{21}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListExamplesRequest) GetName() string {
@@ -1677,7 +1566,7 @@ type ListExamplesResponse struct {
 
 func (x *ListExamplesResponse) Reset() {
 	*x = ListExamplesResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +1578,7 @@ func (x *ListExamplesResponse) String() string {
 func (*ListExamplesResponse) ProtoMessage() {}
 
 func (x *ListExamplesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +1591,7 @@ func (x *ListExamplesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExamplesResponse.ProtoReflect.Descriptor instead.
 func (*ListExamplesResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{22}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListExamplesResponse) GetTickets() []*structpb.Struct {
@@ -1737,7 +1626,7 @@ type DiffMappingRequest struct {
 
 func (x *DiffMappingRequest) Reset() {
 	*x = DiffMappingRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1638,7 @@ func (x *DiffMappingRequest) String() string {
 func (*DiffMappingRequest) ProtoMessage() {}
 
 func (x *DiffMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1651,7 @@ func (x *DiffMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMappingRequest.ProtoReflect.Descriptor instead.
 func (*DiffMappingRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{23}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DiffMappingRequest) GetName() string {
@@ -1810,7 +1699,7 @@ type DiffMappingResponse struct {
 
 func (x *DiffMappingResponse) Reset() {
 	*x = DiffMappingResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +1711,7 @@ func (x *DiffMappingResponse) String() string {
 func (*DiffMappingResponse) ProtoMessage() {}
 
 func (x *DiffMappingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +1724,7 @@ func (x *DiffMappingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMappingResponse.ProtoReflect.Descriptor instead.
 func (*DiffMappingResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{24}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DiffMappingResponse) GetDifferences() []*MappingDifference {
@@ -1884,7 +1773,7 @@ type MappingDifference struct {
 
 func (x *MappingDifference) Reset() {
 	*x = MappingDifference{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[25]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +1785,7 @@ func (x *MappingDifference) String() string {
 func (*MappingDifference) ProtoMessage() {}
 
 func (x *MappingDifference) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[25]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +1798,7 @@ func (x *MappingDifference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingDifference.ProtoReflect.Descriptor instead.
 func (*MappingDifference) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{25}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MappingDifference) GetTicketId() int64 {
@@ -1944,7 +1833,7 @@ var File_tandem_v1_connector_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\n" +
-	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x03\n" +
+	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tandem/v1/resync.proto\"\x9f\x03\n" +
 	"\tConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\ralvao_service\x18\x02 \x01(\tR\falvaoService\x12\x1b\n" +
@@ -1959,19 +1848,7 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x05brake\x18\t \x01(\v2\x10.tandem.v1.BrakeR\x05brake\x12\x1a\n" +
 	"\bdegraded\x18\n" +
 	" \x01(\tR\bdegraded\x12)\n" +
-	"\x06resync\x18\v \x01(\v2\x11.tandem.v1.ResyncR\x06resync\"\xd9\x02\n" +
-	"\x06Resync\x129\n" +
-	"\n" +
-	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12=\n" +
-	"\frequest_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestTime\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\x12\x1d\n" +
-	"\n" +
-	"link_count\x18\x05 \x01(\x05R\tlinkCount\x12!\n" +
-	"\fticket_count\x18\x06 \x01(\x05R\vticketCount\x12'\n" +
-	"\x0fdiffering_count\x18\a \x01(\x05R\x0edifferingCount\x12\x1d\n" +
-	"\n" +
-	"held_count\x18\b \x01(\x05R\theldCount\"\xdb\x02\n" +
+	"\x06resync\x18\v \x01(\v2\x11.tandem.v1.ResyncR\x06resync\"\xdb\x02\n" +
 	"\x05Brake\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
 	"\thold_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bholdTime\x12=\n" +
@@ -2118,89 +1995,86 @@ func file_tandem_v1_connector_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tandem_v1_connector_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_tandem_v1_connector_service_proto_goTypes = []any{
 	(Finding_Severity)(0),            // 0: tandem.v1.Finding.Severity
 	(*Connector)(nil),                // 1: tandem.v1.Connector
-	(*Resync)(nil),                   // 2: tandem.v1.Resync
-	(*Brake)(nil),                    // 3: tandem.v1.Brake
-	(*PlannedWrites)(nil),            // 4: tandem.v1.PlannedWrites
-	(*PlannedWrite)(nil),             // 5: tandem.v1.PlannedWrite
-	(*StatusPair)(nil),               // 6: tandem.v1.StatusPair
-	(*Finding)(nil),                  // 7: tandem.v1.Finding
-	(*ListConnectorsRequest)(nil),    // 8: tandem.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),   // 9: tandem.v1.ListConnectorsResponse
-	(*GetConnectorRequest)(nil),      // 10: tandem.v1.GetConnectorRequest
-	(*GetConnectorResponse)(nil),     // 11: tandem.v1.GetConnectorResponse
-	(*CheckConnectorRequest)(nil),    // 12: tandem.v1.CheckConnectorRequest
-	(*CheckConnectorResponse)(nil),   // 13: tandem.v1.CheckConnectorResponse
-	(*ReleaseConnectorRequest)(nil),  // 14: tandem.v1.ReleaseConnectorRequest
-	(*ReleaseConnectorResponse)(nil), // 15: tandem.v1.ReleaseConnectorResponse
-	(*ResyncConnectorRequest)(nil),   // 16: tandem.v1.ResyncConnectorRequest
-	(*ResyncConnectorResponse)(nil),  // 17: tandem.v1.ResyncConnectorResponse
-	(*PreviewWorkItemRequest)(nil),   // 18: tandem.v1.PreviewWorkItemRequest
-	(*SampleTicket)(nil),             // 19: tandem.v1.SampleTicket
-	(*PreviewWorkItemResponse)(nil),  // 20: tandem.v1.PreviewWorkItemResponse
-	(*FieldDraft)(nil),               // 21: tandem.v1.FieldDraft
-	(*ListExamplesRequest)(nil),      // 22: tandem.v1.ListExamplesRequest
-	(*ListExamplesResponse)(nil),     // 23: tandem.v1.ListExamplesResponse
-	(*DiffMappingRequest)(nil),       // 24: tandem.v1.DiffMappingRequest
-	(*DiffMappingResponse)(nil),      // 25: tandem.v1.DiffMappingResponse
-	(*MappingDifference)(nil),        // 26: tandem.v1.MappingDifference
-	nil,                              // 27: tandem.v1.SampleTicket.CustomEntry
-	(*timestamppb.Timestamp)(nil),    // 28: google.protobuf.Timestamp
+	(*Brake)(nil),                    // 2: tandem.v1.Brake
+	(*PlannedWrites)(nil),            // 3: tandem.v1.PlannedWrites
+	(*PlannedWrite)(nil),             // 4: tandem.v1.PlannedWrite
+	(*StatusPair)(nil),               // 5: tandem.v1.StatusPair
+	(*Finding)(nil),                  // 6: tandem.v1.Finding
+	(*ListConnectorsRequest)(nil),    // 7: tandem.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),   // 8: tandem.v1.ListConnectorsResponse
+	(*GetConnectorRequest)(nil),      // 9: tandem.v1.GetConnectorRequest
+	(*GetConnectorResponse)(nil),     // 10: tandem.v1.GetConnectorResponse
+	(*CheckConnectorRequest)(nil),    // 11: tandem.v1.CheckConnectorRequest
+	(*CheckConnectorResponse)(nil),   // 12: tandem.v1.CheckConnectorResponse
+	(*ReleaseConnectorRequest)(nil),  // 13: tandem.v1.ReleaseConnectorRequest
+	(*ReleaseConnectorResponse)(nil), // 14: tandem.v1.ReleaseConnectorResponse
+	(*ResyncConnectorRequest)(nil),   // 15: tandem.v1.ResyncConnectorRequest
+	(*ResyncConnectorResponse)(nil),  // 16: tandem.v1.ResyncConnectorResponse
+	(*PreviewWorkItemRequest)(nil),   // 17: tandem.v1.PreviewWorkItemRequest
+	(*SampleTicket)(nil),             // 18: tandem.v1.SampleTicket
+	(*PreviewWorkItemResponse)(nil),  // 19: tandem.v1.PreviewWorkItemResponse
+	(*FieldDraft)(nil),               // 20: tandem.v1.FieldDraft
+	(*ListExamplesRequest)(nil),      // 21: tandem.v1.ListExamplesRequest
+	(*ListExamplesResponse)(nil),     // 22: tandem.v1.ListExamplesResponse
+	(*DiffMappingRequest)(nil),       // 23: tandem.v1.DiffMappingRequest
+	(*DiffMappingResponse)(nil),      // 24: tandem.v1.DiffMappingResponse
+	(*MappingDifference)(nil),        // 25: tandem.v1.MappingDifference
+	nil,                              // 26: tandem.v1.SampleTicket.CustomEntry
+	(*timestamppb.Timestamp)(nil),    // 27: google.protobuf.Timestamp
+	(*Resync)(nil),                   // 28: tandem.v1.Resync
 	(*fieldmaskpb.FieldMask)(nil),    // 29: google.protobuf.FieldMask
 	(*structpb.Struct)(nil),          // 30: google.protobuf.Struct
 }
 var file_tandem_v1_connector_service_proto_depIdxs = []int32{
-	6,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
-	28, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
-	3,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
-	2,  // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
-	28, // 4: tandem.v1.Resync.start_time:type_name -> google.protobuf.Timestamp
-	28, // 5: tandem.v1.Resync.end_time:type_name -> google.protobuf.Timestamp
-	28, // 6: tandem.v1.Resync.request_time:type_name -> google.protobuf.Timestamp
-	28, // 7: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
-	28, // 8: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
-	4,  // 9: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
-	5,  // 10: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
-	0,  // 11: tandem.v1.Finding.severity:type_name -> tandem.v1.Finding.Severity
-	29, // 12: tandem.v1.ListConnectorsRequest.read_mask:type_name -> google.protobuf.FieldMask
-	1,  // 13: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
-	29, // 14: tandem.v1.GetConnectorRequest.read_mask:type_name -> google.protobuf.FieldMask
-	1,  // 15: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
-	7,  // 16: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
-	1,  // 17: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
-	1,  // 18: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
-	28, // 19: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
-	19, // 20: tandem.v1.PreviewWorkItemRequest.sample:type_name -> tandem.v1.SampleTicket
-	27, // 21: tandem.v1.SampleTicket.custom:type_name -> tandem.v1.SampleTicket.CustomEntry
-	21, // 22: tandem.v1.PreviewWorkItemResponse.fields:type_name -> tandem.v1.FieldDraft
-	7,  // 23: tandem.v1.PreviewWorkItemResponse.warnings:type_name -> tandem.v1.Finding
-	30, // 24: tandem.v1.ListExamplesResponse.tickets:type_name -> google.protobuf.Struct
-	30, // 25: tandem.v1.ListExamplesResponse.work_items:type_name -> google.protobuf.Struct
-	26, // 26: tandem.v1.DiffMappingResponse.differences:type_name -> tandem.v1.MappingDifference
-	8,  // 27: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
-	10, // 28: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
-	12, // 29: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
-	14, // 30: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
-	16, // 31: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
-	18, // 32: tandem.v1.ConnectorService.PreviewWorkItem:input_type -> tandem.v1.PreviewWorkItemRequest
-	22, // 33: tandem.v1.ConnectorService.ListExamples:input_type -> tandem.v1.ListExamplesRequest
-	24, // 34: tandem.v1.ConnectorService.DiffMapping:input_type -> tandem.v1.DiffMappingRequest
-	9,  // 35: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
-	11, // 36: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
-	13, // 37: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
-	15, // 38: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
-	17, // 39: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
-	20, // 40: tandem.v1.ConnectorService.PreviewWorkItem:output_type -> tandem.v1.PreviewWorkItemResponse
-	23, // 41: tandem.v1.ConnectorService.ListExamples:output_type -> tandem.v1.ListExamplesResponse
-	25, // 42: tandem.v1.ConnectorService.DiffMapping:output_type -> tandem.v1.DiffMappingResponse
-	35, // [35:43] is the sub-list for method output_type
-	27, // [27:35] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	5,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
+	27, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
+	2,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
+	28, // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
+	27, // 4: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
+	27, // 5: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
+	3,  // 6: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
+	4,  // 7: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
+	0,  // 8: tandem.v1.Finding.severity:type_name -> tandem.v1.Finding.Severity
+	29, // 9: tandem.v1.ListConnectorsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	1,  // 10: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
+	29, // 11: tandem.v1.GetConnectorRequest.read_mask:type_name -> google.protobuf.FieldMask
+	1,  // 12: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
+	6,  // 13: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
+	1,  // 14: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
+	1,  // 15: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
+	27, // 16: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
+	18, // 17: tandem.v1.PreviewWorkItemRequest.sample:type_name -> tandem.v1.SampleTicket
+	26, // 18: tandem.v1.SampleTicket.custom:type_name -> tandem.v1.SampleTicket.CustomEntry
+	20, // 19: tandem.v1.PreviewWorkItemResponse.fields:type_name -> tandem.v1.FieldDraft
+	6,  // 20: tandem.v1.PreviewWorkItemResponse.warnings:type_name -> tandem.v1.Finding
+	30, // 21: tandem.v1.ListExamplesResponse.tickets:type_name -> google.protobuf.Struct
+	30, // 22: tandem.v1.ListExamplesResponse.work_items:type_name -> google.protobuf.Struct
+	25, // 23: tandem.v1.DiffMappingResponse.differences:type_name -> tandem.v1.MappingDifference
+	7,  // 24: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
+	9,  // 25: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
+	11, // 26: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
+	13, // 27: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
+	15, // 28: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
+	17, // 29: tandem.v1.ConnectorService.PreviewWorkItem:input_type -> tandem.v1.PreviewWorkItemRequest
+	21, // 30: tandem.v1.ConnectorService.ListExamples:input_type -> tandem.v1.ListExamplesRequest
+	23, // 31: tandem.v1.ConnectorService.DiffMapping:input_type -> tandem.v1.DiffMappingRequest
+	8,  // 32: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
+	10, // 33: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
+	12, // 34: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
+	14, // 35: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
+	16, // 36: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
+	19, // 37: tandem.v1.ConnectorService.PreviewWorkItem:output_type -> tandem.v1.PreviewWorkItemResponse
+	22, // 38: tandem.v1.ConnectorService.ListExamples:output_type -> tandem.v1.ListExamplesResponse
+	24, // 39: tandem.v1.ConnectorService.DiffMapping:output_type -> tandem.v1.DiffMappingResponse
+	32, // [32:40] is the sub-list for method output_type
+	24, // [24:32] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_connector_service_proto_init() }
@@ -2208,13 +2082,14 @@ func file_tandem_v1_connector_service_proto_init() {
 	if File_tandem_v1_connector_service_proto != nil {
 		return
 	}
+	file_tandem_v1_resync_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_connector_service_proto_rawDesc), len(file_tandem_v1_connector_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

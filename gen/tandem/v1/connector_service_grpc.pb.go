@@ -51,6 +51,7 @@ type ConnectorServiceClient interface {
 	// connector covers is compared, and what differs is put into the inbox. It begins
 	// within a minute unless one is under way, after which it begins; while a system
 	// refuses the token it waits. GetConnector tells how it goes. Asking twice is no error.
+	// ResyncService.StartResync does the same and names the resync.
 	ResyncConnector(ctx context.Context, in *ResyncConnectorRequest, opts ...grpc.CallOption) (*ResyncConnectorResponse, error)
 	// PreviewWorkItem renders exactly the work item that would be created for a ticket, or
 	// for one that is made up, and writes nothing.
@@ -173,6 +174,7 @@ type ConnectorServiceServer interface {
 	// connector covers is compared, and what differs is put into the inbox. It begins
 	// within a minute unless one is under way, after which it begins; while a system
 	// refuses the token it waits. GetConnector tells how it goes. Asking twice is no error.
+	// ResyncService.StartResync does the same and names the resync.
 	ResyncConnector(context.Context, *ResyncConnectorRequest) (*ResyncConnectorResponse, error)
 	// PreviewWorkItem renders exactly the work item that would be created for a ticket, or
 	// for one that is made up, and writes nothing.

@@ -74,7 +74,10 @@ const (
 	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 15
 	// ERROR_REASON_UNRENDERABLE: the ticket does not exist, or the settings give no work
 	// item for it. The status message says which.
-	ErrorReason_ERROR_REASON_UNRENDERABLE ErrorReason = 16
+	ErrorReason_ERROR_REASON_UNRENDERABLE ErrorReason = 17
+	// ERROR_REASON_UNKNOWN_RESYNC: the connector has no resync of that id, or it is too
+	// old to be remembered.
+	ErrorReason_ERROR_REASON_UNKNOWN_RESYNC ErrorReason = 16
 	// ERROR_REASON_UNAUTHENTICATED: the call carries no credentials, or such as are wrong
 	// or have expired. Get new ones; repeating it unchanged can't succeed.
 	ErrorReason_ERROR_REASON_UNAUTHENTICATED ErrorReason = 20
@@ -108,7 +111,8 @@ var (
 		13: "ERROR_REASON_UNFIT_PAIR",
 		14: "ERROR_REASON_RESUME_EXPIRED",
 		15: "ERROR_REASON_REQUEST_ID_REUSED",
-		16: "ERROR_REASON_UNRENDERABLE",
+		17: "ERROR_REASON_UNRENDERABLE",
+		16: "ERROR_REASON_UNKNOWN_RESYNC",
 		20: "ERROR_REASON_UNAUTHENTICATED",
 		21: "ERROR_REASON_PERMISSION_DENIED",
 		22: "ERROR_REASON_RATE_LIMITED",
@@ -131,7 +135,8 @@ var (
 		"ERROR_REASON_UNFIT_PAIR":         13,
 		"ERROR_REASON_RESUME_EXPIRED":     14,
 		"ERROR_REASON_REQUEST_ID_REUSED":  15,
-		"ERROR_REASON_UNRENDERABLE":       16,
+		"ERROR_REASON_UNRENDERABLE":       17,
+		"ERROR_REASON_UNKNOWN_RESYNC":     16,
 		"ERROR_REASON_UNAUTHENTICATED":    20,
 		"ERROR_REASON_PERMISSION_DENIED":  21,
 		"ERROR_REASON_RATE_LIMITED":       22,
@@ -170,7 +175,7 @@ var File_tandem_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xb2\x05\n" +
+	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xd3\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -189,7 +194,8 @@ const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\x17ERROR_REASON_UNFIT_PAIR\x10\r\x12\x1f\n" +
 	"\x1bERROR_REASON_RESUME_EXPIRED\x10\x0e\x12\"\n" +
 	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10\x0f\x12\x1d\n" +
-	"\x19ERROR_REASON_UNRENDERABLE\x10\x10\x12 \n" +
+	"\x19ERROR_REASON_UNRENDERABLE\x10\x11\x12\x1f\n" +
+	"\x1bERROR_REASON_UNKNOWN_RESYNC\x10\x10\x12 \n" +
 	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x14\x12\"\n" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x15\x12\x1d\n" +
 	"\x19ERROR_REASON_RATE_LIMITED\x10\x16\x12#\n" +

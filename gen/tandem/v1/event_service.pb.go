@@ -28,9 +28,11 @@ type IngestEventResponse_Disposition int32
 const (
 	// DISPOSITION_UNSPECIFIED is never sent.
 	IngestEventResponse_DISPOSITION_UNSPECIFIED IngestEventResponse_Disposition = 0
-	// DISPOSITION_STORED: the hint is durable and will be served.
+	// DISPOSITION_STORED: the hint is durable and will be served; or what was pushed
+	// is durable, and asked for no more than that.
 	IngestEventResponse_DISPOSITION_STORED IngestEventResponse_Disposition = 1
-	// DISPOSITION_DUPLICATE: a hint with that event_id was stored before.
+	// DISPOSITION_DUPLICATE: a hint with that event_id was stored before; or what was
+	// pushed again was known.
 	IngestEventResponse_DISPOSITION_DUPLICATE IngestEventResponse_Disposition = 2
 )
 

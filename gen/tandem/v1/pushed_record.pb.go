@@ -109,7 +109,13 @@ type PushedRecord struct {
 	// create_time is when the record was made. Absent: not told.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// files are the record's attachments and inline images, at most 200.
-	Files         []*PushedFile `protobuf:"bytes,14,rep,name=files,proto3" json:"files,omitempty"`
+	Files []*PushedFile `protobuf:"bytes,14,rep,name=files,proto3" json:"files,omitempty"`
+	// own tells that Tandem's own account made the change. It is kept, so that Tandem
+	// finds what it wrote itself, and asks for no look at the ticket.
+	Own bool `protobuf:"varint,15,opt,name=own,proto3" json:"own,omitempty"`
+	// again tells that the application tells it to be sure that it was told. It asks
+	// for a look at the ticket only if it is new.
+	Again         bool `protobuf:"varint,16,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -242,6 +248,20 @@ func (x *PushedRecord) GetFiles() []*PushedFile {
 	return nil
 }
 
+func (x *PushedRecord) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+func (x *PushedRecord) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
 // PushedFile is an attachment of a record. Its content is never pushed.
 type PushedFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -320,7 +340,7 @@ var File_tandem_v1_pushed_record_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_pushed_record_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtandem/v1/pushed_record.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x04\n" +
+	"\x1dtandem/v1/pushed_record.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x04\n" +
 	"\fPushedRecord\x12\x1b\n" +
 	"\trecord_id\x18\x01 \x01(\x03R\brecordId\x128\n" +
 	"\n" +
@@ -338,7 +358,9 @@ const file_tandem_v1_pushed_record_proto_rawDesc = "" +
 	"\x04from\x18\f \x01(\tR\x04from\x12;\n" +
 	"\vcreate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12+\n" +
-	"\x05files\x18\x0e \x03(\v2\x15.tandem.v1.PushedFileR\x05files\"C\n" +
+	"\x05files\x18\x0e \x03(\v2\x15.tandem.v1.PushedFileR\x05files\x12\x10\n" +
+	"\x03own\x18\x0f \x01(\bR\x03own\x12\x14\n" +
+	"\x05again\x18\x10 \x01(\bR\x05again\"C\n" +
 	"\x04Mark\x12\x14\n" +
 	"\x10MARK_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eMARK_IMPORTANT\x10\x01\x12\x11\n" +

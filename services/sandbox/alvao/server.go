@@ -23,6 +23,9 @@ type Server struct {
 	hooks       *deliverer
 	ledger      *ledger
 	application atomic.Pointer[Application]
+
+	applicationTimes times
+
 	base        atomic.Pointer[string] // scheme, host and port; empty: each request's
 	parser      *odata.Parser
 	routed      http.Handler

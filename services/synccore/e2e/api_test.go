@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -351,9 +350,7 @@ func TestStopWithHungRedis(t *testing.T) {
 		n := sample(metrics(t, s.CoreAdmin), "tandem_inbox_items", `state="running"`)
 		return n > 0, "there is none"
 	})
-	if err := redis.Process().Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	redis.Pause(t)
 	began := time.Now()
 	if err := s.Core.Stop(); err != nil {
 		t.Errorf("sync-core ended with %v", err)
@@ -363,9 +360,7 @@ func TestStopWithHungRedis(t *testing.T) {
 	} else {
 		t.Logf("sync-core took %s", took.Round(time.Millisecond))
 	}
-	if err := redis.Process().Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	redis.Resume(t)
 	// What was in hand is taken up again.
 	s.Box.Faults.Clear()
 	if err := s.StartCore(t.Context()); err != nil {

@@ -79,7 +79,10 @@ func build() (string, error) {
 // met no data race and no panic.
 func start(t *testing.T, o stack.Options) *stack.Stack {
 	t.Helper()
-	o.Bin, o.Dir = programs, t.TempDir()
+	if o.Bin == "" {
+		o.Bin = programs
+	}
+	o.Dir = t.TempDir()
 	o.Alvao += unbound
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -138,6 +139,41 @@ func (s samples) has(metrics map[string][]string, label string) bool {
 	return false
 }
 
+// limitOf finds the limits of buckets that an expression asks for.
+var limitOf = regexp.MustCompile(`\ble(=~?)"([^"]*)"`)
+
+// hasLimit tells whether one of the metrics has a bucket with such a limit.
+func (s samples) hasLimit(metrics map[string][]string, sign, limit string) bool {
+	if sign == "=" {
+		limit = regexp.QuoteMeta(limit)
+	}
+	sought := regexp.MustCompile(`[{,]le="(?:` + limit + `)"`)
+	for metric := range metrics {
+		if sought.MatchString(s[metric]) {
+			return true
+		}
+	}
+	return false
+}
+
+// scrape reads the metrics of both programs in a format that Prometheus asks for.
+func scrape(t *testing.T, s *stack.Stack, format string) samples {
+	t.Helper()
+	told := samples{}
+	for _, admin := range []string{s.CoreAdmin, s.GatewayAdmin} {
+		status, body, _ := send(t, http.MethodGet, admin+"/metrics", "", func(r *http.Request) { r.Header.Set("Accept", format) })
+		if status != http.StatusOK {
+			t.Fatalf("metrics answer %d", status)
+		}
+		for line := range strings.Lines(body) {
+			if name := regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*`).FindString(line); name != "" {
+				told[name] += line
+			}
+		}
+	}
+	return told
+}
+
 // addedByScraper are the labels that Prometheus adds to every sample.
 var addedByScraper = []string{"job", "instance"}
 
@@ -149,23 +185,19 @@ func TestMetricNames(t *testing.T) {
 	_, workItem := develop(t, s, "Measure me")
 	setState(t, s, workItem, "Doing")
 	rest(t, s)
-	told := samples{}
-	for _, admin := range []string{s.CoreAdmin, s.GatewayAdmin} {
-		status, body := get(t, admin+"/metrics")
-		if status != 200 {
-			t.Fatalf("metrics answer %d", status)
-		}
-		for line := range strings.Lines(body) {
-			if name := regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*`).FindString(line); name != "" {
-				told[name] += line
-			}
-		}
-	}
+	told := scrape(t, s, "text/plain")
+	// What Prometheus prefers; limits of buckets read otherwise there.
+	open := scrape(t, s, "application/openmetrics-text;version=1.0.0")
 	rules, recorded := ruleQueries(t)
 	all := slices.Concat(rules, panelQueries(t))
 	checked := 0
 	for _, q := range all {
 		metrics := used(q.text)
+		for _, limit := range limitOf.FindAllStringSubmatch(q.text, -1) {
+			if !told.hasLimit(metrics, limit[1], limit[2]) || !open.hasLimit(metrics, limit[1], limit[2]) {
+				t.Errorf("%s asks for %s, which no bucket has in each of the two formats", q.where, limit[0])
+			}
+		}
 		for _, list := range labelList.FindAllStringSubmatch(q.text, -1) {
 			for label := range strings.SplitSeq(list[1], ",") {
 				if label = strings.TrimSpace(label); label != "" && !told.has(metrics, label) {

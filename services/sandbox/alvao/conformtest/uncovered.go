@@ -30,7 +30,11 @@ func UncoveredCalls() []Uncovered {
 			"§2.4: the document has POST alone; without it messages come from the Alvao application, or don't cross",
 		},
 		{
-			"GET /v1/attachments/{id}", Assumption,
+			"GET /v1/services", Assumption,
+			"§2: the catalogue is a resource whose path and shape nobody tells; without it a service's processes are those of its tickets",
+		},
+		{
+			"GET " + Link, Assumption,
 			"§2.5: the form of attachments[].link is not told; whatever it is, it is called on Alvao's own host alone",
 		},
 	}

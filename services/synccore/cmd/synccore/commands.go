@@ -24,7 +24,7 @@ func commands(out io.Writer) *cobra.Command {
 	root.Args = nil // what follows has to be a command
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
+	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
 	return root
 }
 
@@ -41,8 +41,10 @@ func serveCommand(out io.Writer) *cobra.Command {
 	s.toggle(&cfg.InsecureGRPC, "insecure-grpc", "Serve the gRPC API in plaintext. The network must be private: tokens can be read on it.", "TANDEM_INSECURE_GRPC")
 	s.text(&cfg.AdminListen, "admin-listen", "127.0.0.1:9001", "Address of /health/live, /health/ready and /metrics.", "TANDEM_ADMIN_LISTEN")
 	s.text(&cfg.Redis, "redis", "redis://127.0.0.1:6379/0",
-		"Redis, as redis://, rediss:// or unix://; or the word embedded, which forgets everything at the end and is for demonstrations.", "TANDEM_REDIS")
+		"Redis, as redis:// or unix://, redis+sentinel:// or redis+cluster:// (rediss with TLS); or the word embedded, which forgets everything at the end and is for demonstrations.", "TANDEM_REDIS")
 	s.text(&cfg.RedisPrefix, "redis-prefix", "tandem:", "Beginning of every Redis key.", "TANDEM_REDIS_PREFIX")
+	s.text(&cfg.RedisReplicas, "redis-replicas", "auto",
+		"How many replicas must have an event before it counts as stored: a number, or auto for one where Redis has any.", "TANDEM_REDIS_REPLICAS")
 	s.toggle(&cfg.AllowVolatileRedis, "allow-volatile-redis",
 		"Accept a Redis whose settings lose data; allowVolatileRedis in the file does the same.", "TANDEM_ALLOW_VOLATILE_REDIS")
 	s.count(&cfg.Workers, "workers", 32, "How many items are served at once.", "TANDEM_WORKERS")
@@ -140,6 +142,29 @@ func tokenCommand(out io.Writer) *cobra.Command {
 	}
 	role := c.Flags().String("role", config.RoleViewer, "What the caller may do: viewer, operator, admin or edge.")
 	c.RunE = func(_ *cobra.Command, args []string) error { return app.PrintToken(out, args[0], *role) }
+	return c
+}
+
+func driftCommand(out io.Writer) *cobra.Command {
+	var cfg app.DriftConfig
+	c := &cobra.Command{
+		Use: "drift",
+		Short: "Have a running sync-core compare every link of a connector with both of its sides, and print what differs and why. " +
+			"Exit code 0: nothing does; 4: something does; 1: it failed.",
+		Args: cobra.NoArgs,
+	}
+	c.Flags().StringVar(&cfg.Connector, "connector", "", "Connector to compare; required.")
+	c.Flags().Int64SliceVar(&cfg.Tickets, "ticket", nil, "Ticket to show and repair; may be given several times. Without one: all.")
+	c.Flags().StringVar(&cfg.Repair, "repair", "", "Repair what differs; the side that wins: alvao or azure-devops, or policy for what the configuration says.")
+	s := settingsOf(c)
+	clientSettings(s, &cfg.Core)
+	s.span(&cfg.Timeout, "timeout", time.Hour, "How long it may take.", "TANDEM_DRIFT_TIMEOUT")
+	s.run(func(c *cobra.Command, _ []string) error {
+		if cfg.Connector == "" {
+			return fmt.Errorf("%w: drift --connector <name>", errArguments)
+		}
+		return app.Drift(c.Context(), cfg, out)
+	})
 	return c
 }
 

@@ -49,26 +49,27 @@ func TestCommands(t *testing.T) {
 		err    string
 		prints []string
 	}{
-		"version":             {[]string{"version"}, "", nil},
-		"check":               {[]string{"check-config", fine}, "", []string{"is fine", "1 connector"}},
-		"check and print":     {[]string{"check-config", "--print", fine}, "", []string{"# " + fine, "is fine", "pollInterval: 30s"}},
-		"check a broken one":  {[]string{"check-config", broken}, errNotFine.Error(), []string{"Development!", "1 problem"}},
-		"check none":          {[]string{"check-config", filepath.Join(t.TempDir(), "none.yaml")}, errNotFine.Error(), []string{"none.yaml"}},
-		"check without file":  {[]string{"check-config"}, "<file>", nil},
-		"hooks":               {[]string{"hooks", "--config", fine}, "", []string{"https://tandem.contoso.com/hooks/azure-devops/development"}},
-		"hooks without file":  {[]string{"hooks"}, "--config", nil},
-		"serve without file":  {[]string{}, "--config", nil},
-		"unknown flag":        {[]string{"serve", "--colour", "red"}, "--colour", nil},
-		"unknown level":       {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
-		"serve a broken one":  {[]string{"--config", broken, "--redis", "embedded", "--insecure-grpc"}, "Development!", nil},
-		"serve in plaintext":  {[]string{"serve", "--config", fine, "--redis", "embedded", "--listen", "127.0.0.1:0"}, "--insecure-grpc", nil},
-		"half a certificate":  {[]string{"serve", "--config", fine, "--redis", "embedded", "--tls-cert", "c.pem"}, "--tls-key", nil},
-		"both":                {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--tls-client-ca", "c.pem"}, "contradict", nil},
-		"no certificate":      {[]string{"serve", "--config", fine, "--redis", "embedded", "--tls-cert", broken, "--tls-key", broken}, "can't be used", nil},
-		"token":               {[]string{"token", "portal"}, "", []string{"tandem_", `name: "portal", role: viewer, sha256: "`}},
-		"token of no role":    {[]string{"token", "portal", "--role", "king"}, "king", nil},
-		"token of nobody":     {[]string{"token"}, "arg", nil},
-		"serve at no address": {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--listen", "nowhere"}, "gRPC address", nil},
+		"version":                 {[]string{"version"}, "", nil},
+		"check":                   {[]string{"check-config", fine}, "", []string{"is fine", "1 connector"}},
+		"check and print":         {[]string{"check-config", "--print", fine}, "", []string{"# " + fine, "is fine", "pollInterval: 30s"}},
+		"check a broken one":      {[]string{"check-config", broken}, errNotFine.Error(), []string{"Development!", "1 problem"}},
+		"check none":              {[]string{"check-config", filepath.Join(t.TempDir(), "none.yaml")}, errNotFine.Error(), []string{"none.yaml"}},
+		"check without file":      {[]string{"check-config"}, "<file>", nil},
+		"hooks":                   {[]string{"hooks", "--config", fine}, "", []string{"https://tandem.contoso.com/hooks/azure-devops/development"}},
+		"hooks without file":      {[]string{"hooks"}, "--config", nil},
+		"serve without file":      {[]string{}, "--config", nil},
+		"unknown flag":            {[]string{"serve", "--colour", "red"}, "--colour", nil},
+		"unknown level":           {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
+		"serve a broken one":      {[]string{"--config", broken, "--redis", "embedded", "--insecure-grpc"}, "Development!", nil},
+		"serve in plaintext":      {[]string{"serve", "--config", fine, "--redis", "embedded", "--listen", "127.0.0.1:0"}, "--insecure-grpc", nil},
+		"half a certificate":      {[]string{"serve", "--config", fine, "--redis", "embedded", "--tls-cert", "c.pem"}, "--tls-key", nil},
+		"both":                    {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--tls-client-ca", "c.pem"}, "contradict", nil},
+		"no certificate":          {[]string{"serve", "--config", fine, "--redis", "embedded", "--tls-cert", broken, "--tls-key", broken}, "can't be used", nil},
+		"token":                   {[]string{"token", "portal"}, "", []string{"tandem_", `name: "portal", role: viewer, sha256: "`}},
+		"token of no role":        {[]string{"token", "portal", "--role", "king"}, "king", nil},
+		"token of nobody":         {[]string{"token"}, "arg", nil},
+		"serve with odd replicas": {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--redis-replicas", "all"}, "give auto", nil},
+		"serve at no address":     {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--listen", "nowhere"}, "gRPC address", nil},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), tc.args, &out)
@@ -155,7 +156,7 @@ func TestHelp(t *testing.T) {
 	for command, names := range map[string]string{
 		"serve": `--config $TANDEM_CONFIG --listen $TANDEM_LISTEN --tls-cert $TANDEM_TLS_CERT --tls-key $TANDEM_TLS_KEY
 --tls-client-ca $TANDEM_TLS_CLIENT_CA --insecure-grpc $TANDEM_INSECURE_GRPC --admin-listen $TANDEM_ADMIN_LISTEN --redis $TANDEM_REDIS --redis-prefix $TANDEM_REDIS_PREFIX
---allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS --workers $TANDEM_WORKERS --grace $TANDEM_GRACE --otlp-endpoint $TANDEM_OTLP_ENDPOINT
+--redis-replicas $TANDEM_REDIS_REPLICAS --allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS --workers $TANDEM_WORKERS --grace $TANDEM_GRACE --otlp-endpoint $TANDEM_OTLP_ENDPOINT
 $OTEL_EXPORTER_OTLP_ENDPOINT --sample-ratio $TANDEM_SAMPLE_RATIO --log-level $TANDEM_LOG_LEVEL`,
 		"check-config": "<file> --print",
 		"hooks":        "--config $TANDEM_CONFIG",

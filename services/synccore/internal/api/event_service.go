@@ -53,8 +53,8 @@ func (s *EventService) IngestEvent(ctx context.Context, req *tandemv1.IngestEven
 	if err != nil {
 		return nil, err
 	}
-	if err := s.keep(ctx, req); err != nil {
-		return nil, err
+	if disposition, err := s.keep(ctx, req); err != nil || disposition != 0 {
+		return &tandemv1.IngestEventResponse{Disposition: disposition, Connector: req.GetConnector()}, err
 	}
 	received := s.Now()
 	if req.GetReceiveTime() != nil {

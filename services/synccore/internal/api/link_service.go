@@ -194,13 +194,17 @@ func noConnector(name string) error {
 		fmt.Sprintf("No connector is named %q; ListConnectors shows those there are.", name))
 }
 
+func linkName(connector string, ticket int64) string {
+	return "connectors/" + connector + "/links/" + strconv.FormatInt(ticket, 10)
+}
+
 func linkProto(link item.Link) *tandemv1.Link {
 	var withheld []*tandemv1.Withheld
 	for _, setting := range slices.Sorted(maps.Keys(link.Withheld)) {
 		withheld = append(withheld, &tandemv1.Withheld{Setting: setting, Count: count32(link.Withheld[setting])})
 	}
 	return &tandemv1.Link{
-		Name:         "connectors/" + link.Connector + "/links/" + strconv.FormatInt(link.Ticket, 10),
+		Name:         linkName(link.Connector, link.Ticket),
 		TicketId:     link.Ticket,
 		TicketUrl:    link.TicketURL,
 		WorkItemId:   link.WorkItem,

@@ -59,15 +59,24 @@ func checkPushed(v *violations, req *tandemv1.IngestEventRequest) {
 }
 
 // keep stores what was pushed before the hint is stored: a hint that is served finds
-// it, and one whose storing fails is sent again.
-func (s *EventService) keep(ctx context.Context, req *tandemv1.IngestEventRequest) error {
-	if req.GetPushed() == nil {
-		return nil
+// it, and one whose storing fails is sent again. The disposition is 0 where a hint is
+// to be stored.
+func (s *EventService) keep(ctx context.Context, req *tandemv1.IngestEventRequest) (tandemv1.IngestEventResponse_Disposition, error) {
+	p := req.GetPushed()
+	if p == nil {
+		return 0, nil
 	}
-	if _, err := s.Pushed.Keep(ctx, req.GetConnector(), req.GetItemId(), pushedRecord(req.GetPushed())); err != nil {
-		return Status(err)
+	kept, err := s.Pushed.Keep(ctx, req.GetConnector(), req.GetItemId(), pushedRecord(p))
+	switch {
+	case err != nil:
+		return 0, Status(err)
+	case p.GetOwn():
+		return tandemv1.IngestEventResponse_DISPOSITION_STORED, nil
+	case p.GetAgain() && !kept.Changed:
+		return tandemv1.IngestEventResponse_DISPOSITION_DUPLICATE, nil
+	default:
+		return 0, nil
 	}
-	return nil
 }
 
 func pushedRecord(p *tandemv1.PushedRecord) item.PushedRecord {

@@ -39,6 +39,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
 	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
@@ -59,6 +60,9 @@ type Config struct {
 	Redis string
 	// RedisPrefix begins every key.
 	RedisPrefix string
+	// RedisReplicas is how many replicas must have an event before it counts as stored:
+	// a number, or auto; empty: auto.
+	RedisReplicas string
 	// AllowVolatileRedis accepts a Redis that may lose data.
 	AllowVolatileRedis bool
 	// Workers is how many items are served at once.
@@ -185,21 +189,25 @@ var logRedis sync.Once //nolint:gochecknoglobals // what it guards is the proces
 // refused at once, because waiting would not mend them.
 func (a *App) openStore(ctx context.Context) error {
 	logRedis.Do(func() { datastore.LogTo(a.tel.Logger) })
+	replicas, err := datastore.ParseReplicas(a.cfg.RedisReplicas)
+	if err != nil {
+		return err
+	}
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 2*time.Second
 	for told := false; ; told = true {
 		store, err := datastore.Open(ctx, datastore.Options{
 			URL: a.cfg.Redis, KeyPrefix: a.cfg.RedisPrefix,
-			AllowVolatile:  a.cfg.AllowVolatileRedis || a.file.AllowVolatileRedis,
+			AllowVolatile: a.cfg.AllowVolatileRedis || a.file.AllowVolatileRedis, Replicas: replicas,
 			TracerProvider: a.tel.Tracers, MeterProvider: a.tel.Meters,
 		})
 		if err == nil {
-			a.store = store
-			a.closers = append(a.closers, store.Close)
-			for _, warning := range store.Warnings() {
-				a.tel.Logger.WarnContext(ctx, "redis.warning", slog.String("problem", warning))
+			if err = a.upgrade(ctx, store); err == nil {
+				a.store = store
+				a.closers = append(a.closers, store.Close)
+				return nil
 			}
-			return nil
+			_ = store.Close() // the first error is the one that tells
 		}
 		if !fault.Is(err, fault.Unavailable) {
 			return err
@@ -213,6 +221,22 @@ func (a *App) openStore(ctx context.Context) error {
 		case <-time.After(pause.NextBackOff()):
 		}
 	}
+}
+
+// upgrade brings what Redis holds to this build's layout, and tells what opening it found.
+func (a *App) upgrade(ctx context.Context, store *datastore.Store) error {
+	for _, warning := range store.Warnings() {
+		a.tel.Logger.WarnContext(ctx, "redis.warning", slog.String("problem", warning))
+	}
+	steps := inbox.Steps()
+	from, err := store.Upgrade(ctx, steps)
+	if err != nil {
+		return err
+	}
+	if to := steps[len(steps)-1].To; from < to {
+		a.tel.Logger.InfoContext(ctx, "redis.upgraded", slog.Int("from", from), slog.Int("to", to))
+	}
+	return nil
 }
 
 // build makes the parts and puts them together.
@@ -247,7 +271,8 @@ func (a *App) build(replica string) error {
 		return err
 	}
 	a.connectors = connector.NewSet(connector.Deps{
-		Open: opener.open, Engine: engine, Notices: notices, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox, Logger: logger, Now: now,
+		Open: opener.open, Engine: engine, Notices: notices, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox,
+		Runs: runs.New(a.store), Logger: logger, Now: now,
 		Decisions: links,
 	})
 	// What the worker has to cut is put back, and telemetry flushed, within the rest.
@@ -332,21 +357,36 @@ func (a *App) reload(ctx context.Context, file *config.Config, err error) {
 	a.tel.Logger.InfoContext(ctx, "config.applied", slog.Int("connectors", len(file.Connectors)))
 }
 
-// watchStore keeps the health service true to whether Redis can be written.
+// watchStore keeps the health service true to whether Redis can be written, and tells
+// when and why it can't.
 func (a *App) watchStore(ctx context.Context) {
 	const interval = time.Second
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	refused, since := "", time.Time{}
 	for {
 		status := healthpb.HealthCheckResponse_SERVING
 		check, cancel := context.WithTimeout(ctx, interval)
-		if err := a.store.Check(check); err != nil {
-			status = healthpb.HealthCheckResponse_NOT_SERVING
-		}
+		err := a.store.Check(check)
 		cancel()
 		if ctx.Err() != nil {
 			return
 		}
+		reason := datastore.Reason(err)
+		if err != nil {
+			status = healthpb.HealthCheckResponse_NOT_SERVING
+		}
+		switch {
+		case reason != "" && reason != refused:
+			if refused == "" {
+				since = time.Now() //nolint:forbidigo // only told
+			}
+			a.tel.Logger.WarnContext(ctx, "redis.refuses", slog.String(telemetry.KeyReason, reason), slog.String("error", err.Error()))
+		case reason == "" && refused != "":
+			a.tel.Logger.InfoContext(ctx, "redis.back", slog.String(telemetry.KeyReason, refused),
+				slog.Float64("seconds", time.Since(since).Seconds()))
+		}
+		refused = reason
 		a.health.SetServingStatus("", status)
 		select {
 		case <-ctx.Done():

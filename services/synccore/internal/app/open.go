@@ -133,7 +133,8 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	}
 	return connector.Clients{
 		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants}, Channels: channels,
-		Hooks: azureClient, HookPassword: o.hookPassword(cfg.AzureDevOps.Hooks.Secret),
+		Hooks: azureClient, HookPassword: o.hookKey(cfg.AzureDevOps.Hooks.Secret, hookkey.AzureDevOpsPassword),
+		DeskHooks: alvaoClient, DeskToken: o.hookKey(cfg.Alvao.Hooks.Secret, func(secret string) string { return hookkey.AlvaoToken(secret, cfg.Name) }),
 		Close: func() { closeAll(); closeChannels() },
 		Expiry: func(system item.System) time.Time {
 			if system == item.AzureDevOps {
@@ -205,9 +206,9 @@ func (o *opener) read(ref secret.Ref) func() (string, error) {
 	}
 }
 
-// hookPassword gives the password of service hooks, derived anew each time from the
+// hookKey gives what webhooks show at the gateway, derived anew each time from the
 // present hook secret.
-func (o *opener) hookPassword(ref secret.Ref) func() (string, error) {
+func (o *opener) hookKey(ref secret.Ref, derive func(secret string) string) func() (string, error) {
 	return func() (string, error) {
 		value, err := o.secrets.Get(ref)
 		if err != nil {
@@ -216,7 +217,7 @@ func (o *opener) hookPassword(ref secret.Ref) func() (string, error) {
 		if err := hookkey.Check(value.Reveal()); err != nil {
 			return "", fault.Wrap(err, fault.Misconfigured, "The hook secret in %s is too short.", ref)
 		}
-		return hookkey.AzureDevOpsPassword(value.Reveal()), nil
+		return derive(value.Reveal()), nil
 	}
 }
 

@@ -122,7 +122,7 @@ func (w *world) config(head string, connectors ...string) string {
 		fmt.Fprintf(&b, `  - name: %s
     pollInterval: 1h
     azureDevOps: {manageHooks: false}
-    alvao: {url: "%s/AlvaoRestApi", service: Development, externalIdField: %s, credentials: {username: tandem, password: {file: %s}}}
+    alvao: {url: "%s/AlvaoRestApi", service: Development, manageHooks: false, externalIdField: %s, credentials: {username: tandem, password: {file: %s}}}
     settings:
       {"ConnectorType": "AzureDevOps", "URL": "%s/azuredevops/contoso/%s", "AccessToken": "0",
        "AttributeMap": {"System.Title": "[$TicketTitle$]", "System.WorkItemType": "Task"},

@@ -130,6 +130,9 @@ type Alvao struct {
 	Location *time.Location
 	// Limit bounds how much the tenant is asked.
 	Limit Limit
+	// Hooks says which webhooks Tandem sees to; the zero value: none, they are a person's
+	// matter.
+	Hooks Hooks
 }
 
 // Limit bounds the calls that one sync-core makes to a system. Alvao documents none of
@@ -168,14 +171,14 @@ type AzureDevOps struct {
 	Hooks Hooks
 }
 
-// Hooks are the service hooks that Tandem sees to.
+// Hooks are the webhooks of a system that Tandem sees to.
 type Hooks struct {
 	// PublicURL is Config.PublicURL, Secret the first of Config.HookSecrets.
 	PublicURL string
 	Secret    secret.Ref
 }
 
-// Managed tells whether Tandem sees to the service hooks.
+// Managed tells whether Tandem sees to them.
 func (h Hooks) Managed() bool { return h.PublicURL != "" }
 
 // Connector finds a connector by name; nil if there is none.

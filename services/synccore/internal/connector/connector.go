@@ -21,6 +21,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/deskhook"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
@@ -41,6 +42,10 @@ type Tickets interface {
 	ActiveSince(ctx context.Context, since time.Time) iter.Seq2[item.Ticket, error]
 	// All yields the service's tickets.
 	All(ctx context.Context) iter.Seq2[item.Ticket, error]
+	// Pages yields the service's tickets page by page, from a position on.
+	Pages(ctx context.Context, from int) iter.Seq2[item.TicketPage, error]
+	// TicketsByID reads tickets in few calls; those that are not listed are left out.
+	TicketsByID(ctx context.Context, ids []int64) ([]item.Ticket, error)
 	// InStatus yields the service's tickets in any of the statuses.
 	InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error]
 	// Latest finds the youngest of the service's tickets; false: there is none.
@@ -90,6 +95,7 @@ type Links interface {
 	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 	OfWorkItems(ctx context.Context, connector string, workItems []int64) ([]item.Link, error)
+	Count(ctx context.Context, connector string) (int, error)
 }
 
 // Inbox takes hints in and lets held work go.
@@ -115,6 +121,10 @@ type Clients struct {
 	// matter.
 	Hooks        subscription.Boards
 	HookPassword func() (string, error)
+	// DeskHooks is the way to the webhooks at Alvao that Tandem sees to, DeskToken the
+	// token in their address, read anew each time; nil where they are a person's matter.
+	DeskHooks deskhook.Desk
+	DeskToken func() (string, error)
 	// Channels is how the solvers of tickets are told of comments.
 	Channels notice.Channels
 	// Close lets go of idle connections. It may be called while calls are under way.
@@ -134,15 +144,16 @@ type Deps struct {
 	Leases  Leases
 	Origins Origins
 	Inbox   Inbox
+	Runs    Runs
 	Logger  *slog.Logger
 	Now     func() time.Time
 	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
 	// 15 s.
 	ProbeEvery time.Duration
-	// HooksEvery is how often it is looked after the service hooks, of which Azure DevOps
-	// switches off those whose deliveries failed; 0 means 5 minutes.
+	// HooksEvery is how often it is looked after the webhooks of both systems, of which
+	// Azure DevOps switches off those whose deliveries failed; 0 means 5 minutes.
 	HooksEvery time.Duration
-	// ResyncLook is how often it is looked whether a resync is due; 0 means a minute.
+	// ResyncLook is how often it is looked whether a resync is due; 0 means 15 s.
 	ResyncLook time.Duration
 	// Decisions keeps what looks at items came to; nil: nobody does.
 	Decisions Decisions
@@ -171,17 +182,26 @@ type running struct {
 	settings string
 	// keeper sees to the service hooks; nil: a person does.
 	keeper *subscription.Keeper
+	// deskKeeper sees to the webhooks at Alvao; nil: a person does.
+	deskKeeper *deskhook.Keeper
 	// missed tells that service hooks may not have told of events since the last poll of
 	// work items.
 	missed atomic.Bool
+	// deskMissed tells the same of webhooks at Alvao and of tickets.
+	deskMissed atomic.Bool
 
 	ready atomic.Bool
 	// again asks for a probe now, resyncNow for a look whether a resync is due, hooksNow
-	// for one after the service hooks, changesNow for a poll of work items.
-	again, resyncNow, hooksNow, changesNow chan struct{}
-	resyncs                                retries
-	stop                                   context.CancelFunc
-	done                                   sync.WaitGroup
+	// and deskHooksNow for one after the webhooks of either system, changesNow and
+	// ticketsNow for a poll of work items or of tickets.
+	again, resyncNow, hooksNow, deskHooksNow, changesNow, ticketsNow chan struct{}
+
+	resyncs retries
+	// resynced tells that this process has seen that no resync is overdue. It is for the
+	// goroutine that runs them.
+	resynced bool
+	stop     context.CancelFunc
+	done    sync.WaitGroup
 }
 
 func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration, deps Deps) (*running, error) {
@@ -198,14 +218,14 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 		deps.HooksEvery = 5 * time.Minute
 	}
 	if deps.ResyncLook <= 0 {
-		deps.ResyncLook = time.Minute
+		deps.ResyncLook = resyncLook
 	}
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
 		settings: fingerprint(cfg), started: deps.Now(), again: make(chan struct{}, 1), resyncNow: make(chan struct{}, 1),
-		hooksNow: make(chan struct{}, 1), changesNow: make(chan struct{}, 1),
+		hooksNow: make(chan struct{}, 1), deskHooksNow: make(chan struct{}, 1), changesNow: make(chan struct{}, 1), ticketsNow: make(chan struct{}, 1),
 	}
-	r.keeper = r.newKeeper()
+	r.keeper, r.deskKeeper = r.newKeeper(), r.newDeskKeeper()
 	if found := redact.New(cfg.Redact.Shipped, cfg.Redact.Except, cfg.Redact.Patterns); found != nil {
 		if !cfg.Redact.OffToAzureDevOps {
 			r.redactToAzureDevOps = found
@@ -222,15 +242,19 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 
 // close stops polling and resyncing; rounds in hand go on to their end.
 func (r *running) close() {
-	r.stop()
-	r.done.Wait()
+	r.halt()
 	r.clients.Close()
 }
 
-// askAgain has refused tokens tried now, and service hooks compared, since a file may
+func (r *running) halt() {
+	r.stop()
+	r.done.Wait()
+}
+
+// askAgain has refused tokens tried now, and webhooks compared, since a file may
 // have changed.
 func (r *running) askAgain() {
-	for _, asked := range []chan struct{}{r.again, r.hooksNow} {
+	for _, asked := range []chan struct{}{r.again, r.hooksNow, r.deskHooksNow} {
 		select {
 		case asked <- struct{}{}:
 		default:
@@ -250,7 +274,7 @@ func (r *running) tend(ctx context.Context) {
 	// Each has a goroutine of its own, so that a long resync does not keep a poll or a
 	// new token waiting.
 	var all sync.WaitGroup
-	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runPoll) })
+	all.Go(func() { every(ctx, r.cfg.PollInterval, r.ticketsNow, r.runPoll) })
 	all.Go(func() { every(ctx, r.cfg.PollInterval, r.changesNow, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed
 	// while the process was down is made up for at start.
@@ -258,6 +282,9 @@ func (r *running) tend(ctx context.Context) {
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
 	all.Go(func() { every(ctx, expiryEvery, nil, r.warnOfExpiry) })
 	all.Go(func() { every(ctx, r.deps.HooksEvery, r.hooksNow, r.watchHooks) })
+	if r.deskKeeper != nil {
+		all.Go(func() { every(ctx, r.deps.HooksEvery, r.deskHooksNow, r.watchDeskHooks) })
+	}
 	all.Wait()
 }
 
@@ -391,7 +418,9 @@ func (r *running) listExisting(ctx context.Context) error {
 }
 
 func (r *running) runPoll(ctx context.Context) {
-	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, nil, func(ctx context.Context) error {
+	missed := func(context.Context, time.Time) bool { return r.deskMissed.Load() }
+	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, missed, func(ctx context.Context, _ lease.Lease) error {
+		r.deskMissed.Store(false)
 		from, err := r.from(ctx)
 		if err != nil {
 			return err
@@ -410,7 +439,7 @@ func (r *running) runPoll(ctx context.Context) {
 
 func (r *running) runChangesPoll(ctx context.Context) {
 	missed := func(context.Context, time.Time) bool { return r.missed.Load() }
-	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context) error {
+	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context, _ lease.Lease) error {
 		r.missed.Store(false)
 		from, err := r.from(ctx)
 		if err != nil {
@@ -436,7 +465,9 @@ const (
 	// turnChanges is the poll of work items.
 	turnChanges = "changes"
 	turnHooks   = "hooks"
-	turnTTL     = 30 * time.Second
+	// turnDeskHooks is the look after the webhooks at Alvao.
+	turnDeskHooks = "desk-hooks"
+	turnTTL       = 30 * time.Second
 )
 
 func (r *running) turnKey(name string) item.Key {
@@ -448,6 +479,8 @@ func (r *running) turnKey(name string) item.Key {
 		key.ID = -1
 	case turnHooks:
 		key.ID = -2
+	case turnDeskHooks:
+		key.System, key.ID = item.Alvao, -2
 	}
 	return key
 }
@@ -457,7 +490,7 @@ func (r *running) turnKey(name string) item.Key {
 // no turn. An error is told; the next turn makes up for it.
 func (r *running) turn(
 	ctx context.Context, name string, every time.Duration, needs []item.System,
-	urgent func(ctx context.Context, last time.Time) bool, work func(context.Context) error,
+	urgent func(ctx context.Context, last time.Time) bool, work func(context.Context, lease.Lease) error,
 ) {
 	if r.health.allow(needs...) != nil {
 		return
@@ -479,7 +512,7 @@ func (r *running) turn(
 		(urgent == nil || !urgent(ctx, at)) {
 		return
 	}
-	err = held.Why(work(ctx))
+	err = held.Why(work(ctx, held.Lease))
 	if err == nil {
 		err = r.deps.Origins.SetCursor(ctx, r.cfg.Name, name+"-at", now.UTC().Format(time.RFC3339Nano))
 	}

@@ -169,6 +169,23 @@ func (g guardedTickets) All(ctx context.Context) iter.Seq2[item.Ticket, error] {
 	return g.list(ctx, g.Tickets.All(ctx))
 }
 
+// TicketsByID implements Tickets.
+func (g guardedTickets) TicketsByID(ctx context.Context, ids []int64) ([]item.Ticket, error) {
+	return guarded(ctx, g.r, item.Alvao, func() ([]item.Ticket, error) { return g.Tickets.TicketsByID(ctx, ids) })
+}
+
+// Pages implements Tickets.
+func (g guardedTickets) Pages(ctx context.Context, from int) iter.Seq2[item.TicketPage, error] {
+	return func(yield func(item.TicketPage, error) bool) {
+		for page, err := range g.Tickets.Pages(ctx, from) {
+			g.r.heard(ctx, item.Alvao, err)
+			if !yield(page, err) {
+				return
+			}
+		}
+	}
+}
+
 // list hears of the error that a list ends with. Its turn is not taken while the
 // token is refused.
 func (g guardedTickets) list(ctx context.Context, tickets iter.Seq2[item.Ticket, error]) iter.Seq2[item.Ticket, error] {

@@ -418,7 +418,3 @@ func (s *Set) Link(ctx context.Context, name string, ticket, workItem int64, dry
 	}
 	return s.deps.Engine.Pair(ctx, r.forRound(), ticket, workItem, dry)
 }
-
-func noConnector(name string) error {
-	return fault.New(fault.NotFound, "No connector is named %q.", name)
-}

@@ -21,6 +21,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mail"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 )
@@ -35,6 +36,9 @@ const (
 	developer = "jana.dvorakova@contoso.com"
 	tester    = "petr.svoboda@contoso.com"
 	tandem    = "tandem@contoso.com"
+
+	// maxFile is the largest file that crosses.
+	maxFile = 1 << 20
 
 	resyncEvery = 10 * time.Minute
 	pollEvery   = 2 * time.Minute
@@ -133,12 +137,25 @@ type world struct {
 	creating sync.Mutex
 	created  map[int]int
 
+	// scripts are the names of the stores' scripts, endings when the next processes die,
+	// lives what those that have ended did, deaths how many died.
+	scripts map[string]string
+	endings []*ending
+	lives   [][]string
+	deaths  int
+	// solved tells that tickets have a solver who is told of comments by mail.
+	solved bool
+
 	// ticked is up to when keys have expired.
 	ticked time.Time
 
 	mu      sync.Mutex
 	process *process
-	calm    bool
+	// strike answers a call in a system's stead, or gives nil; nil: it answers none.
+	strike func(*http.Request) *http.Response
+	// mails are those that arrived.
+	mails []mail.Mail
+	calm  bool
 }
 
 func (w *world) alive() *process {
@@ -160,6 +177,10 @@ func newWorld(ctx context.Context, seed uint64, shape shape, logger *slog.Logger
 	time.Sleep(time.Until(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC))) //nolint:forbidigo // virtual time
 	w := &world{seed: seed, shape: shape, logger: logger, redis: miniredis.NewMiniRedis(), calm: true, created: map[int]int{}}
 	w.ticked = time.Now()
+	var err error
+	if w.scripts, err = readScripts(); err != nil {
+		return nil, err
+	}
 	w.weather = &weather{seed: seed, seen: map[string]uint64{}}
 
 	process := standazure.Basic()
@@ -173,7 +194,6 @@ func newWorld(ctx context.Context, seed uint64, shape shape, logger *slog.Logger
 			Client: &http.Client{Transport: wire(w.receive)}, Parallel: 1, Delay: time.Second, Intercept: w.fate,
 		},
 	})
-	var err error
 	w.desk, err = standalvao.New(standalvao.Options{
 		BaseURL: vendors, Tenant: w.shape.tenant, Seed: seed, HookWorkers: 1, Client: &http.Client{Transport: wire(w.receive)},
 	})
@@ -252,7 +272,7 @@ func (w *world) configure() error {
 			StatusMap: w.shape.pairs(), TicketReporter: "Requester", SyncCommunication: true,
 		},
 		PollInterval: pollEvery, Brake: brake.Settings{Share: 0.2, AtLeast: 25}, Redact: config.Redact{Shipped: true},
-		Messages: config.Messages{SinceLinked: w.shape.sinceLinked, ShowToRequester: w.shape.reveal, Format: w.shape.format, MaxFile: 1 << 20},
+		Messages: config.Messages{SinceLinked: w.shape.sinceLinked, ShowToRequester: w.shape.reveal, Format: w.shape.format, MaxFile: maxFile},
 	}
 	rules, problems := mapping.Compile(w.settings.Settings, mapping.Policy{Conflict: w.shape.conflict, ExistingTickets: w.shape.existing})
 	if len(problems) > 0 {
@@ -302,7 +322,13 @@ func (w *world) bury() error {
 	if p == nil {
 		return nil
 	}
-	return p.end()
+	dead := p.isDead()
+	err := p.finish()
+	w.lives = append(w.lives, p.steps)
+	if dead {
+		w.deaths++
+	}
+	return err
 }
 
 // pass lets time pass, in steps after each of which the worker looks into the inbox.

@@ -186,7 +186,13 @@ func unreadable(text string, why error) error {
 }
 
 func universal(o *redis.Options) *redis.UniversalOptions {
-	const patience = 3 * time.Second
+	const (
+		patience = 3 * time.Second
+		// connections is how many there may be to a server. The client's own default follows
+		// the number of CPUs and is 5 of each in a cluster; on a small machine the workers
+		// that wait for work would leave none to those that bring it.
+		connections = 64
+	)
 	u := &redis.UniversalOptions{
 		Addrs: []string{o.Addr}, DB: o.DB, Username: o.Username, Password: o.Password,
 		ClientName: o.ClientName, TLSConfig: o.TLSConfig, Dialer: o.Dialer,
@@ -203,6 +209,9 @@ func universal(o *redis.Options) *redis.UniversalOptions {
 	}
 	if o.Network == "unix" {
 		u.Dialer = unixDialer(o.Addr)
+	}
+	if u.PoolSize == 0 {
+		u.PoolSize = connections
 	}
 	if u.DialTimeout == 0 {
 		u.DialTimeout = patience

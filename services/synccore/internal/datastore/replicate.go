@@ -59,8 +59,6 @@ type vitals struct {
 	// now is replaced in tests; nil: the machine's clock.
 	now   func() time.Time
 	asked time.Time
-	// blind tells that the server does not let itself be asked.
-	blind bool
 	// replicas are in step; id names the server's history, which changes in a fail-over.
 	replicas int
 	id       string
@@ -86,8 +84,7 @@ func (v *vitals) ask(ctx context.Context, client *redis.Client, age time.Duratio
 	}
 	text, err := client.Info(ctx, "replication", "memory").Result()
 	if err != nil {
-		// Forbidden, or away: then the write that comes next tells of it.
-		v.blind = v.blind || strings.HasPrefix(err.Error(), "NOPERM")
+		v.asked = v.clock() // forbidden, or away: then the write that comes next tells of it
 		return
 	}
 	v.take(text)
@@ -95,7 +92,7 @@ func (v *vitals) ask(ctx context.Context, client *redis.Client, age time.Duratio
 
 func (v *vitals) take(text string) {
 	info := readInfo(text)
-	v.asked, v.blind = v.clock(), false
+	v.asked = v.clock()
 	if id := info["master_replid"]; id != v.id {
 		v.id, v.lastSeen = id, time.Time{}
 	}

@@ -142,6 +142,9 @@ type Sides struct {
 	LeaveAlone bool
 	// Force tells that a person asked for a look: a parked change is tried again.
 	Force bool
+	// Winner is the side that a person chose to stay where status and state differ;
+	// empty: nobody chose, or it was done.
+	Winner item.System
 
 	// WorkItem is the linked, found or adopted work item as read; nil: not read.
 	WorkItem *item.WorkItem

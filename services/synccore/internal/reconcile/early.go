@@ -65,7 +65,7 @@ func (r *round) unseen(ctx context.Context, hints Hints) error {
 		return later(fmt.Sprintf("ticket %d", r.link.Ticket))
 	case absent:
 		return nil
-	case t.ActID > 0 && t.Event != "act.removed" && r.sides.MessagesRead && !slices.Contains(r.talk.records, int64(t.ActID)):
+	case t.ActID > 0 && t.Event != "act.removed" && r.sides.MessagesRead && !r.sides.LogPartial && !slices.Contains(r.talk.records, int64(t.ActID)):
 		return later(fmt.Sprintf("record %d of ticket %d", t.ActID, r.link.Ticket))
 	case since >= unseenChange || r.changed() || !r.stale(hints):
 		return nil

@@ -158,6 +158,9 @@ type Hints struct {
 	Received time.Time
 	// Force tells that a person asked for the round.
 	Force bool
+	// Winner is the side that a person chose to stay where status and state differ; empty:
+	// nobody did.
+	Winner item.System
 	// Revision is the newest revision that the hints speak of, if all of them are of
 	// work item revisions and none was served before; else 0.
 	Revision int64
@@ -366,7 +369,7 @@ type round struct {
 
 // read fetches both sides at once.
 func (r *round) read(ctx context.Context, hints Hints) error {
-	r.sides = plan.Sides{Now: r.engine.cfg.Now(), Force: hints.Force}
+	r.sides = plan.Sides{Now: r.engine.cfg.Now(), Force: hints.Force, Winner: hints.Winner}
 	if err := r.readBoth(ctx); err != nil {
 		return err
 	}
@@ -478,6 +481,10 @@ func (r *round) run(ctx context.Context) error {
 			r.report.Steps = append(r.report.Steps, step.Kind)
 		}
 		err := r.take(ctx, step)
+		if err == nil && step.Lost != nil {
+			// What was chosen is remembered, and the rest follows from that.
+			r.sides.Winner = ""
+		}
 		if err == nil || r.silenced(step, err) {
 			continue
 		}

@@ -30,12 +30,16 @@ func StartCluster(tb testing.TB, replicas int, timeout time.Duration, settings .
 	tb.Helper()
 	c := &Cluster{}
 	for range masters * (1 + replicas) {
+		// The usual port of the bus is ten thousand higher, which may be none.
+		bus := map[string]string{}
 		c.Servers = append(c.Servers, launch(tb, func(port, dir string) []string {
+			if bus[port] == "" {
+				bus[port] = freePort(tb)
+			}
 			return append([]string{
 				"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "",
 				"--appendonly", "yes", "--appendfsync", "everysec", "--repl-diskless-sync-delay", "0",
-				// The usual port of the bus is ten thousand higher, which may be none.
-				"--cluster-enabled", "yes", "--cluster-port", freePort(tb),
+				"--cluster-enabled", "yes", "--cluster-port", bus[port],
 				"--cluster-node-timeout", strconv.FormatInt(timeout.Milliseconds(), 10), "--cluster-replica-validity-factor", "0",
 			}, settings...)
 		}))
@@ -151,32 +155,6 @@ func (c *Cluster) Open(tb testing.TB) *datastore.Store {
 	return open(tb, datastore.Options{URL: c.URL(), KeyPrefix: prefix()})
 }
 
-// Of returns the primary of a tag and one of its replicas, as they are now.
-func (c *Cluster) Of(tb testing.TB, store *datastore.Store, tag string) (*Server, *Server) {
-	tb.Helper()
-	all, ok := store.Client().(*redis.ClusterClient)
-	if !ok {
-		tb.Fatal("the store is no cluster")
-	}
-	all.ReloadState(tb.Context())
-	primary, err := all.MasterForKey(tb.Context(), store.Key(tag, ""))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var found, replica *Server
-	for _, s := range c.Servers {
-		if s.Address() == primary.Options().Addr {
-			found = s
-		}
-	}
-	for _, s := range c.Servers {
-		if s != found && s.running() && s.info(tb, "replication")["master_port"] == found.port {
-			replica = s
-		}
-	}
-	return found, replica
-}
-
 func (s *Server) running() bool {
 	select {
 	case <-s.exited:
@@ -188,8 +166,24 @@ func (s *Server) running() bool {
 
 // Pair is a primary and its replica behind three sentinels.
 type Pair struct {
-	Primary, Replica *Server
-	Sentinels        []*Server
+	// Servers are the primary and its replica, as they were started.
+	Servers   []*Server
+	Sentinels []*Server
+}
+
+// Group is several servers of which some copy others.
+type Group interface {
+	// URL is the address as Tandem's configuration has it.
+	URL() string
+	// Open opens it for Tandem with a key prefix that no other test has.
+	Open(tb testing.TB) *datastore.Store
+	// Now returns the primary that holds the inbox and its replica, as they are now, both
+	// in step; it waits until there are two.
+	Now(tb testing.TB) (*Server, *Server)
+	// Elsewhere tells whether another server than s is the primary that holds the inbox.
+	Elsewhere(tb testing.TB, s *Server) bool
+	// FailOver exchanges the two, as an administrator does before maintenance: nobody dies.
+	FailOver(tb testing.TB)
 }
 
 // primaryName is what the sentinels call the primary.
@@ -200,14 +194,14 @@ const primaryName = "tandem"
 func StartPair(tb testing.TB, down time.Duration, settings ...string) *Pair {
 	tb.Helper()
 	settings = append([]string{"--repl-diskless-sync-delay", "0"}, settings...)
-	p := &Pair{Primary: Start(tb, settings...)}
-	p.Replica = Start(tb, append(settings, "--replicaof", "127.0.0.1 "+p.Primary.port)...)
+	primary := Start(tb, settings...)
+	p := &Pair{Servers: []*Server{primary, Start(tb, append(settings, "--replicaof", "127.0.0.1 "+primary.port)...)}}
 	for range 3 {
 		p.Sentinels = append(p.Sentinels, launch(tb, func(port, dir string) []string {
 			file := filepath.Join(dir, "sentinel.conf")
 			text := fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\nsentinel monitor %[3]s 127.0.0.1 %[4]s 2\n"+
 				"sentinel down-after-milliseconds %[3]s %[5]d\nsentinel failover-timeout %[3]s 10000\n",
-				port, dir, primaryName, p.Primary.port, down.Milliseconds())
+				port, dir, primaryName, primary.port, down.Milliseconds())
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				tb.Fatal(err)
 			}
@@ -215,7 +209,7 @@ func StartPair(tb testing.TB, down time.Duration, settings ...string) *Pair {
 		}))
 	}
 	Await(tb, "the replica is in step", func() bool {
-		return strings.Contains(p.Primary.info(tb, "replication")["slave0"], "state=online")
+		return strings.Contains(primary.info(tb, "replication")["slave0"], "state=online")
 	})
 	for _, s := range p.Sentinels {
 		Await(tb, "the sentinels know each other and the replica", func() bool {
@@ -241,9 +235,101 @@ func (p *Pair) Open(tb testing.TB) *datastore.Store {
 	return open(tb, datastore.Options{URL: p.URL(), KeyPrefix: prefix()})
 }
 
-// FailOver lets the sentinels exchange the two, as an administrator does before
-// maintenance: nobody is dead.
+// FailOver is part of Group.
 func (p *Pair) FailOver(tb testing.TB) {
 	tb.Helper()
 	p.Sentinels[0].Must(tb, "SENTINEL FAILOVER "+primaryName)
+}
+
+// Now is part of Group.
+func (p *Pair) Now(tb testing.TB) (*Server, *Server) {
+	tb.Helper()
+	return now(tb, func() []*Server { return p.Servers })
+}
+
+// Elsewhere is part of Group.
+func (p *Pair) Elsewhere(tb testing.TB, s *Server) bool {
+	tb.Helper()
+	other := p.Servers[0]
+	if other == s {
+		other = p.Servers[1]
+	}
+	return other.info(tb, "replication")["role"] == "master"
+}
+
+// Now is part of Group.
+func (c *Cluster) Now(tb testing.TB) (*Server, *Server) {
+	tb.Helper()
+	return now(tb, func() []*Server {
+		var of []*Server
+		for _, s := range c.Servers {
+			if s.running() && s.serves(tb) {
+				of = append(of, s)
+			}
+		}
+		for _, s := range c.Servers {
+			if len(of) == 1 && s != of[0] && s.running() && s.info(tb, "replication")["master_port"] == of[0].port {
+				of = append(of, s)
+			}
+		}
+		return of
+	})
+}
+
+// Elsewhere is part of Group.
+func (c *Cluster) Elsewhere(tb testing.TB, s *Server) bool {
+	tb.Helper()
+	for _, other := range c.Servers {
+		if other != s && other.running() && other.serves(tb) {
+			return true
+		}
+	}
+	return false
+}
+
+// FailOver is part of Group.
+func (c *Cluster) FailOver(tb testing.TB) {
+	tb.Helper()
+	_, replica := c.Now(tb)
+	replica.Must(tb, "CLUSTER FAILOVER")
+}
+
+// inboxSlot is the slot of everything tagged {inbox} (CLUSTER KEYSLOT).
+const inboxSlot = 7080
+
+// serves tells whether a node of a cluster is the primary of the inbox.
+func (s *Server) serves(tb testing.TB) bool {
+	tb.Helper()
+	fields := strings.Fields(s.node(tb))
+	if !strings.Contains(fields[2], "master") {
+		return false
+	}
+	for _, slots := range fields[8:] {
+		first, last, _ := strings.Cut(slots, "-")
+		from, err := strconv.Atoi(first)
+		to, errTo := strconv.Atoi(last)
+		if err == nil && errTo == nil && from <= inboxSlot && inboxSlot <= to {
+			return true
+		}
+	}
+	return false
+}
+
+// now finds the primary among two servers, and the other once it is in step.
+func now(tb testing.TB, servers func() []*Server) (*Server, *Server) {
+	tb.Helper()
+	var primary, replica *Server
+	Await(tb, "a primary has its replica in step", func() bool {
+		two := servers()
+		if len(two) != 2 || !two[0].running() || !two[1].running() {
+			return false
+		}
+		primary, replica = two[0], two[1]
+		if primary.info(tb, "replication")["role"] == "slave" {
+			primary, replica = replica, primary
+		}
+		of, to := primary.info(tb, "replication"), replica.info(tb, "replication")
+		return of["role"] == "master" && strings.Contains(of["slave0"], "state=online") && to["master_link_status"] == "up" && to["master_port"] == primary.port
+	})
+	return primary, replica
 }

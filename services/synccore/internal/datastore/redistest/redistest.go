@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -44,6 +45,7 @@ type Server struct {
 // Main runs a package's tests and fails if one left a goroutine behind. go-redis's look for
 // a server that went away is none: it ends by itself, up to a second after its pool was closed.
 func Main(m *testing.M) {
+	datastore.LogTo(slog.New(slog.DiscardHandler))
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
@@ -207,13 +209,13 @@ func (s *Server) Resume(tb testing.TB) { tb.Helper(); s.signal(tb, syscall.SIGCO
 
 func (s *Server) signal(tb testing.TB, signal syscall.Signal) {
 	tb.Helper()
-	if err := s.command.Process.Signal(signal); err != nil {
+	if err := s.Process().Signal(signal); err != nil {
 		tb.Fatalf("sending %s: %v", signal, err)
 	}
 }
 
-// PID is the number of the server's process.
-func (s *Server) PID() int { return s.command.Process.Pid }
+// Process is the server's process, for tests that watch or pause it.
+func (s *Server) Process() *os.Process { return s.command.Process }
 
 // Address is host:port.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", s.port) }
