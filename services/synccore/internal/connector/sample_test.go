@@ -87,7 +87,7 @@ func TestPreviewDoubts(t *testing.T) {
 	r.apply(t, r.settings(t, name))
 	r.ready(t, name)
 	sample := &connector.Sample{Ticket: item.Ticket{Title: strings.Repeat("x", 300), Status: "Nowhere"}, Message: "<p>Smoke</p>"}
-	settings := r.drafted(`"System.Title": "[$TicketTitle$]", "System.Description": "[$LatestImportantMessage$]", "System.AssignedTo": "nobody@nowhere.example", "System.Tags": "[$TicketSolver$]", "System.WorkItemType": "Task"`, sameStatuses)
+	settings := r.drafted(`"System.Title": "[$TicketTitle$]", "System.Description": "[$LatestImportantMessage$]", "System.AssignedTo": "nobody@nowhere.example", "System.Tags": "[$TicketSLA$]", "System.WorkItemType": "Task"`, sameStatuses)
 	got, err := r.set.Preview(t.Context(), name, 0, sample, settings)
 	if err != nil {
 		t.Fatal(err)
