@@ -72,12 +72,12 @@ const (
 	ErrorReason_ERROR_REASON_RESUME_EXPIRED ErrorReason = 14
 	// ERROR_REASON_REQUEST_ID_REUSED: the request id was used for another request.
 	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 15
-	// ERROR_REASON_UNRENDERABLE: the ticket does not exist, or the settings give no work
-	// item for it. The status message says which.
-	ErrorReason_ERROR_REASON_UNRENDERABLE ErrorReason = 17
 	// ERROR_REASON_UNKNOWN_RESYNC: the connector has no resync of that id, or it is too
 	// old to be remembered.
 	ErrorReason_ERROR_REASON_UNKNOWN_RESYNC ErrorReason = 16
+	// ERROR_REASON_UNRENDERABLE: the ticket does not exist, or the settings give no work
+	// item for it. The status message says which.
+	ErrorReason_ERROR_REASON_UNRENDERABLE ErrorReason = 17
 	// ERROR_REASON_UNAUTHENTICATED: the call carries no credentials, or such as are wrong
 	// or have expired. Get new ones; repeating it unchanged can't succeed.
 	ErrorReason_ERROR_REASON_UNAUTHENTICATED ErrorReason = 20
@@ -111,8 +111,8 @@ var (
 		13: "ERROR_REASON_UNFIT_PAIR",
 		14: "ERROR_REASON_RESUME_EXPIRED",
 		15: "ERROR_REASON_REQUEST_ID_REUSED",
-		17: "ERROR_REASON_UNRENDERABLE",
 		16: "ERROR_REASON_UNKNOWN_RESYNC",
+		17: "ERROR_REASON_UNRENDERABLE",
 		20: "ERROR_REASON_UNAUTHENTICATED",
 		21: "ERROR_REASON_PERMISSION_DENIED",
 		22: "ERROR_REASON_RATE_LIMITED",
@@ -135,8 +135,8 @@ var (
 		"ERROR_REASON_UNFIT_PAIR":         13,
 		"ERROR_REASON_RESUME_EXPIRED":     14,
 		"ERROR_REASON_REQUEST_ID_REUSED":  15,
-		"ERROR_REASON_UNRENDERABLE":       17,
 		"ERROR_REASON_UNKNOWN_RESYNC":     16,
+		"ERROR_REASON_UNRENDERABLE":       17,
 		"ERROR_REASON_UNAUTHENTICATED":    20,
 		"ERROR_REASON_PERMISSION_DENIED":  21,
 		"ERROR_REASON_RATE_LIMITED":       22,
@@ -193,9 +193,9 @@ const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\x18ERROR_REASON_LINK_EXISTS\x10\f\x12\x1b\n" +
 	"\x17ERROR_REASON_UNFIT_PAIR\x10\r\x12\x1f\n" +
 	"\x1bERROR_REASON_RESUME_EXPIRED\x10\x0e\x12\"\n" +
-	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10\x0f\x12\x1d\n" +
-	"\x19ERROR_REASON_UNRENDERABLE\x10\x11\x12\x1f\n" +
-	"\x1bERROR_REASON_UNKNOWN_RESYNC\x10\x10\x12 \n" +
+	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10\x0f\x12\x1f\n" +
+	"\x1bERROR_REASON_UNKNOWN_RESYNC\x10\x10\x12\x1d\n" +
+	"\x19ERROR_REASON_UNRENDERABLE\x10\x11\x12 \n" +
 	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x14\x12\"\n" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x15\x12\x1d\n" +
 	"\x19ERROR_REASON_RATE_LIMITED\x10\x16\x12#\n" +

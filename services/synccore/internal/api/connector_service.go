@@ -47,16 +47,16 @@ type Connectors interface {
 	Brake(ctx context.Context, name string) (brake.State, error)
 	// Release lets the mass change of that id go; fault.Refused if it does not wait.
 	Release(ctx context.Context, name, id string) error
-	// Link links a ticket and a work item that both exist, or with dry only looks whether it
-	// could: fault.Invalid where one of them can't be linked, fault.Refused where either is
-	// linked with another, fault.Conflict while the ticket is worked on.
-	Link(ctx context.Context, name string, ticket, workItem int64, dry bool) (item.Link, error)
 	// Resync tells about the latest resync of a connector that began; the zero value:
 	// there was none.
 	Resync(ctx context.Context, name string) (item.Resync, error)
 	// AskResync asks for one now and returns it as it waits; the one whose Request is not
 	// before its Asked is the answer.
 	AskResync(ctx context.Context, name string) (item.Resync, error)
+	// Link links a ticket and a work item that both exist, or with dry only looks whether it
+	// could: fault.Invalid where one of them can't be linked, fault.Refused where either is
+	// linked with another, fault.Conflict while the ticket is worked on.
+	Link(ctx context.Context, name string, ticket, workItem int64, dry bool) (item.Link, error)
 }
 
 // ConnectorService implements tandem.v1.ConnectorService.

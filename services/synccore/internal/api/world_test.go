@@ -41,17 +41,17 @@ type connectors struct {
 	checkErr error
 	broken   api.Description
 	brake    brake.State
+	resync   item.Resync
+	resyncs  []item.Resync
+	drifts   []item.Drift
+	repairs  []item.System
+	vendor   error
 	// links answers Link, tried holds what was last asked of Mappings.
 	links    func(ticket, workItem int64, dry bool) (item.Link, error)
 	tried    []any
 	tryErr   error
 	rendered api.Rendering
 	compared api.Comparison
-	resync   item.Resync
-	resyncs  []item.Resync
-	drifts   []item.Drift
-	repairs  []item.System
-	vendor   error
 }
 
 func (c *connectors) Link(_ context.Context, _ string, ticket, workItem int64, dry bool) (item.Link, error) {

@@ -272,8 +272,7 @@ func (a *App) build(replica string) error {
 	}
 	a.connectors = connector.NewSet(connector.Deps{
 		Open: opener.open, Engine: engine, Notices: notices, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox,
-		Runs: runs.New(a.store), Logger: logger, Now: now,
-		Decisions: links,
+		Runs: runs.New(a.store), Logger: logger, Now: now, Decisions: links,
 	})
 	// What the worker has to cut is put back, and telemetry flushed, within the rest.
 	a.worker, err = worker.New(worker.Config{
