@@ -50,7 +50,7 @@ func (s *LinkService) CreateLink(ctx context.Context, req *tandemv1.CreateLinkRe
 	case fault.Is(err, fault.Refused):
 		return nil, refuse(codes.AlreadyExists, tandemv1.ErrorReason_ERROR_REASON_LINK_EXISTS, fault.Sentence(err))
 	case err != nil:
-		return nil, ofSystems(ofLink, err)
+		return nil, ofVendor(ofLink, err)
 	}
 	if !req.GetValidateOnly() {
 		// If this fails, the next poll or resync finds the pair.
@@ -64,8 +64,8 @@ func (s *LinkService) CreateLink(ctx context.Context, req *tandemv1.CreateLinkRe
 	return &tandemv1.CreateLinkResponse{Link: linkProto(made)}, nil
 }
 
-// ofSystems is the status of what failed at Alvao or Azure DevOps, or otherwise.
-func ofSystems(otherwise func(error) error, err error) error {
+// ofVendor is the status of what failed at Alvao or Azure DevOps, or otherwise.
+func ofVendor(otherwise func(error) error, err error) error {
 	switch fault.KindOf(err) {
 	case fault.BadToken, fault.Denied:
 		return refuse(codes.FailedPrecondition, tandemv1.ErrorReason_ERROR_REASON_VENDOR_UNAVAILABLE, fault.Sentence(err))

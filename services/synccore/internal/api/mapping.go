@@ -187,7 +187,7 @@ func ofMapping(name string, err error) error {
 	case fault.Invalid, fault.Misconfigured, fault.Refused:
 		return refuse(codes.FailedPrecondition, tandemv1.ErrorReason_ERROR_REASON_UNRENDERABLE, fault.Sentence(err))
 	default:
-		return ofSystems(Status, err)
+		return ofVendor(Status, err)
 	}
 }
 
