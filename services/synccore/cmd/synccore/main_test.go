@@ -57,6 +57,12 @@ func TestCommands(t *testing.T) {
 		"check without file":  {[]string{"check-config"}, "<file>", nil},
 		"hooks":               {[]string{"hooks", "--config", fine}, "", []string{"https://tandem.contoso.com/hooks/azure-devops/development"}},
 		"hooks without file":  {[]string{"hooks"}, "--config", nil},
+		"drift of nothing":    {[]string{"drift"}, "--connector", nil},
+		"drift by nobody":     {[]string{"drift", "--connector", "x", "--repair", "bob"}, "azure-devops", nil},
+		"rebuild nothing":     {[]string{"rebuild-links"}, "--connector", nil},
+		"rebuild no file":     {[]string{"rebuild-links", "--connector", "x"}, "--config", nil},
+		"rebuild nobody":      {[]string{"rebuild-links", "--connector", "x", "--config", fine}, "no connector", nil},
+		"rebuild since then":  {[]string{"rebuild-links", "--connector", "x", "--config", fine, "--new-since", "then"}, "--new-since", nil},
 		"serve without file":  {[]string{}, "--config", nil},
 		"unknown flag":        {[]string{"serve", "--colour", "red"}, "--colour", nil},
 		"unknown level":       {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
@@ -152,8 +158,11 @@ $OTEL_EXPORTER_OTLP_ENDPOINT --sample-ratio $TANDEM_SAMPLE_RATIO --log-level $TA
 		"check-config": "<file> --print",
 		"hooks":        "--config $TANDEM_CONFIG",
 		"resync":       "--connector --core $TANDEM_CORE --timeout $TANDEM_RESYNC_TIMEOUT",
-		"health":       "--admin-listen $TANDEM_ADMIN_LISTEN",
-		"":             "serve check-config hooks resync health version --redis",
+		"drift":        "--connector --ticket --repair --core $TANDEM_CORE --timeout $TANDEM_DRIFT_TIMEOUT",
+		"rebuild-links": `--connector --dry-run --new-since --config $TANDEM_CONFIG --redis $TANDEM_REDIS --redis-prefix $TANDEM_REDIS_PREFIX
+--allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS`,
+		"health": "--admin-listen $TANDEM_ADMIN_LISTEN",
+		"":       "serve check-config hooks resync drift rebuild-links health version --redis",
 	} {
 		var out bytes.Buffer
 		if err := run(t.Context(), strings.Fields(command+" --help"), &out); err != nil {

@@ -183,8 +183,8 @@ type running struct {
 	// emptied is since when it is known that Redis lost what it held of the connector; zero:
 	// it did not. It is for that goroutine, too.
 	emptied time.Time
-	stop     context.CancelFunc
-	done     sync.WaitGroup
+	stop    context.CancelFunc
+	done    sync.WaitGroup
 }
 
 func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration, deps Deps) (*running, error) {
