@@ -50,7 +50,7 @@ func table() []string {
 		"link delete", "redis zrem tickets",
 
 		// The connector is prepared.
-		"boards GET projects/Alvaoproject", "redis hexists facts complete", "redis sadd existing", "redis hset facts complete",
+		"boards GET projects/Alvaoproject", "redis hexists facts complete", "origin existing", "redis hset facts complete",
 
 		// Both systems are polled.
 		"redis hget facts cursor/poll-at", "redis hget facts cursor/poll", "redis hget facts cursor/changes-at",
