@@ -86,6 +86,12 @@ e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
 	rm -rf .bin/tape/e2e
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/e2e .ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
 
+# PAIRS is how many linked pairs `make resync-large` resyncs; `make e2e` resyncs a few.
+PAIRS ?= 100000
+.PHONY: resync-large
+resync-large: ## resync PAIRS (100,000) linked pairs with real programs and Redis, killed in the middle; prints calls, writes, memory
+	go test -tags=e2e -vet=off -count=1 -v -timeout=30m ./services/synccore/e2e -run='^TestResyncOfManyPairs$$' -resync-pairs=$(PAIRS)
+
 # CHAOS is how long `make chaos` attacks, until there were so many CHAOS_KILLS and CHAOS_EVENTS.
 CHAOS ?= 3m
 CHAOS_KILLS ?= 30

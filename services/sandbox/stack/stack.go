@@ -79,6 +79,12 @@ type Options struct {
 	KeepLines int
 	// CoreArgs and GatewayArgs are further flags.
 	CoreArgs, GatewayArgs []string
+	// Callers is YAML of the file's callers object, indented by two blanks, beside the
+	// gateway's own entry; empty: everybody may do everything.
+	Callers string
+	// TLS has gateway and sync-core show each other certificates; without it the gateway
+	// shows a token in the clear.
+	TLS bool
 	// NoHooks leaves the webhooks out. HooksByHand has a person enter those at Azure
 	// DevOps, which Tandem makes otherwise.
 	NoHooks, HooksByHand bool
@@ -97,8 +103,11 @@ type Stack struct {
 	// PageURL, GatewayURL, GatewayAdmin and CoreAdmin are URLs, CoreAddr is the address
 	// of the gRPC API.
 	PageURL, GatewayURL, GatewayAdmin, CoreAddr, CoreAdmin string
-	// ConfigFile is sync-core's configuration file, Secret the hook secret.
-	ConfigFile, Secret string
+	// ConfigFile is sync-core's configuration file, Secret the hook secret, GatewayToken
+	// what the gateway shows to sync-core.
+	ConfigFile, Secret, GatewayToken string
+	// Certificates are in use with Options.TLS.
+	Certificates Certificates
 
 	options Options
 	// baseURL is how the stand-in systems are reached.
@@ -132,7 +141,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 		o.KeepLines = keptLines
 	}
 	s := &Stack{
-		options: o, Secret: rand.Text() + rand.Text(),
+		options: o, Secret: rand.Text() + rand.Text(), GatewayToken: rand.Text() + rand.Text(),
 		Core:    newProgram(o, "synccore", "synccore.ready"),
 		Gateway: newProgram(o, "gateway", "gateway.started"),
 	}
@@ -238,9 +247,15 @@ func (s *Stack) writeFiles() error {
 	s.ConfigFile = path("tandem.yaml")
 	settings := fmt.Sprintf(s.options.Settings, s.Box.ProjectURL())
 	files := map[string]string{
-		"access-token": s.options.Token, "alvao-password": s.options.Password, "hook-secret": s.Secret,
+		"access-token": s.options.Token, "alvao-password": s.options.Password, "hook-secret": s.Secret, "gateway-token": s.GatewayToken,
 	}
-	whole, connector := s.options.File, s.options.Connector
+	if s.options.TLS {
+		var err error
+		if s.Certificates, err = makeCertificates(s.options.Dir); err != nil {
+			return err
+		}
+	}
+	whole, connector := s.callers()+s.options.File, s.options.Connector
 	if s.options.NoHooks || s.options.HooksByHand {
 		connector += "    azureDevOps: {manageHooks: false}\n"
 	}
@@ -276,6 +291,25 @@ hookSecrets: [{file: %s}]
 	return nil
 }
 
+// callers is who may call the API: the gateway, and those of the options.
+func (s *Stack) callers() string {
+	text := s.options.Callers
+	if text == "" {
+		text = "  anonymous: admin\n  limit: {perSecond: 100000, burst: 1000000}\n"
+	}
+	if s.options.TLS {
+		return "callers:\n  certificates:\n    - {name: " + gatewayName + ", role: edge}\n" + text
+	}
+	if strings.Contains(text, "  tokens:\n") {
+		return "callers:\n" + strings.Replace(text, "  tokens:\n", "  tokens:\n"+s.gatewayEntry(), 1)
+	}
+	return "callers:\n  tokens:\n" + s.gatewayEntry() + text
+}
+
+func (s *Stack) gatewayEntry() string {
+	return fmt.Sprintf("    - {name: gateway, role: edge, secret: {file: %q}}\n", filepath.Join(s.options.Dir, "gateway-token"))
+}
+
 // StartCore starts sync-core, at the same address each time.
 func (s *Stack) StartCore(ctx context.Context) error {
 	line, err := s.startCore(ctx, s.Core, s.options.CoreListen)
@@ -306,7 +340,12 @@ func (s *Stack) StartBeside(ctx context.Context, p *Program, listen string) erro
 }
 
 func (s *Stack) startCore(ctx context.Context, p *Program, listen string) (Line, error) {
-	args := []string{"serve", "--config", s.ConfigFile, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--redis", s.options.Redis, "--insecure-grpc"}
+	args := []string{"serve", "--config", s.ConfigFile, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--redis", s.options.Redis}
+	if s.options.TLS {
+		args = append(args, "--tls-cert", s.Certificates.Core, "--tls-key", s.Certificates.CoreKey, "--tls-client-ca", s.Certificates.CA)
+	} else {
+		args = append(args, "--insecure-grpc")
+	}
 	if s.options.Collector != "" {
 		args = append(args, "--otlp-endpoint", s.options.Collector)
 	}
@@ -321,7 +360,12 @@ func (s *Stack) StartGateway(ctx context.Context) error {
 	}
 	args := []string{
 		"--listen", s.options.GatewayListen, "--admin-listen", "127.0.0.1:0", "--core", core,
-		"--hook-secret-file", filepath.Join(s.options.Dir, "hook-secret"), "--insecure-api",
+		"--hook-secret-file", filepath.Join(s.options.Dir, "hook-secret"),
+	}
+	if s.options.TLS {
+		args = append(args, "--core-ca", s.Certificates.CA, "--core-cert", s.Certificates.Gateway, "--core-key", s.Certificates.GatewayKey)
+	} else {
+		args = append(args, "--insecure-grpc", "--core-token-file", filepath.Join(s.options.Dir, "gateway-token"))
 	}
 	if s.options.Collector != "" {
 		args = append(args, "--otlp-endpoint", s.options.Collector)

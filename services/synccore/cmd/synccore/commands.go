@@ -24,7 +24,7 @@ func commands(out io.Writer) *cobra.Command {
 	root.Args = nil // what follows has to be a command
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
+	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
 	return root
 }
 
@@ -142,6 +142,29 @@ func tokenCommand(out io.Writer) *cobra.Command {
 	}
 	role := c.Flags().String("role", config.RoleViewer, "What the caller may do: viewer, operator, admin or edge.")
 	c.RunE = func(_ *cobra.Command, args []string) error { return app.PrintToken(out, args[0], *role) }
+	return c
+}
+
+func driftCommand(out io.Writer) *cobra.Command {
+	var cfg app.DriftConfig
+	c := &cobra.Command{
+		Use: "drift",
+		Short: "Have a running sync-core compare every link of a connector with both of its sides, and print what differs and why. " +
+			"Exit code 0: nothing does; 4: something does; 1: it failed.",
+		Args: cobra.NoArgs,
+	}
+	c.Flags().StringVar(&cfg.Connector, "connector", "", "Connector to compare; required.")
+	c.Flags().Int64SliceVar(&cfg.Tickets, "ticket", nil, "Ticket to show and repair; may be given several times. Without one: all.")
+	c.Flags().StringVar(&cfg.Repair, "repair", "", "Repair what differs; the side that wins: alvao or azure-devops, or policy for what the configuration says.")
+	s := settingsOf(c)
+	clientSettings(s, &cfg.Core)
+	s.span(&cfg.Timeout, "timeout", time.Hour, "How long it may take.", "TANDEM_DRIFT_TIMEOUT")
+	s.run(func(c *cobra.Command, _ []string) error {
+		if cfg.Connector == "" {
+			return fmt.Errorf("%w: drift --connector <name>", errArguments)
+		}
+		return app.Drift(c.Context(), cfg, out)
+	})
 	return c
 }
 

@@ -61,7 +61,7 @@ func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	}
 	if err == nil {
 		var whole bool
-		if answer, whole = call.scope.filter(answer, rule); !whole {
+		if answer, whole = call.scope.filter(answer, rule, asked); !whole {
 			answer, err = nil, outside(call.caller, asked)
 		}
 	}
@@ -147,7 +147,7 @@ func (s *guardedStream) SendMsg(m any) error {
 	if end := s.call.caller.Expires; !end.IsZero() && !s.guard.options.Now().Before(end) {
 		return ended(s.call.caller)
 	}
-	seen, fits := s.call.scope.filter(m, s.rule)
+	seen, fits := s.call.scope.filter(m, s.rule, s.asked)
 	if !fits {
 		return nil
 	}

@@ -55,11 +55,12 @@ func verify(ctx context.Context, issuers []*issuer, token string) (Caller, error
 		if one.settings.URL != claimed {
 			continue
 		}
-		verified, err := one.verifier.Verify(ctx, token)
+		var away bool
+		verified, err := one.verifier.Verify(context.WithValue(ctx, awayKey{}, &away), token)
 		if err == nil {
 			return one.caller(verified)
 		}
-		if errors.Is(err, errKeysAway) {
+		if away {
 			return Caller{}, keysAway(claimed)
 		}
 		// What it says of the token may quote it.

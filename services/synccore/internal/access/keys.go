@@ -57,6 +57,10 @@ func newKeys(issuer string, transport http.RoundTripper, now func() time.Time) *
 	}}
 }
 
+// awayKey is the context's *bool that VerifySignature sets when the keys are not known;
+// go-oidc keeps errors of a KeySet to itself.
+type awayKey struct{}
+
 // VerifySignature implements oidc.KeySet.
 func (k *keys) VerifySignature(ctx context.Context, token string) ([]byte, error) {
 	signed, err := jose.ParseSigned(token, algorithms())
@@ -69,6 +73,9 @@ func (k *keys) VerifySignature(ctx context.Context, token string) ([]byte, error
 	}
 	candidates, err := k.find(ctx, id)
 	if err != nil {
+		if away, ok := ctx.Value(awayKey{}).(*bool); ok {
+			*away = true
+		}
 		return nil, err
 	}
 	for _, key := range candidates {

@@ -46,6 +46,9 @@ func Rules() map[string]Rule {
 		links + "GetLink":         {Least: Viewer, Connector: "name"},
 		links + "ListLinks":       {Least: Viewer, Connector: "parent", Filtered: true},
 		links + "ListLinkHistory": {Least: Viewer, Connector: "name"},
+		links + "WatchLinks":      {Least: Viewer, Connector: "parent"},
+		links + "ExplainLink":     {Least: Viewer, Connector: "name"},
+		links + "CreateLink":      {Least: Admin, Writes: true, Connector: "parent"},
 		links + "SyncLink":        {Least: Operator, Writes: true, Connector: "name"},
 		links + "DeleteLink":      {Least: Admin, Writes: true, Connector: "name"},
 
@@ -54,6 +57,10 @@ func Rules() map[string]Rule {
 		connectors + "CheckConnector":   {Least: Operator, Connector: "name"},
 		connectors + "ResyncConnector":  {Least: Operator, Writes: true, Connector: "name"},
 		connectors + "ReleaseConnector": {Least: Admin, Writes: true, Connector: "name"},
+		// These ask the vendors, and show what stands in tickets.
+		connectors + "PreviewWorkItem": {Least: Operator, Connector: "name"},
+		connectors + "ListExamples":    {Least: Operator, Connector: "name"},
+		connectors + "DiffMapping":     {Least: Operator, Connector: "name"},
 
 		// Probes and load balancers have no credentials, and it tells no more than whether
 		// sync-core serves.

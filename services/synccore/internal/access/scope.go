@@ -73,7 +73,7 @@ func (s scope) admits(req any, rule Rule, asked target) bool {
 
 // filter gives an answer without what is outside the scope, and false if what is left
 // would still tell of it. The answer itself may be others' as well and stays as it is.
-func (s scope) filter(answer any, rule Rule) (any, bool) {
+func (s scope) filter(answer any, rule Rule, asked target) (any, bool) {
 	if s.all || rule.Neutral {
 		return answer, true
 	}
@@ -82,21 +82,21 @@ func (s scope) filter(answer any, rule Rule) (any, bool) {
 		return nil, false
 	}
 	own := proto.Clone(message)
-	return own, s.strip(own.ProtoReflect())
+	return own, s.strip(own.ProtoReflect(), asked)
 }
 
-func (s scope) strip(m protoreflect.Message) bool {
+func (s scope) strip(m protoreflect.Message, asked target) bool {
 	fits := true
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		switch {
 		case field.IsMap():
-			// No answer has one; one that will needs a thought first.
-			fits = false
+			// The keys and values are a vendor's own, of the connector that was asked about.
+			fits = asked.connector != ""
 		case field.IsList() && field.Message() != nil:
 			list := value.List()
 			kept := 0
 			for i := range list.Len() {
-				if s.tells(list.Get(i).Message()) {
+				if s.tells(list.Get(i).Message(), asked) {
 					list.Set(kept, list.Get(i))
 					kept++
 				}
@@ -121,14 +121,15 @@ func (s scope) strip(m protoreflect.Message) bool {
 }
 
 // tells reports whether an element of a list is of connectors in the scope. One that
-// names none can't be told to be.
-func (s scope) tells(m protoreflect.Message) bool {
+// names none is of the connector that was asked about, if one was, and else can't be told
+// to be.
+func (s scope) tells(m protoreflect.Message, asked target) bool {
 	count, inside := 0, true
 	named(m, func(connector string) {
 		count++
 		inside = inside && s.holds(connector)
 	})
-	return count > 0 && inside
+	return (count > 0 || asked.connector != "") && inside
 }
 
 // named calls back for every resource name within a message.

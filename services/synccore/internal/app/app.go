@@ -39,6 +39,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
 	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
@@ -270,7 +271,8 @@ func (a *App) build(replica string) error {
 		return err
 	}
 	a.connectors = connector.NewSet(connector.Deps{
-		Open: opener.open, Engine: engine, Notices: notices, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox, Logger: logger, Now: now,
+		Open: opener.open, Engine: engine, Notices: notices, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox,
+		Runs: runs.New(a.store), Logger: logger, Now: now, Decisions: links,
 	})
 	// What the worker has to cut is put back, and telemetry flushed, within the rest.
 	a.worker, err = worker.New(worker.Config{

@@ -56,7 +56,10 @@ func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Tim
 	tandemv1.RegisterLinkServiceServer(a.server, &api.LinkService{
 		Links: links, Leases: leases, Inbox: a.inbox, Connectors: described, Now: now,
 	})
-	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{Connectors: described})
+	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{
+		Connectors: described, Mappings: mappings{a.connectors}, Now: now,
+	})
+	tandemv1.RegisterResyncServiceServer(a.server, &api.ResyncService{Connectors: described, Resyncs: described})
 	a.health = health.NewServer()
 	a.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	healthpb.RegisterHealthServer(a.server, a.health)
@@ -289,17 +292,40 @@ func (d describer) Release(ctx context.Context, name, id string) error {
 }
 
 // Resync implements api.Connectors.
-func (d describer) Resync(ctx context.Context, name string) (api.Resync, error) {
-	latest, err := d.set.Resync(ctx, name)
-	return api.Resync{
-		Began: latest.Began, Ended: latest.Ended, Request: latest.Request, Error: latest.Error,
-		Links: latest.Result.Links, Tickets: latest.Result.Tickets, Differing: latest.Result.Differing, Held: latest.Result.Held,
-	}, err
+func (d describer) Resync(ctx context.Context, name string) (item.Resync, error) {
+	return d.set.Resync(ctx, name)
 }
 
-// AskResync implements api.Connectors.
-func (d describer) AskResync(ctx context.Context, name string) (time.Time, error) {
+// AskResync implements api.Connectors and api.Resyncs.
+func (d describer) AskResync(ctx context.Context, name string) (item.Resync, error) {
 	return d.set.AskResync(ctx, name)
+}
+
+// ResyncOf implements api.Resyncs.
+func (d describer) ResyncOf(ctx context.Context, name, id string) (item.Resync, error) {
+	return d.set.ResyncOf(ctx, name, id)
+}
+
+// Resyncs implements api.Resyncs.
+func (d describer) Resyncs(ctx context.Context, name string) ([]item.Resync, error) {
+	return d.set.Resyncs(ctx, name)
+}
+
+// CancelResync implements api.Resyncs.
+func (d describer) CancelResync(ctx context.Context, name, id string) (item.Resync, error) {
+	return d.set.CancelResync(ctx, name, id)
+}
+
+// CheckDrift implements api.Resyncs.
+func (d describer) CheckDrift(ctx context.Context, name string, size int, token string) ([]item.Drift, int, string, error) {
+	page, err := d.set.CheckDrift(ctx, name, size, token)
+	return page.Drifts, page.Compared, page.Next, err
+}
+
+// RepairDrift implements api.Resyncs.
+func (d describer) RepairDrift(ctx context.Context, name string, ticket int64, winner item.System) (api.Repaired, error) {
+	repaired, err := d.set.RepairDrift(ctx, name, ticket, winner)
+	return api.Repaired{Writes: repaired.Writes, Outcome: repaired.Outcome, Left: repaired.Drift}, err
 }
 
 func describe(s connector.Summary) api.Description {

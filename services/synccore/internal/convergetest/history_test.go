@@ -40,6 +40,12 @@ type history struct {
 	tickets  []int
 	count    int
 	problems []string
+	// wiped tells that Redis was emptied and the links were not made anew yet; had is what
+	// belonged together then, and lost are the tickets of which no mark was left that tells.
+	wiped bool
+	had   map[int]int64
+	lost  map[int]bool
+	began time.Time
 }
 
 func (h *history) failf(format string, args ...any) {
@@ -117,7 +123,7 @@ func tale(t *testing.T, seed uint64, script []step) ([]string, []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &history{world: w, ctx: t.Context()}
+		h := &history{world: w, ctx: t.Context(), had: map[int]int64{}, lost: map[int]bool{}, began: time.Now()}
 		if *verbose {
 			w.weather.log = func(format string, args ...any) { fmt.Fprintf(os.Stdout, "  ~ "+format+"\n", args...) }
 		}
@@ -183,7 +189,7 @@ func (h *history) meet() bool {
 		h.failf("starting: %v", err)
 		return true
 	}
-	return h.quiet() || h.resync() || h.quiet()
+	return h.quiet() || h.rebuilt() || h.resync() || h.quiet()
 }
 
 // quiet waits until nothing is under way. An item may wait for long where a system

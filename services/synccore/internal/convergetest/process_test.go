@@ -29,6 +29,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
 
@@ -272,8 +273,8 @@ func (w *world) start(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	p.set = connector.NewSet(connector.Deps{
-		Open: p.open, Links: links, Leases: leases, Origins: origins, Inbox: p.inbox, Logger: logger, Now: time.Now,
-		Engine: reconcile.New(engine), Notices: notices,
+		Open: p.open, Links: links, Leases: leases, Origins: origins, Inbox: p.inbox, Runs: runs.New(p.redis),
+		Logger: logger, Now: time.Now, Engine: reconcile.New(engine), Notices: notices,
 	})
 	work, err := worker.New(worker.Config{
 		Inbox: p.turn, Handler: p.set.Handle, Logger: logger, Tracers: tracers, Meters: metricnoop.NewMeterProvider(),

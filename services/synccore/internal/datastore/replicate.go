@@ -218,8 +218,12 @@ func (s *Store) runReplicated(ctx context.Context, script *redis.Script, tag str
 // nothing, since it had stored it before, is no write, so another one goes ahead of WAIT.
 func (s *Store) confirmed(ctx context.Context, client *redis.Client, script *redis.Script, tag string, keys []string, args []any, need int) (*redis.Cmd, int, error) {
 	for _, run := range []func(context.Context, redis.Pipeliner) *redis.Cmd{
-		func(ctx context.Context, pipe redis.Pipeliner) *redis.Cmd { return script.EvalSha(ctx, pipe, keys, args...) },
-		func(ctx context.Context, pipe redis.Pipeliner) *redis.Cmd { return script.Eval(ctx, pipe, keys, args...) },
+		func(ctx context.Context, pipe redis.Pipeliner) *redis.Cmd {
+			return script.EvalSha(ctx, pipe, keys, args...)
+		},
+		func(ctx context.Context, pipe redis.Pipeliner) *redis.Cmd {
+			return script.Eval(ctx, pipe, keys, args...)
+		},
 	} {
 		var (
 			cmd   *redis.Cmd

@@ -158,6 +158,9 @@ func setup(t *testing.T, change ...func(*options)) *world {
 		t.Fatal(err)
 	}
 	w.links, w.origins = link.New(store), origin.New(store)
+	if err := w.origins.MarkComplete(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
 	w.engine = reconcile.New(reconcile.Config{
 		Links: cutLinks{w.links, w.cuts}, Leases: lease.New(store), Origins: w.origins,
 		Tracers: noop.NewTracerProvider(), Now: w.clock,
