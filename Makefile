@@ -49,7 +49,7 @@ build: ## build every program into .bin
 ##@ Check
 
 .PHONY: test
-test: ## everything CI checks; installs redis-server and chromium if it can
+test: ## everything CI checks; installs redis-server chromium and Mono if it can
 	@MAKE='$(MAKE)' .ci/test.sh
 
 .PHONY: unit
@@ -63,9 +63,15 @@ HISTORIES ?= 10000
 converge: ## random histories of edits and misfortunes on both sides, HISTORIES (10,000) of them
 	go test -vet=off -count=1 -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesConverge$$' -histories=$(HISTORIES) -worlds=$(shell nproc)
 
+# CRASHES is how many deaths `make crashes` tries beyond one after each kind of step; -1: all there can be, and pairs of them.
+CRASHES ?= 3000
+.PHONY: crashes
+crashes: ## let a process die after every step, alone and in pairs; CRASHES (3,000) beyond those make unit tries
+	go test -vet=off -count=1 -v -timeout=8h ./services/synccore/internal/convergetest -run='^TestCrashAfterEveryStep$$' -crashes=$(CRASHES) -worlds=$(shell nproc)
+
 .PHONY: converge-teeth
-converge-teeth: ## plant bugs, one at a time, and see that suite fail
-	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^TestTeeth$$'
+converge-teeth: ## plant bugs, one at a time, and see those two suites fail
+	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash)?Teeth$$'
 
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
@@ -79,6 +85,22 @@ test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-
 e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
 	rm -rf .bin/tape/e2e
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/e2e .ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
+
+# PAIRS is how many linked pairs `make resync-large` resyncs; `make e2e` resyncs a few.
+PAIRS ?= 100000
+.PHONY: resync-large
+resync-large: ## resync PAIRS (100,000) linked pairs with real programs and Redis, killed in the middle; prints calls, writes, memory
+	go test -tags=e2e -vet=off -count=1 -v -timeout=30m ./services/synccore/e2e -run='^TestResyncOfManyPairs$$' -resync-pairs=$(PAIRS)
+
+# CHAOS is how long `make chaos` attacks, until there were so many CHAOS_KILLS and CHAOS_EVENTS.
+CHAOS ?= 3m
+CHAOS_KILLS ?= 30
+CHAOS_EVENTS ?= 10000
+CHAOS_RATE ?= 100
+.PHONY: chaos
+chaos: ## kill, pause and cut off processes under load; CHAOS=15m CHAOS_KILLS=200 CHAOS_EVENTS=100000 is the long form
+	go test -tags=e2e -vet=off -count=1 -v -timeout=1h ./services/synccore/e2e -run='^TestChaos$$' \
+	  -chaos=$(CHAOS) -chaos-kills=$(CHAOS_KILLS) -chaos-events=$(CHAOS_EVENTS) -chaos-rate=$(CHAOS_RATE) $(if $(CHAOS_SEED),-chaos-seed=$(CHAOS_SEED))
 
 .PHONY: conformance
 conformance: $(tools) ## all requests and answers of both systems in all suites, against the vendors' documents
@@ -155,14 +177,25 @@ rules-test: ## each alert of Prometheus, caused and cleared
 	.bin/prometheus/promtool check rules deploy/helm/tandem/files/rules.yaml
 	.bin/prometheus/promtool test rules deploy/prometheus/rules_test.yaml
 
+.PHONY: alvao-application
+alvao-application: ## make deploy/alvao/TandemApplication.xml anew from its sources
+	cd deploy/check && GOWORK=off go run ./cmd/alvao-application ../alvao
+
+.PHONY: alvao-test
+alvao-test: $(tools) ## the Alvao application, compiled and run with Mono against the gateway
+	cd deploy/check && GOWORK=off go test -vet=off -count=1 ./application
+	.ci/gotestsum.sh alvao -tags=mono -vet=off -count=1 -timeout=5m -run=TestAlvaoApplication ./services/gateway/internal/app
+
 .PHONY: jaeger-test
 jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which takes minutes once
 	.ci/jaeger.sh
 	.ci/gotestsum.sh jaeger -tags=e2e,jaeger -vet=off -count=1 -timeout=10m -run=TestJaeger ./services/synccore/e2e/...
 
 .PHONY: pictures
-pictures: build ## take the pictures in deploy/pictures from a real run; needs chromium
+pictures: build ## take the pictures in deploy/pictures from a run of minutes; needs chromium and npm
 	.ci/jaeger.sh
+	.ci/jaegerui.sh
+	.ci/prometheus.sh
 	.ci/pictures.sh
 
 ##@ Make

@@ -29,7 +29,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{- define "tandem.image" -}}
 {{- $image := index .root.Values.image .part -}}
-{{- $at := ternary (printf "@%s" $image.digest) (printf ":%s" (default .root.Chart.AppVersion $image.tag)) (ne $image.digest "") -}}
+{{- $at := ternary (printf "@%s" $image.digest) (printf ":%s" (coalesce $image.tag .root.Values.image.tag .root.Chart.AppVersion)) (ne $image.digest "") -}}
 {{- printf "%s%s%s" (ternary "" (printf "%s/" (trimSuffix "/" .root.Values.image.registry)) (empty .root.Values.image.registry)) $image.repository $at -}}
 {{- end -}}
 
@@ -81,6 +81,16 @@ readinessProbe:
 - {name: TANDEM_LOG_LEVEL, value: {{ .Values.telemetry.logLevel | quote }}}
 - {name: TANDEM_OTLP_ENDPOINT, value: {{ .Values.telemetry.otlpEndpoint | quote }}}
 - {name: TANDEM_SAMPLE_RATIO, value: {{ .Values.telemetry.sampleRatio | quote }}}
+{{- end -}}
+
+{{/* How a client reaches sync-core and trusts it. */}}
+{{- define "tandem.core" -}}
+- {name: TANDEM_CORE, value: {{ printf "dns:///%s-synccore:9000" (include "tandem.fullname" .) | quote }}}
+{{- if .Values.grpc.insecure }}
+- {name: TANDEM_INSECURE_GRPC, value: "true"}
+{{- else }}
+- {name: TANDEM_CORE_CA, value: /run/secrets/grpc/ca.crt}
+{{- end }}
 {{- end -}}
 
 {{/* What a pod has besides its containers. */}}
@@ -140,6 +150,16 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end -}}
 {{- if empty .Values.secrets.existingSecret -}}
 {{- fail "secrets.existingSecret is empty: name the Secret with the hook secret, the Alvao password and the access tokens" -}}
+{{- end -}}
+{{- $tls := and .Values.grpc.tls.synccoreSecret .Values.grpc.tls.gatewaySecret -}}
+{{- if and (not .Values.grpc.insecure) (not $tls) -}}
+{{- fail "how gateway and sync-core are protected from each other's network is not said: give grpc.tls.synccoreSecret and grpc.tls.gatewaySecret, or grpc.insecure: true for plaintext" -}}
+{{- end -}}
+{{- if and .Values.grpc.insecure (or .Values.grpc.tls.synccoreSecret .Values.grpc.tls.gatewaySecret) -}}
+{{- fail "grpc.insecure and grpc.tls are both given: give one of them" -}}
+{{- end -}}
+{{- if and .Values.grpc.insecure (empty .Values.secrets.gatewayTokenKey) -}}
+{{- fail "the gateway has nothing to show to sync-core: give secrets.gatewayTokenKey, or grpc.tls" -}}
 {{- end -}}
 {{- $given := list -}}
 {{- if .Values.redis.url -}}{{- $given = append $given "redis.url" -}}{{- end -}}

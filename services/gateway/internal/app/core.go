@@ -33,6 +33,8 @@ const (
 type CoreConfig struct {
 	// Target is the gRPC target, e.g. 127.0.0.1:9000 or dns:///synccore:9000.
 	Target string
+	// Credentials protect the way; nil: nothing does.
+	Credentials credentials.TransportCredentials
 	// Timeout bounds each call but CheckConnector.
 	Timeout time.Duration
 	// Tracers and Meters observe the calls; nil: OpenTelemetry's globals.
@@ -70,8 +72,12 @@ func DialCore(cfg CoreConfig, extra ...grpc.DialOption) (*grpc.ClientConn, error
 	if cfg.Propagator != nil {
 		observe = append(observe, otelgrpc.WithPropagators(cfg.Propagator))
 	}
+	way := cfg.Credentials
+	if way == nil {
+		way = insecure.NewCredentials()
+	}
 	options := append([]grpc.DialOption{
-		grpc.WithTransportCredentials(coreCredentials()),
+		grpc.WithTransportCredentials(way),
 		grpc.WithDefaultServiceConfig(service),
 		grpc.WithDisableServiceConfig(), // none from DNS
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler(observe...)),
@@ -93,16 +99,13 @@ func DialCore(cfg CoreConfig, extra ...grpc.DialOption) (*grpc.ClientConn, error
 	return conn, nil
 }
 
-// coreCredentials is the one place that decides how the way to sync-core is
-// protected. In the clear for now: both run in one network.
-func coreCredentials() credentials.TransportCredentials { return insecure.NewCredentials() }
-
 // serviceConfig declares per method what may be retried. IngestEvent is safe to
 // repeat by contract and reads are by nature; what changes something else is not
 // repeated. While most calls fail, throttling stops the retries, so that an outage
 // is not made worse.
 func serviceConfig(timeout time.Duration) (string, error) {
 	const events, links, connectors = "tandem.v1.EventService", "tandem.v1.LinkService", "tandem.v1.ConnectorService"
+	const resyncs = "tandem.v1.ResyncService"
 	type method = map[string]any
 	config := map[string]any{
 		"loadBalancingConfig": []any{map[string]any{"round_robin": map[string]any{}}},
@@ -117,8 +120,11 @@ func serviceConfig(timeout time.Duration) (string, error) {
 					map[string]any{"service": links, "method": "GetLink"},
 					map[string]any{"service": links, "method": "ListLinks"},
 					map[string]any{"service": links, "method": "ListLinkHistory"},
+					map[string]any{"service": links, "method": "ExplainLink"},
 					map[string]any{"service": connectors, "method": "ListConnectors"},
 					map[string]any{"service": connectors, "method": "GetConnector"},
+					map[string]any{"service": resyncs, "method": "GetResync"},
+					map[string]any{"service": resyncs, "method": "ListResyncs"},
 				},
 				"timeout": protoDuration(timeout),
 				"retryPolicy": map[string]any{
@@ -127,14 +133,24 @@ func serviceConfig(timeout time.Duration) (string, error) {
 				},
 			},
 			{
-				"name":    []any{map[string]any{"service": connectors, "method": "CheckConnector"}},
+				"name": []any{
+					map[string]any{"service": connectors, "method": "CheckConnector"},
+					map[string]any{"service": connectors, "method": "PreviewWorkItem"},
+					map[string]any{"service": connectors, "method": "ListExamples"},
+					map[string]any{"service": connectors, "method": "DiffMapping"},
+					map[string]any{"service": resyncs, "method": "CheckDrift"},
+					map[string]any{"service": resyncs, "method": "RepairDrift"},
+				},
 				"timeout": protoDuration(max(timeout, checkTimeout)),
 			},
+			// It lasts as long as its caller stays.
+			{"name": []any{map[string]any{"service": links, "method": "WatchLinks"}}},
 			{
 				"name": []any{
 					map[string]any{"service": events},
 					map[string]any{"service": links},
 					map[string]any{"service": connectors},
+					map[string]any{"service": resyncs},
 				},
 				"timeout": protoDuration(timeout),
 			},

@@ -32,11 +32,15 @@ func main() {
 
 // exitCode tells failures apart that a job's watcher treats differently.
 func exitCode(err error) int {
-	const failed, held = 1, 3
-	if errors.Is(err, app.ErrHeld) {
+	const failed, held, differs = 1, 3, 4
+	switch {
+	case errors.Is(err, app.ErrHeld):
 		return held
+	case errors.Is(err, app.ErrDrift):
+		return differs
+	default:
+		return failed
 	}
-	return failed
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {

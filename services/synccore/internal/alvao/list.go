@@ -5,6 +5,8 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +24,8 @@ type Query struct {
 	// ActiveSince leaves out what was last active before; zero: nothing. Tickets of
 	// which the activity is not told are always listed.
 	ActiveSince time.Time
+	// IDs are the numbers of tickets, few enough for one query; empty: every one.
+	IDs []int64
 	// Top ends the list after so many tickets; 0: at its end.
 	Top int
 }
@@ -66,13 +70,41 @@ func (c *Client) All(ctx context.Context) iter.Seq2[item.Ticket, error] {
 	return c.Tickets(ctx, Query{Service: c.service})
 }
 
+// Pages lists the tickets of the client's service page by page, from a position that a
+// page before gave as Next; 0: from the beginning. The order may be any, and tickets that
+// are deleted meanwhile shift the rest: a list that goes on at a position may lack some.
+func (c *Client) Pages(ctx context.Context, from int) iter.Seq2[item.TicketPage, error] {
+	return c.listPages(ctx, Query{Service: c.service}, from)
+}
+
+// idsInQuery is how many numbers of up to ten digits fit into a query.
+const idsInQuery = 60
+
+// TicketsByID reads tickets of any service by their numbers. Those that are not listed,
+// such as removed ones, are left out. It fails with fault.Invalid on a tenant that can't
+// list by number, which nobody has tried (alvao.md §2.1).
+func (c *Client) TicketsByID(ctx context.Context, ids []int64) ([]item.Ticket, error) {
+	found := make([]item.Ticket, 0, len(ids))
+	for part := range slices.Chunk(ids, idsInQuery) {
+		for ticket, err := range c.Tickets(ctx, Query{IDs: part}) {
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, ticket)
+		}
+	}
+	return found, nil
+}
+
 // Latest finds the youngest ticket of the client's service; false: there is none.
 func (c *Client) Latest(ctx context.Context) (item.Ticket, bool, error) {
 	var latest item.Ticket
 	found := false
-	_, err := c.list(ctx, Query{Service: c.service, Top: 1}, way{order: provenOrder}, func(t item.Ticket, _ error) bool {
-		latest, found = t, true
-		return false
+	_, err := c.list(ctx, Query{Service: c.service, Top: 1}, way{order: provenOrder}, 0, func(p item.TicketPage, _ error) bool {
+		if len(p.Tickets) > 0 {
+			latest, found = p.Tickets[0], true
+		}
+		return !found
 	})
 	return latest, found, err
 }
@@ -82,13 +114,30 @@ func (c *Client) Latest(ctx context.Context) (item.Ticket, bool, error) {
 // be missing in lists (alvao.md §7), so ExternalID counts only where it is not empty.
 func (c *Client) Tickets(ctx context.Context, q Query) iter.Seq2[item.Ticket, error] {
 	return func(yield func(item.Ticket, error) bool) {
+		for page, err := range c.listPages(ctx, q, 0) {
+			for _, ticket := range page.Tickets {
+				if !yield(ticket, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(item.Ticket{}, err)
+				return
+			}
+		}
+	}
+}
+
+// listPages is Tickets by pages, from a position on.
+func (c *Client) listPages(ctx context.Context, q Query, from int) iter.Seq2[item.TicketPage, error] {
+	return func(yield func(item.TicketPage, error) bool) {
 		all, takes := ways(), &c.listing
 		if q.ActiveSince.IsZero() {
 			all, takes = plainWays(), &c.plainListing
 		}
 		known := takes.known(c.now())
 		for n := known; ; n++ {
-			begun, err := c.list(ctx, q, all[n], yield)
+			begun, err := c.list(ctx, q, all[n], from, yield)
 			if begun && n > known {
 				takes.note(n, c.now())
 			}
@@ -102,7 +151,7 @@ func (c *Client) Tickets(ctx context.Context, q Query) iter.Seq2[item.Ticket, er
 				takes.forget()
 			}
 			if !refused || n == len(all)-1 {
-				yield(item.Ticket{}, err)
+				yield(item.TicketPage{}, err)
 				return
 			}
 		}
@@ -117,9 +166,9 @@ type page struct {
 
 // list goes through the pages of one way. The first result tells whether a page was
 // read.
-func (c *Client) list(ctx context.Context, q Query, w way, yield func(item.Ticket, error) bool) (bool, error) {
-	query := c.query(q, w, 0)
-	seen, given, first, begun := 0, 0, lenient.Int(0), false
+func (c *Client) list(ctx context.Context, q Query, w way, from int, yield func(item.TicketPage, error) bool) (bool, error) {
+	query := c.query(q, w, from)
+	seen, given, first, begun := from, 0, lenient.Int(0), false
 	for {
 		p, err := c.page(ctx, query)
 		if err != nil {
@@ -134,21 +183,16 @@ func (c *Client) list(ctx context.Context, q Query, w way, yield func(item.Ticke
 				"Alvao lists the same tickets again instead of the next ones, so the list of %s is incomplete.", c.subject(q))
 		}
 		first = p.Value[0].ID
-		for _, each := range p.Value {
-			t := c.ticket(each)
-			old := !t.LastActivity.IsZero() && t.LastActivity.Before(q.ActiveSince.Truncate(time.Second))
-			if old && w.sorted {
-				return begun, nil
-			}
-			if t.ID <= 0 || old || !wanted(t, q) {
-				continue
-			}
-			given++
-			if !yield(t, nil) || given == q.Top {
-				return begun, nil
-			}
-		}
 		seen += len(p.Value)
+		tickets, last := c.rows(p, q, w, given)
+		given += len(tickets)
+		listed := item.TicketPage{Tickets: tickets, Next: seen}
+		if p.Count != nil {
+			listed.There = int(*p.Count)
+		}
+		if !yield(listed, nil) || last {
+			return begun, nil
+		}
 		next, more := c.next(p, query, seen)
 		if !more {
 			return begun, nil
@@ -157,6 +201,26 @@ func (c *Client) list(ctx context.Context, q Query, w way, yield func(item.Ticke
 			query = c.query(q, w, seen)
 		}
 	}
+}
+
+// rows are those tickets of a page that were asked for, and whether the list ends there.
+func (c *Client) rows(p page, q Query, w way, given int) ([]item.Ticket, bool) {
+	tickets := make([]item.Ticket, 0, len(p.Value))
+	for _, each := range p.Value {
+		t := c.ticket(each)
+		old := !t.LastActivity.IsZero() && t.LastActivity.Before(q.ActiveSince.Truncate(time.Second))
+		if old && w.sorted {
+			return tickets, true
+		}
+		if t.ID <= 0 || old || !wanted(t, q) {
+			continue
+		}
+		tickets = append(tickets, t)
+		if given+len(tickets) == q.Top {
+			return tickets, true
+		}
+	}
+	return tickets, false
 }
 
 func (c *Client) page(ctx context.Context, query string) (page, error) {
@@ -210,6 +274,10 @@ func (c *Client) queryFor(q Query, w way, skip int) string {
 		status = "(" + status + ")"
 	}
 	service, active := "", ""
+	numbers := make([]string, 0, len(q.IDs))
+	for _, id := range q.IDs {
+		numbers = append(numbers, "id eq "+strconv.FormatInt(id, 10))
+	}
 	if q.Service != "" {
 		service = "serviceName eq " + literal(q.Service)
 	}
@@ -217,7 +285,7 @@ func (c *Client) queryFor(q Query, w way, skip int) string {
 		active = w.filter(q.ActiveSince)
 	}
 	var o odata
-	o.add("$filter", and(service, status, active))
+	o.add("$filter", and(service, status, active, strings.Join(numbers, " or ")))
 	o.add("$orderby", w.order)
 	size := c.pageSize
 	if q.Top > 0 {

@@ -23,7 +23,7 @@ const cutNote = "[The end of this message is too long to be carried over; it sta
 
 // Log reads the log of a ticket. Where the REST API does not show it (see Records), it is
 // what the application told, and partial; where no application ever told anything either,
-// the fault is NotFound with ErrLogUnreadable behind it. The important mark, which the
+// or leaves texts to the REST API, the fault is NotFound with ErrLogUnreadable behind it. The important mark, which the
 // REST API is not known to show (alvao.md §2.4), is taken from the application in either
 // case.
 func (c *Client) Log(ctx context.Context, ticketID int64) (item.Log, error) {
@@ -49,9 +49,12 @@ func (c *Client) Log(ctx context.Context, ticketID int64) (item.Log, error) {
 	}
 	log := item.Log{Partial: true}
 	for _, t := range told {
-		if !t.Bare || t.Removed {
-			log.Records = append(log.Records, c.told(t))
+		if t.Bare && !t.Removed {
+			// The application leaves texts to the REST API, ours among them: nobody could tell
+			// what has crossed already.
+			return item.Log{}, err
 		}
+		log.Records = append(log.Records, c.told(t))
 	}
 	return log, nil
 }

@@ -72,9 +72,11 @@ func (c *Client) Processes(ctx context.Context) ([]string, error) {
 		}
 	}
 	looked := 0
-	_, err = c.list(ctx, Query{Service: c.service, Top: processSample}, way{order: provenOrder}, func(t item.Ticket, _ error) bool {
-		add(t.Process)
-		looked++
+	_, err = c.list(ctx, Query{Service: c.service, Top: processSample}, way{order: provenOrder}, 0, func(p item.TicketPage, _ error) bool {
+		for _, t := range p.Tickets {
+			add(t.Process)
+		}
+		looked += len(p.Tickets)
 		return looked < processSample
 	})
 	return found, err

@@ -32,15 +32,6 @@ type Description struct {
 	Degraded string
 }
 
-// Resync is the latest resync of a connector; the zero value: there was none.
-type Resync struct {
-	// Began, Ended and Request are zero if it has not ended, and if nobody had asked.
-	Began, Ended, Request time.Time
-	// Error is the sentence that says why it broke off; empty: it did not.
-	Error                           string
-	Links, Tickets, Differing, Held int
-}
-
 // Connectors is what the API needs of the running connectors.
 type Connectors interface {
 	// Describe finds a connector by name.
@@ -58,19 +49,26 @@ type Connectors interface {
 	Brake(ctx context.Context, name string) (brake.State, error)
 	// Release lets the mass change of that id go; fault.Refused if it does not wait.
 	Release(ctx context.Context, name, id string) error
-	// Resync tells about the latest resync of a connector.
-	Resync(ctx context.Context, name string) (Resync, error)
-	// AskResync asks for one now; the one whose Request is not before the time is the
-	// answer.
-	AskResync(ctx context.Context, name string) (time.Time, error)
+	// Resync tells about the latest resync of a connector that began; the zero value:
+	// there was none.
+	Resync(ctx context.Context, name string) (item.Resync, error)
+	// AskResync asks for one now and returns it as it waits; the one whose Request is not
+	// before its Asked is the answer.
+	AskResync(ctx context.Context, name string) (item.Resync, error)
+	// Link links a ticket and a work item that both exist, or with dry only looks whether it
+	// could: fault.Invalid where one of them can't be linked, fault.Refused where either is
+	// linked with another, fault.Conflict while the ticket is worked on.
+	Link(ctx context.Context, name string, ticket, workItem int64, dry bool) (item.Link, error)
 }
 
 // ConnectorService implements tandem.v1.ConnectorService.
 type ConnectorService struct {
 	tandemv1.UnsafeConnectorServiceServer
 
-	// Connectors is required.
+	// All fields are required.
 	Connectors Connectors
+	Mappings   Mappings
+	Now        func() time.Time
 }
 
 // ListConnectors implements tandem.v1.ConnectorService.
@@ -79,6 +77,7 @@ func (s *ConnectorService) ListConnectors(ctx context.Context, req *tandemv1.Lis
 	size := pageSize(&v, req.GetPageSize(), largestPage)
 	after, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
 	v.check(err == nil, "page_token", "must be a next_page_token that this method sent")
+	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Connector{})
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -98,6 +97,7 @@ func (s *ConnectorService) ListConnectors(ctx context.Context, req *tandemv1.Lis
 		if err != nil {
 			return nil, err
 		}
+		mask.apply(shown)
 		resp.Connectors = append(resp.Connectors, shown)
 	}
 	return resp, nil
@@ -107,6 +107,7 @@ func (s *ConnectorService) ListConnectors(ctx context.Context, req *tandemv1.Lis
 func (s *ConnectorService) GetConnector(ctx context.Context, req *tandemv1.GetConnectorRequest) (*tandemv1.GetConnectorResponse, error) {
 	var v violations
 	name := connectorOf(&v, "name", req.GetName())
+	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Connector{})
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -118,6 +119,7 @@ func (s *ConnectorService) GetConnector(ctx context.Context, req *tandemv1.GetCo
 	if err != nil {
 		return nil, err
 	}
+	mask.apply(shown)
 	return &tandemv1.GetConnectorResponse{Connector: shown}, nil
 }
 
@@ -173,7 +175,7 @@ func (s *ConnectorService) ResyncConnector(ctx context.Context, req *tandemv1.Re
 	if err != nil {
 		return nil, err
 	}
-	return &tandemv1.ResyncConnectorResponse{Connector: shown, RequestTime: timestamp(asked)}, nil
+	return &tandemv1.ResyncConnectorResponse{Connector: shown, RequestTime: timestamp(asked.Asked)}, nil
 }
 
 // shown is a connector with its brake and its latest resync.
@@ -195,19 +197,8 @@ func (s *ConnectorService) shown(ctx context.Context, d Description) (*tandemv1.
 	if err != nil {
 		return nil, Status(err)
 	}
-	c.Resync = resyncProto(latest)
+	c.Resync = resyncProto(d.Name, latest)
 	return c, nil
-}
-
-// resyncProto is nil if there was no resync.
-func resyncProto(r Resync) *tandemv1.Resync {
-	if r.Began.IsZero() {
-		return nil
-	}
-	return &tandemv1.Resync{
-		StartTime: timestamp(r.Began), EndTime: timestamp(r.Ended), RequestTime: timestamp(r.Request), Error: r.Error,
-		LinkCount: count32(r.Links), TicketCount: count32(r.Tickets), DifferingCount: count32(r.Differing), HeldCount: count32(r.Held),
-	}
 }
 
 // brakeProto is nil if there is no mass change.
@@ -251,9 +242,7 @@ func (s *ConnectorService) CheckConnector(ctx context.Context, req *tandemv1.Che
 	}
 	resp := &tandemv1.CheckConnectorResponse{}
 	for _, one := range findings {
-		resp.Findings = append(resp.Findings, &tandemv1.Finding{
-			Check: one.Check, Severity: severityProto(one.Severity), Detail: one.Detail, Remedy: one.Remedy,
-		})
+		resp.Findings = append(resp.Findings, findingProto(one))
 	}
 	slices.SortStableFunc(resp.GetFindings(), func(a, b *tandemv1.Finding) int {
 		return cmp.Compare(b.GetSeverity(), a.GetSeverity())

@@ -42,22 +42,92 @@ type connectors struct {
 	checkErr error
 	broken   api.Description
 	brake    brake.State
-	resync   api.Resync
+	resync   item.Resync
+	resyncs  []item.Resync
+	drifts   []item.Drift
+	repairs  []item.System
+	vendor   error
+	// links answers Link, tried holds what was last asked of Mappings.
+	links    func(ticket, workItem int64, dry bool) (item.Link, error)
+	tried    []any
+	tryErr   error
+	rendered api.Rendering
+	compared api.Comparison
 }
 
-func (c *connectors) Resync(_ context.Context, name string) (api.Resync, error) {
+func (c *connectors) Link(_ context.Context, _ string, ticket, workItem int64, dry bool) (item.Link, error) {
+	return c.links(ticket, workItem, dry)
+}
+
+func (c *connectors) Preview(_ context.Context, name string, ticket int64, sample *item.Ticket, message, settings string) (api.Rendering, error) {
+	c.tried = []any{name, ticket, sample, message, settings}
+	return c.rendered, c.tryErr
+}
+
+func (c *connectors) Examples(context.Context, string) ([]map[string]any, []map[string]any, error) {
+	return []map[string]any{{"id": 7.0, "name": "Printer"}}, []map[string]any{{"id": 9.0, "fields": map[string]any{"System.Title": "Printer"}}}, c.tryErr
+}
+
+func (c *connectors) Compare(_ context.Context, name, settings string, since time.Time, most int) (api.Comparison, error) {
+	c.tried = []any{name, settings, since, most}
+	return c.compared, c.tryErr
+}
+
+func (c *connectors) Resync(_ context.Context, name string) (item.Resync, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if name != "development" {
-		return api.Resync{}, nil
+		return item.Resync{}, nil
 	}
 	return c.resync, nil
 }
 
-func (c *connectors) AskResync(context.Context, string) (time.Time, error) {
+func (c *connectors) AskResync(context.Context, string) (item.Resync, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.resync.Began.Add(time.Hour), nil
+	return item.Resync{ID: "asked", State: item.ResyncWaiting, Reason: item.ResyncAsked, Asked: c.resync.Began.Add(time.Hour)}, nil
+}
+
+func (c *connectors) Resyncs(context.Context, string) ([]item.Resync, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.resyncs), nil
+}
+
+func (c *connectors) ResyncOf(_ context.Context, _, id string) (item.Resync, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.resyncs {
+		if one.ID == id {
+			return one, nil
+		}
+	}
+	return item.Resync{}, fault.New(fault.NotFound, "There is no resync %q.", id)
+}
+
+func (c *connectors) CancelResync(ctx context.Context, name, id string) (item.Resync, error) {
+	one, err := c.ResyncOf(ctx, name, id)
+	one.Cancelling = true
+	return one, err
+}
+
+func (c *connectors) CheckDrift(_ context.Context, _ string, size int, token string) ([]item.Drift, int, string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if token == "wrong" {
+		return nil, 0, "", fault.New(fault.Invalid, "The page token is none.")
+	}
+	return c.drifts, size, "next", c.vendor
+}
+
+func (c *connectors) RepairDrift(_ context.Context, _ string, ticket int64, winner item.System) (api.Repaired, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.repairs = append(c.repairs, winner)
+	if ticket == 409 {
+		return api.Repaired{}, fault.New(fault.Conflict, "Another worker is changing it.")
+	}
+	return api.Repaired{Writes: 1, Outcome: "Both are in step.", Left: &item.Drift{Ticket: ticket}}, c.vendor
 }
 
 func (c *connectors) Brake(_ context.Context, name string) (brake.State, error) {
@@ -148,9 +218,10 @@ type world struct {
 	leases     *lease.Leases
 	now        time.Time
 
-	events tandemv1.EventServiceClient
-	api    tandemv1.LinkServiceClient
-	rooms  tandemv1.ConnectorServiceClient
+	events  tandemv1.EventServiceClient
+	api     tandemv1.LinkServiceClient
+	rooms   tandemv1.ConnectorServiceClient
+	resyncs tandemv1.ResyncServiceClient
 }
 
 func setup(tb testing.TB) *world {
@@ -183,7 +254,8 @@ func setupOn(tb testing.TB, store *datastore.Store, options inbox.Options) *worl
 		TraceParent: func(context.Context) string { return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
 	})
 	tandemv1.RegisterLinkServiceServer(server, &api.LinkService{Links: w.links, Leases: w.leases, Inbox: queue, Connectors: w.connectors, Now: now})
-	tandemv1.RegisterConnectorServiceServer(server, &api.ConnectorService{Connectors: w.connectors})
+	tandemv1.RegisterConnectorServiceServer(server, &api.ConnectorService{Connectors: w.connectors, Mappings: w.connectors, Now: now})
+	tandemv1.RegisterResyncServiceServer(server, &api.ResyncService{Connectors: w.connectors, Resyncs: w.connectors})
 	pipe := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(pipe) }()
@@ -202,6 +274,7 @@ func setupOn(tb testing.TB, store *datastore.Store, options inbox.Options) *worl
 		}
 	})
 	w.events, w.api, w.rooms = tandemv1.NewEventServiceClient(conn), tandemv1.NewLinkServiceClient(conn), tandemv1.NewConnectorServiceClient(conn)
+	w.resyncs = tandemv1.NewResyncServiceClient(conn)
 	return w
 }
 

@@ -8,18 +8,16 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 )
 
 // CheckConnectorConfig says which connectors are checked.
 type CheckConnectorConfig struct {
 	// Connectors are names; empty: all.
 	Connectors []string
-	// Core is the gRPC target of sync-core.
-	Core string
+	// Core is how sync-core is reached.
+	Core transport.Client
 	// Timeout bounds all of it.
 	Timeout time.Duration
 }
@@ -33,16 +31,14 @@ var ErrCheckFailed = errors.New("not every connector can do its work")
 func CheckConnector(ctx context.Context, cfg CheckConnectorConfig, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	conn, err := grpc.NewClient(cfg.Core, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(resyncCalls), grpc.WithDisableServiceConfig())
+	w, closing, err := callCore(cfg.Core, out)
 	if err != nil {
-		return fmt.Errorf("setting up the client of sync-core: %w", err)
+		return err
 	}
-	w := waiter{client: tandemv1.NewConnectorServiceClient(conn), out: out, core: cfg.Core}
-	return errors.Join(w.check(ctx, cfg.Connectors), conn.Close())
+	return errors.Join(w.check(ctx, cfg.Connectors), closing())
 }
 
-func (w *waiter) check(ctx context.Context, names []string) error {
+func (w *caller) check(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		var err error
 		if names, err = w.all(ctx); err != nil {
@@ -51,7 +47,7 @@ func (w *waiter) check(ctx context.Context, names []string) error {
 	}
 	failed := false
 	for _, name := range names {
-		answer, err := w.client.CheckConnector(ctx, &tandemv1.CheckConnectorRequest{Name: "connectors/" + name})
+		answer, err := w.connectors.CheckConnector(ctx, &tandemv1.CheckConnectorRequest{Name: "connectors/" + name})
 		if err != nil {
 			return fmt.Errorf("checking connector %s: %w", name, w.plain(err))
 		}
@@ -77,7 +73,7 @@ func (w *waiter) check(ctx context.Context, names []string) error {
 }
 
 // row writes one line of a table, and what belongs to it below.
-func (w *waiter) row(word, name, first string, more ...string) {
+func (w *caller) row(word, name, first string, more ...string) {
 	_, _ = fmt.Fprintf(w.out, "  %-8s %-33s %s\n", word, name, first)
 	for _, line := range more {
 		if line != "" {

@@ -10,10 +10,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 const resyncCalls = `{
 	"loadBalancingConfig": [{"round_robin": {}}],
 	"methodConfig": [{
-		"name": [{"service": "tandem.v1.ConnectorService"}],
+		"name": [{"service": "tandem.v1.ConnectorService"}, {"service": "tandem.v1.ResyncService"}],
 		"waitForReady": true,
 		"retryPolicy": {
 			"maxAttempts": 5, "initialBackoff": "0.2s", "maxBackoff": "2s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]
@@ -44,8 +44,8 @@ var ErrHeld = errors.New("what the resync would write waits for ReleaseConnector
 type ResyncConfig struct {
 	// Connectors are names; empty: all.
 	Connectors []string
-	// Core is the gRPC target of sync-core.
-	Core string
+	// Core is how sync-core is reached.
+	Core transport.Client
 	// Timeout bounds all of it.
 	Timeout time.Duration
 }
@@ -55,23 +55,33 @@ type ResyncConfig struct {
 func Resync(ctx context.Context, cfg ResyncConfig, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	conn, err := grpc.NewClient(cfg.Core, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(resyncCalls), grpc.WithDisableServiceConfig())
+	w, closing, err := callCore(cfg.Core, out)
 	if err != nil {
-		return fmt.Errorf("setting up the client of sync-core: %w", err)
+		return err
 	}
-	w := waiter{client: tandemv1.NewConnectorServiceClient(conn), out: out, core: cfg.Core}
-	return errors.Join(w.resync(ctx, cfg.Connectors), conn.Close())
+	return errors.Join(w.resync(ctx, cfg.Connectors), closing())
 }
 
-type waiter struct {
-	client tandemv1.ConnectorServiceClient
-	out    io.Writer
-	core   string
+// caller is a command that has a running sync-core do something.
+type caller struct {
+	connectors tandemv1.ConnectorServiceClient
+	resyncs    tandemv1.ResyncServiceClient
+	out        io.Writer
+	core       string
+}
+
+func callCore(core transport.Client, out io.Writer) (*caller, func() error, error) {
+	conn, err := transport.Dial(core, grpc.WithDefaultServiceConfig(resyncCalls), grpc.WithDisableServiceConfig())
+	if err != nil {
+		return nil, nil, err
+	}
+	return &caller{
+		connectors: tandemv1.NewConnectorServiceClient(conn), resyncs: tandemv1.NewResyncServiceClient(conn), out: out, core: core.Target,
+	}, conn.Close, nil
 }
 
 // resync asks for all before it waits for any.
-func (w *waiter) resync(ctx context.Context, names []string) error {
+func (w *caller) resync(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		var err error
 		if names, err = w.all(ctx); err != nil {
@@ -79,29 +89,29 @@ func (w *waiter) resync(ctx context.Context, names []string) error {
 		}
 	}
 	var errs []error
-	asked := make(map[string]time.Time, len(names))
+	asked := make(map[string]string, len(names))
 	for _, name := range names {
-		at, err := w.ask(ctx, name)
+		id, err := w.ask(ctx, name)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		asked[name] = at
+		asked[name] = id
 	}
 	for _, name := range names {
-		if at, ok := asked[name]; ok {
-			errs = append(errs, w.wait(ctx, name, at))
+		if id, ok := asked[name]; ok {
+			errs = append(errs, w.wait(ctx, name, id))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // all are the names of all connectors.
-func (w *waiter) all(ctx context.Context) ([]string, error) {
+func (w *caller) all(ctx context.Context) ([]string, error) {
 	var names []string
 	for token := ""; ; {
 		call, cancel := context.WithTimeout(ctx, reachWithin)
-		page, err := w.client.ListConnectors(call, &tandemv1.ListConnectorsRequest{PageToken: token})
+		page, err := w.connectors.ListConnectors(call, &tandemv1.ListConnectorsRequest{PageToken: token})
 		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("listing the connectors: %w", w.plain(err))
@@ -115,39 +125,54 @@ func (w *waiter) all(ctx context.Context) ([]string, error) {
 	}
 }
 
-func (w *waiter) ask(ctx context.Context, name string) (time.Time, error) {
+// ask gives the resource name of the resync that waits then.
+func (w *caller) ask(ctx context.Context, name string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
-	answer, err := w.client.ResyncConnector(ctx, &tandemv1.ResyncConnectorRequest{Name: "connectors/" + name})
+	answer, err := w.resyncs.StartResync(ctx, &tandemv1.StartResyncRequest{Parent: "connectors/" + name})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("asking for a resync of connector %s: %w", name, w.plain(err))
+		return "", fmt.Errorf("asking for a resync of connector %s: %w", name, w.plain(err))
 	}
-	return answer.GetRequestTime().AsTime(), nil
+	return answer.GetResync().GetName(), nil
 }
 
-// wait returns at the end of the resync that answers a request.
-func (w *waiter) wait(ctx context.Context, name string, asked time.Time) error {
+// connector is how a connector fares.
+func (w *caller) connector(ctx context.Context, name string) (*tandemv1.Connector, error) {
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	answer, err := w.connectors.GetConnector(ctx, &tandemv1.GetConnectorRequest{Name: "connectors/" + name})
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the resync of connector %s, which goes on by itself: %w", name, w.plain(err))
+	}
+	return answer.GetConnector(), nil
+}
+
+// wait returns at the end of a resync.
+func (w *caller) wait(ctx context.Context, name, id string) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for said := ""; ; {
 		call, cancel := context.WithTimeout(ctx, reachWithin)
-		answer, err := w.client.GetConnector(call, &tandemv1.GetConnectorRequest{Name: "connectors/" + name})
+		answer, err := w.resyncs.GetResync(call, &tandemv1.GetResyncRequest{Name: id})
 		cancel()
 		if err != nil {
 			return fmt.Errorf("waiting for the resync of connector %s, which goes on by itself: %w", name, w.plain(err))
 		}
-		one := answer.GetConnector()
-		latest := one.GetResync()
-		mine := latest != nil && latest.GetRequestTime() != nil && !latest.GetRequestTime().AsTime().Before(asked)
-		if mine && latest.GetEndTime() != nil {
-			return w.ended(one)
-		}
-		if !mine && !one.GetHealthy() {
-			return fmt.Errorf("connector %s can't resync: %s", name, one.GetReason()) //nolint:err113 // the sentence is sync-core's
-		}
-		says := "waiting for its turn"
-		if mine {
-			says = fmt.Sprintf("%d links and %d tickets compared", latest.GetLinkCount(), latest.GetTicketCount())
+		says := ""
+		switch r := answer.GetResync(); r.GetState() {
+		case tandemv1.Resync_STATE_WAITING:
+			one, err := w.connector(ctx, name)
+			if err != nil {
+				return err
+			}
+			if !one.GetHealthy() {
+				return fmt.Errorf("connector %s can't resync: %s", name, one.GetReason()) //nolint:err113 // the sentence is sync-core's
+			}
+			says = "waiting for its turn"
+		case tandemv1.Resync_STATE_RUNNING:
+			says = underWay(r)
+		default:
+			return w.ended(ctx, name, r)
 		}
 		if says != said {
 			w.say(name, says)
@@ -161,24 +186,42 @@ func (w *waiter) wait(ctx context.Context, name string, asked time.Time) error {
 	}
 }
 
+// underWay tells how far a resync is.
+func underWay(r *tandemv1.Resync) string {
+	says := fmt.Sprintf("%d links and %d tickets compared", r.GetLinkCount(), r.GetTicketCount())
+	if r.GetExpectedCount() > 0 {
+		says = fmt.Sprintf("%d links and %d tickets of %d in all compared", r.GetLinkCount(), r.GetTicketCount(), r.GetExpectedCount())
+	}
+	if left := r.GetRemaining(); left != nil {
+		says += fmt.Sprintf(", about %s left", left.AsDuration().Round(time.Second))
+	}
+	return says
+}
+
 // ended tells how a resync ended.
-func (w *waiter) ended(one *tandemv1.Connector) error {
-	name, r := strings.TrimPrefix(one.GetName(), "connectors/"), one.GetResync()
-	if r.GetError() != "" {
+func (w *caller) ended(ctx context.Context, name string, r *tandemv1.Resync) error {
+	switch {
+	case r.GetState() == tandemv1.Resync_STATE_CANCELLED:
+		return fmt.Errorf("the resync of connector %s was cancelled", name) //nolint:err113 // nobody tells it apart
+	case r.GetState() != tandemv1.Resync_STATE_SUCCEEDED:
 		return fmt.Errorf("the resync of connector %s broke off: %s", name, r.GetError()) //nolint:err113 // the sentence is sync-core's
 	}
 	w.say(name, fmt.Sprintf("%d links and %d tickets compared within %s, %d are looked at closely", r.GetLinkCount(), r.GetTicketCount(),
 		r.GetEndTime().AsTime().Sub(r.GetStartTime().AsTime()).Round(time.Millisecond), r.GetDifferingCount()))
-	if r.GetHeldCount() > 0 {
-		return fmt.Errorf("connector %s: %w: %s", name, ErrHeld, one.GetBrake().GetReason())
+	if r.GetHeldCount() == 0 {
+		return nil
 	}
-	return nil
+	one, err := w.connector(ctx, name)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("connector %s: %w: %s", name, ErrHeld, one.GetBrake().GetReason())
 }
 
-func (w *waiter) say(name, text string) { _, _ = fmt.Fprintf(w.out, "%s: %s\n", name, text) }
+func (w *caller) say(name, text string) { _, _ = fmt.Fprintf(w.out, "%s: %s\n", name, text) }
 
 // plain is a call's error as a person reads it.
-func (w *waiter) plain(err error) error {
+func (w *caller) plain(err error) error {
 	if code := status.Code(err); code == codes.Unavailable || code == codes.DeadlineExceeded {
 		return fmt.Errorf("sync-core can't be reached at %s, or it can't reach Redis: %w", w.core, err)
 	}

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
@@ -32,21 +31,24 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 )
 
-// maxMessage is the most bytes of one gRPC message: a payload of 64 KiB with room.
-const maxMessage = 256 << 10
-
 // serve makes the gRPC server and the admin server.
-func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Time) {
-	a.server = grpc.NewServer(
-		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Time) error {
+	var err error
+	if a.access, err = a.guard(now); err != nil {
+		return err
+	}
+	protection, err := a.protection()
+	if err != nil {
+		return err
+	}
+	a.server = grpc.NewServer(append(serverLimits(),
+		grpc.Creds(protection),
 		grpc.StatsHandler(otelgrpc.NewServerHandler(
 			otelgrpc.WithTracerProvider(a.tel.Tracers), otelgrpc.WithMeterProvider(a.tel.Meters),
 			otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
-		grpc.ChainUnaryInterceptor(a.logCall),
-		grpc.ChainStreamInterceptor(a.endStream),
-	)
+		grpc.ChainUnaryInterceptor(a.logCall, a.access.Unary),
+		grpc.ChainStreamInterceptor(a.endStream, a.access.Stream),
+	)...)
 	described := describer{a.connectors}
 	tandemv1.RegisterEventServiceServer(a.server, &api.EventService{
 		Inbox: a.inbox, Pushed: a.pushed, Connectors: described, Now: now, TraceParent: traceParent,
@@ -54,11 +56,17 @@ func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Tim
 	tandemv1.RegisterLinkServiceServer(a.server, &api.LinkService{
 		Links: links, Leases: leases, Inbox: a.inbox, Connectors: described, Now: now,
 	})
-	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{Connectors: described})
+	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{
+		Connectors: described, Mappings: mappings{a.connectors}, Now: now,
+	})
+	tandemv1.RegisterResyncServiceServer(a.server, &api.ResyncService{Connectors: described, Resyncs: described})
 	a.health = health.NewServer()
 	a.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	healthpb.RegisterHealthServer(a.server, a.health)
 	reflection.Register(a.server)
+	if err := a.complete(); err != nil {
+		return err
+	}
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", a.tel.Metrics)
@@ -72,6 +80,7 @@ func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Tim
 		w.WriteHeader(http.StatusOK)
 	})
 	a.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	return nil
 }
 
 // logCall writes one line for each call and turns a panic into an error of that call.
@@ -288,17 +297,40 @@ func (d describer) Release(ctx context.Context, name, id string) error {
 }
 
 // Resync implements api.Connectors.
-func (d describer) Resync(ctx context.Context, name string) (api.Resync, error) {
-	latest, err := d.set.Resync(ctx, name)
-	return api.Resync{
-		Began: latest.Began, Ended: latest.Ended, Request: latest.Request, Error: latest.Error,
-		Links: latest.Result.Links, Tickets: latest.Result.Tickets, Differing: latest.Result.Differing, Held: latest.Result.Held,
-	}, err
+func (d describer) Resync(ctx context.Context, name string) (item.Resync, error) {
+	return d.set.Resync(ctx, name)
 }
 
-// AskResync implements api.Connectors.
-func (d describer) AskResync(ctx context.Context, name string) (time.Time, error) {
+// AskResync implements api.Connectors and api.Resyncs.
+func (d describer) AskResync(ctx context.Context, name string) (item.Resync, error) {
 	return d.set.AskResync(ctx, name)
+}
+
+// ResyncOf implements api.Resyncs.
+func (d describer) ResyncOf(ctx context.Context, name, id string) (item.Resync, error) {
+	return d.set.ResyncOf(ctx, name, id)
+}
+
+// Resyncs implements api.Resyncs.
+func (d describer) Resyncs(ctx context.Context, name string) ([]item.Resync, error) {
+	return d.set.Resyncs(ctx, name)
+}
+
+// CancelResync implements api.Resyncs.
+func (d describer) CancelResync(ctx context.Context, name, id string) (item.Resync, error) {
+	return d.set.CancelResync(ctx, name, id)
+}
+
+// CheckDrift implements api.Resyncs.
+func (d describer) CheckDrift(ctx context.Context, name string, size int, token string) ([]item.Drift, int, string, error) {
+	page, err := d.set.CheckDrift(ctx, name, size, token)
+	return page.Drifts, page.Compared, page.Next, err
+}
+
+// RepairDrift implements api.Resyncs.
+func (d describer) RepairDrift(ctx context.Context, name string, ticket int64, winner item.System) (api.Repaired, error) {
+	repaired, err := d.set.RepairDrift(ctx, name, ticket, winner)
+	return api.Repaired{Writes: repaired.Writes, Outcome: repaired.Outcome, Left: repaired.Drift}, err
 }
 
 func describe(s connector.Summary) api.Description {

@@ -33,6 +33,8 @@ type Config struct {
 	HookSecrets []secret.Ref
 	// AllowVolatileRedis accepts a Redis whose settings may lose data.
 	AllowVolatileRedis bool
+	// Callers say who may call the API.
+	Callers Callers
 	// Mail is the server that mails are sent by; the zero value: none.
 	Mail Mail
 	// Connectors are the pairings, in the order written. May be empty.
@@ -194,7 +196,7 @@ func (c *Config) Path() string { return c.path }
 
 // defaults are all the values that a file need not give.
 func defaults() (Config, Connector) {
-	config := Config{Resync: Resync{Interval: time.Hour}}
+	config := Config{Resync: Resync{Interval: time.Hour}, Callers: Callers{Limit: defaultLimit()}}
 	connector := Connector{
 		Alvao:        Alvao{ExternalIDField: "ExternalTicketId", Location: time.UTC, Limit: Limit{PerSecond: 20, Concurrent: 8}},
 		Settings:     mapping.Settings{OpenCommand: true, TicketReporter: "Default"},

@@ -417,7 +417,7 @@ func TestManagedHooks(t *testing.T) {
 		"on without a URL":  {"hookSecrets: [{env: HOOK}]\n", "{manageHooks: true}", config.Hooks{}, 1},
 		"off without a URL": {"hookSecrets: [{env: HOOK}]\n", "{manageHooks: false}", config.Hooks{}, 0},
 	} {
-		text := tc.head + file("\n"+indent(seedSettings(t), "      "))
+		text := tc.head + "callers: {tokens: [{name: gateway, role: edge, secret: {env: EDGE}}]}\n" + file("\n"+indent(seedSettings(t), "      "))
 		if tc.connector != "" {
 			text = strings.Replace(text, "    settings:", "    azureDevOps: "+tc.connector+"\n    settings:", 1)
 		}

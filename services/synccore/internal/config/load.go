@@ -89,7 +89,7 @@ func parse(file, dir string, content []byte) (*Config, error) {
 
 func (r *reader) config(root value) Config {
 	config, connector := defaults()
-	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "mail", "connectors", "brake")
+	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "callers", "mail", "connectors", "brake")
 	if !ok {
 		return config
 	}
@@ -123,6 +123,11 @@ func (r *reader) config(root value) Config {
 		}
 	}
 	r.collisions(config.Connectors, places)
+	config.Callers = r.callers(o.get("callers"), config.Connectors)
+	if config.PublicURL != "" && len(config.HookSecrets) > 0 && !config.Callers.Edge() {
+		r.warn(o.get("callers").at(o.get("publicUrl").at(root)), "publicUrl asks for live events, but nobody may bring them",
+			"Add the gateway to callers, as in tokens: [{name: gateway, role: edge, secret: {file: /path/of/the/token}}]")
+	}
 	config.Mail = r.mail(o.get("mail"))
 	r.useMail(o, config.Mail, config.Connectors, places)
 	config.AccessTokens = map[string]Credential{}

@@ -21,6 +21,7 @@ func (c *Config) Masked() string {
 		"accessTokens", tokens(c.AccessTokens),
 		"hookSecrets", sequence(c.HookSecrets, refNode),
 		"allowVolatileRedis", c.AllowVolatileRedis,
+		"callers", callersNode(c.Callers),
 	)
 	if c.Mail.Host != "" {
 		add(root, "mail", mailNode(c.Mail))

@@ -42,10 +42,16 @@ type Tickets interface {
 	ActiveSince(ctx context.Context, since time.Time) iter.Seq2[item.Ticket, error]
 	// All yields the service's tickets.
 	All(ctx context.Context) iter.Seq2[item.Ticket, error]
+	// Pages yields the service's tickets page by page, from a position on.
+	Pages(ctx context.Context, from int) iter.Seq2[item.TicketPage, error]
+	// TicketsByID reads tickets in few calls; those that are not listed are left out.
+	TicketsByID(ctx context.Context, ids []int64) ([]item.Ticket, error)
 	// InStatus yields the service's tickets in any of the statuses.
 	InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error]
 	// Latest finds the youngest of the service's tickets; false: there is none.
 	Latest(ctx context.Context) (item.Ticket, bool, error)
+	// Raw reads a ticket as Alvao sends it.
+	Raw(ctx context.Context, id int64) (map[string]any, error)
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL(url string) (ticket int64, ok bool)
 	// Check asks whether the connector can work.
@@ -61,10 +67,14 @@ type WorkItems interface {
 	poll.Changed
 	// Prepare resolves the project, so that Covers can be sure.
 	Prepare(ctx context.Context) error
+	// AllTags reads a batch of all work items with their tags.
+	AllTags(ctx context.Context, position string) (item.Changes, error)
 	// Covers tells whether an event of that origin belongs to the project.
 	Covers(accountURL, projectID, projectName string) (match, known bool)
 	// CheckHooks tells how the service hooks fare that lead to the connector.
 	CheckHooks(ctx context.Context) []item.Finding
+	// Raw reads a work item as Azure DevOps sends it.
+	Raw(ctx context.Context, id int64) (map[string]any, error)
 	// Validate asks whether a draft would be made, and writes nothing.
 	Validate(ctx context.Context, draft item.Draft) []item.Finding
 	// Check asks whether the connector can work.
@@ -89,6 +99,7 @@ type Links interface {
 	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 	OfWorkItems(ctx context.Context, connector string, workItems []int64) ([]item.Link, error)
+	Count(ctx context.Context, connector string) (int, error)
 }
 
 // Inbox takes hints in and lets held work go.
@@ -137,6 +148,7 @@ type Deps struct {
 	Leases  Leases
 	Origins Origins
 	Inbox   Inbox
+	Runs    Runs
 	Logger  *slog.Logger
 	Now     func() time.Time
 	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
@@ -145,8 +157,15 @@ type Deps struct {
 	// HooksEvery is how often it is looked after the webhooks of both systems, of which
 	// Azure DevOps switches off those whose deliveries failed; 0 means 5 minutes.
 	HooksEvery time.Duration
-	// ResyncLook is how often it is looked whether a resync is due; 0 means a minute.
+	// ResyncLook is how often it is looked whether a resync is due; 0 means 15 s.
 	ResyncLook time.Duration
+	// Decisions keeps what looks at items came to; nil: nobody does.
+	Decisions Decisions
+}
+
+// Decisions keeps what looks at items came to, for who asks why.
+type Decisions interface {
+	NoteDecision(ctx context.Context, key item.Key, decision item.Decision) error
 }
 
 // running is one connector at work.
@@ -182,6 +201,12 @@ type running struct {
 	again, resyncNow, hooksNow, deskHooksNow, changesNow, ticketsNow chan struct{}
 
 	resyncs retries
+	// resynced tells that this process has seen that no resync is overdue. It is for the
+	// goroutine that runs them.
+	resynced bool
+	// emptied is since when it is known that Redis lost what it held of the connector; zero:
+	// it did not. It is for that goroutine, too.
+	emptied time.Time
 	stop    context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -200,7 +225,7 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 		deps.HooksEvery = 5 * time.Minute
 	}
 	if deps.ResyncLook <= 0 {
-		deps.ResyncLook = time.Minute
+		deps.ResyncLook = resyncLook
 	}
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
@@ -208,18 +233,26 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 		hooksNow: make(chan struct{}, 1), deskHooksNow: make(chan struct{}, 1), changesNow: make(chan struct{}, 1), ticketsNow: make(chan struct{}, 1),
 	}
 	r.keeper, r.deskKeeper = r.newKeeper(), r.newDeskKeeper()
-	if found := redact.New(cfg.Redact.Shipped, cfg.Redact.Except, cfg.Redact.Patterns); found != nil {
-		if !cfg.Redact.OffToAzureDevOps {
-			r.redactToAzureDevOps = found
-		}
-		if !cfg.Redact.OffToAlvao {
-			r.redactToAlvao = found
-		}
-	}
+	r.redact()
 	r.tickets, r.workItems = guardedTickets{clients.Tickets, r}, guardedWorkItems{clients.WorkItems, r}
 	ctx, r.stop = context.WithCancel(ctx)
 	r.done.Go(func() { r.tend(ctx) })
 	return r, nil
+}
+
+// redact compiles what must not be shown on the other side.
+func (r *running) redact() {
+	cfg := r.cfg.Redact
+	found := redact.New(cfg.Shipped, cfg.Except, cfg.Patterns)
+	if found == nil {
+		return
+	}
+	if !cfg.OffToAzureDevOps {
+		r.redactToAzureDevOps = found
+	}
+	if !cfg.OffToAlvao {
+		r.redactToAlvao = found
+	}
 }
 
 // close stops polling and resyncing; rounds in hand go on to their end.
@@ -402,7 +435,7 @@ func (r *running) listExisting(ctx context.Context) error {
 
 func (r *running) runPoll(ctx context.Context) {
 	missed := func(context.Context, time.Time) bool { return r.deskMissed.Load() }
-	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, missed, func(ctx context.Context) error {
+	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, missed, func(ctx context.Context, _ lease.Lease) error {
 		r.deskMissed.Store(false)
 		from, err := r.from(ctx)
 		if err != nil {
@@ -422,7 +455,7 @@ func (r *running) runPoll(ctx context.Context) {
 
 func (r *running) runChangesPoll(ctx context.Context) {
 	missed := func(context.Context, time.Time) bool { return r.missed.Load() }
-	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context) error {
+	r.turn(ctx, turnChanges, r.cfg.PollInterval, []item.System{item.AzureDevOps}, missed, func(ctx context.Context, _ lease.Lease) error {
 		r.missed.Store(false)
 		from, err := r.from(ctx)
 		if err != nil {
@@ -473,7 +506,7 @@ func (r *running) turnKey(name string) item.Key {
 // no turn. An error is told; the next turn makes up for it.
 func (r *running) turn(
 	ctx context.Context, name string, every time.Duration, needs []item.System,
-	urgent func(ctx context.Context, last time.Time) bool, work func(context.Context) error,
+	urgent func(ctx context.Context, last time.Time) bool, work func(context.Context, lease.Lease) error,
 ) {
 	if r.health.allow(needs...) != nil {
 		return
@@ -495,7 +528,7 @@ func (r *running) turn(
 		(urgent == nil || !urgent(ctx, at)) {
 		return
 	}
-	err = held.Why(work(ctx))
+	err = held.Why(work(ctx, held.Lease))
 	if err == nil {
 		err = r.deps.Origins.SetCursor(ctx, r.cfg.Name, name+"-at", now.UTC().Format(time.RFC3339Nano))
 	}

@@ -169,6 +169,23 @@ func (g guardedTickets) All(ctx context.Context) iter.Seq2[item.Ticket, error] {
 	return g.list(ctx, g.Tickets.All(ctx))
 }
 
+// TicketsByID implements Tickets.
+func (g guardedTickets) TicketsByID(ctx context.Context, ids []int64) ([]item.Ticket, error) {
+	return guarded(ctx, g.r, item.Alvao, func() ([]item.Ticket, error) { return g.Tickets.TicketsByID(ctx, ids) })
+}
+
+// Pages implements Tickets.
+func (g guardedTickets) Pages(ctx context.Context, from int) iter.Seq2[item.TicketPage, error] {
+	return func(yield func(item.TicketPage, error) bool) {
+		for page, err := range g.Tickets.Pages(ctx, from) {
+			g.r.heard(ctx, item.Alvao, err)
+			if !yield(page, err) {
+				return
+			}
+		}
+	}
+}
+
 // list hears of the error that a list ends with. Its turn is not taken while the
 // token is refused.
 func (g guardedTickets) list(ctx context.Context, tickets iter.Seq2[item.Ticket, error]) iter.Seq2[item.Ticket, error] {
@@ -205,6 +222,11 @@ func (g guardedWorkItems) WorkItems(ctx context.Context, ids []int64) ([]item.Wo
 // Changes implements poll.Changed.
 func (g guardedWorkItems) Changes(ctx context.Context, position string, since time.Time) (item.Changes, error) {
 	return guarded(ctx, g.r, item.AzureDevOps, func() (item.Changes, error) { return g.project.Changes(ctx, position, since) })
+}
+
+// AllTags implements WorkItems.
+func (g guardedWorkItems) AllTags(ctx context.Context, position string) (item.Changes, error) {
+	return guarded(ctx, g.r, item.AzureDevOps, func() (item.Changes, error) { return g.project.AllTags(ctx, position) })
 }
 
 // FindByMark implements reconcile.WorkItems.

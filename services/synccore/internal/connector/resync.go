@@ -2,180 +2,279 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/resync"
+	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
 )
 
-// What all replicas share about a connector's resyncs: whoever asks for one writes the
-// first, whoever has the turn the second.
-const (
-	noteRequest = "resync-request"
-	noteResync  = "resync"
-)
-
-// progressEvery is how often it is noted how far a resync has come.
-const progressEvery = 2 * time.Second
-
-// request is that a person asked for a resync.
-type request struct {
-	At time.Time `json:"at"`
+// Runs is where all replicas keep the resyncs of connectors.
+type Runs interface {
+	Ask(ctx context.Context, connector string, want item.Resync) (item.Resync, error)
+	Waiting(ctx context.Context, connector string) (item.Resync, bool, error)
+	Get(ctx context.Context, connector, id string) (item.Resync, error)
+	List(ctx context.Context, connector string) ([]item.Resync, error)
+	Cancel(ctx context.Context, connector, id string, now time.Time) (item.Resync, error)
+	Settle(ctx context.Context, connector, id string, ticket int64, outcome item.ResyncOutcome) error
+	Turn(held lease.Lease) *runs.Turn
 }
 
-// Resync is the latest resync of a connector.
-type Resync struct {
-	Began time.Time `json:"began"`
-	// Ended is zero while it is under way, also if the process that ran it died.
-	Ended time.Time `json:"ended,omitzero"`
-	// Request is the time of the latest request that was there when it began; zero: there
-	// was none.
-	Request time.Time `json:"request,omitzero"`
-	// Error is the sentence that says why it broke off; empty: it did not.
-	Error string `json:"error,omitempty"`
-	// Result counts what was compared so far.
-	Result resync.Result `json:"result"`
-}
+// resyncLook is how often it is looked whether a resync is due, asked for, or was left
+// behind by a process that died.
+const resyncLook = 15 * time.Second
 
-// answers tells whether a request needs no further resync.
-func (s Resync) answers(asked request) bool {
-	return asked.At.IsZero() || !s.Ended.IsZero() && !s.Request.Before(asked.At)
-}
-
-// runResync compares everything when that is due or asked for, or when the settings are
-// others than those that were compared under.
+// runResync compares everything when that is due or asked for, when the settings are
+// others than those that were compared under, or when another process died over it.
 func (r *running) runResync(ctx context.Context) {
-	if !r.resyncs.due(r.deps.Now()) {
+	if !r.resyncs.due(r.deps.Now()) || !r.remembers(ctx) {
 		return
 	}
-	r.turn(ctx, turnResync, r.resync, []item.System{item.Alvao, item.AzureDevOps}, r.urgent, func(ctx context.Context) error {
-		err := r.compareAll(ctx)
+	r.turn(ctx, turnResync, r.resync, []item.System{item.Alvao, item.AzureDevOps}, r.urgent, func(ctx context.Context, held lease.Lease) error {
+		err := r.compareAll(ctx, held)
 		r.resyncs.note(err, r.deps.Now(), r.resync)
 		return err
 	})
 }
 
-func (r *running) compareAll(ctx context.Context) error {
+// compareAll runs the resync whose turn it is to its end.
+func (r *running) compareAll(ctx context.Context, held lease.Lease) error {
 	ctx = unhurried(ctx)
 	last, err := note[basis](ctx, r.deps.Origins, r.cfg.Name, noteBasis)
 	if err != nil {
 		return err
 	}
-	told, err := r.beginResync(ctx)
+	turn := r.deps.Runs.Turn(held)
+	at, err := r.beginResync(ctx, turn, last)
 	if err != nil {
 		return err
 	}
-	verdict := brake.Go
 	run := resync.Resync{
 		Connector: r.cfg.Name, Rules: r.forRound().PlanRules(), IgnoreExisting: r.ignoresExisting(), Tickets: r.tickets, WorkItems: r.workItems,
-		Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Now: r.deps.Now,
+		Links: r.deps.Links, Origins: r.deps.Origins, Inbox: r.deps.Inbox, Store: turn, Now: r.deps.Now,
 		SettingsChanged: last.Settings != "" && last.Settings != r.settings, Since: last.At, Spare: r.cfg.Brake.AtLeast,
 		Judge: func(ctx context.Context, foreseen brake.Foresight) (bool, error) {
 			judged, err := r.judgeChange(ctx, foreseen)
-			verdict = judged
 			return judged == brake.Hold, err
 		},
-		Progress: r.progress(told),
 	}
-	result, err := run.Run(ctx)
-	if err != nil {
-		r.failedResync(ctx, told, result, err)
+	at, err = run.Run(ctx, at)
+	if err != nil && ctx.Err() != nil {
+		// Whoever has the turn next goes on with it.
 		return err
 	}
-	r.deps.Logger.InfoContext(ctx, "resync.done", slog.String("connector", r.cfg.Name),
-		slog.Int("links", result.Links), slog.Int("tickets", result.Tickets), slog.Int("differing", result.Differing),
-		slog.Int("foreseen", result.Foreseen), slog.Int("held", result.Held))
-	if verdict != brake.Hold {
-		if err := setNote(ctx, r.deps.Origins, r.cfg.Name, noteBasis, basis{Settings: r.settings, At: told.Began}); err != nil {
-			return err
+	return r.endResync(ctx, turn, at, err)
+}
+
+// endResync has all replicas know how a resync ended.
+func (r *running) endResync(ctx context.Context, turn *runs.Turn, at item.Resync, cause error) error {
+	at.Ended = r.deps.Now()
+	switch {
+	case errors.Is(cause, resync.ErrCancelled):
+		at.State, cause = item.ResyncCancelled, nil
+	case cause != nil || at.Error != "":
+		at.State = item.ResyncFailed
+		if at.Error == "" {
+			at.Error = fault.Sentence(cause)
+		}
+		if cause == nil {
+			// It broke off before the process died that ran it.
+			cause = fault.New(fault.Unavailable, "%s", at.Error)
+		}
+	default:
+		at.State = item.ResyncSucceeded
+		if !at.Stop {
+			if err := setNote(ctx, r.deps.Origins, r.cfg.Name, noteBasis, basis{Settings: r.settings, At: at.Began}); err != nil {
+				return err
+			}
 		}
 	}
-	told.Ended, told.Result = r.deps.Now(), result
-	return setNote(ctx, r.deps.Origins, r.cfg.Name, noteResync, told)
+	if _, err := turn.Save(ctx, at, item.ResyncFound{}); err != nil {
+		return errors.Join(cause, err)
+	}
+	if cause == nil {
+		r.deps.Logger.InfoContext(ctx, "resync.done", slog.String("connector", r.cfg.Name), slog.String("resync", at.ID),
+			slog.String("state", string(at.State)), slog.String("why", string(at.Reason)), slog.Int("resumed", at.Resumed),
+			slog.Int("links", at.Links), slog.Int("tickets", at.Tickets), slog.Int("differing", at.Differing),
+			slog.Int("foreseen", at.Foreseen), slog.Int("held", at.Held))
+	}
+	return cause
+}
+
+// beginResync is the resync to run: the one that a process left behind, the one that was
+// asked for, or a new one. All replicas know of it then.
+func (r *running) beginResync(ctx context.Context, turn *runs.Turn, last basis) (item.Resync, error) {
+	all, err := r.deps.Runs.List(ctx, r.cfg.Name)
+	if err != nil {
+		return item.Resync{}, err
+	}
+	next := item.Resync{ID: runs.NewID(r.deps.Now(), all), Reason: item.ResyncScheduled}
+	for _, one := range all {
+		next.Request = later(next.Request, one.Request)
+		if next.TicketsThere == 0 && one.State == item.ResyncSucceeded {
+			next.TicketsThere = one.TicketsThere
+		}
+		if one.State != item.ResyncRunning {
+			continue
+		}
+		if one.Settings == r.settings {
+			one.Resumed++
+			_, err := turn.Save(ctx, one, item.ResyncFound{}) // a wish to cancel it is heard after the next page
+			return one, err
+		}
+		one.State, one.Ended = item.ResyncFailed, r.deps.Now()
+		one.Error = "The settings changed before it came to its end; the next resync compares everything under the new ones."
+		if _, err := turn.Save(ctx, one, item.ResyncFound{}); err != nil {
+			return item.Resync{}, err
+		}
+	}
+	waiting, waits, err := r.deps.Runs.Waiting(ctx, r.cfg.Name)
+	switch {
+	case err != nil:
+		return item.Resync{}, err
+	case waits:
+		waiting.TicketsThere, waiting.Request = next.TicketsThere, later(next.Request, waiting.Asked)
+		next = waiting
+	case last.Settings != "" && last.Settings != r.settings:
+		next.Reason = item.ResyncSettings
+	case !r.resynced && len(all) > 0:
+		next.Reason = item.ResyncOverdue
+	}
+	r.resynced = true
+	next.State, next.Settings, next.Began = item.ResyncRunning, r.settings, r.deps.Now()
+	_, err = turn.Save(ctx, next, item.ResyncFound{})
+	return next, err
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // urgent tells that a resync must not wait until the next is due.
 func (r *running) urgent(ctx context.Context, last time.Time) bool {
-	return r.unjudged(ctx, last) || r.asked(ctx)
-}
-
-// asked tells that a person asked for a resync and none has come to its end since.
-func (r *running) asked(ctx context.Context) bool {
-	asked, err := note[request](ctx, r.deps.Origins, r.cfg.Name, noteRequest)
-	if err != nil || asked.At.IsZero() {
+	if r.unjudged(ctx, last) {
+		return true
+	}
+	if _, waits, err := r.deps.Runs.Waiting(ctx, r.cfg.Name); err == nil && waits {
+		return true
+	}
+	all, err := r.deps.Runs.List(ctx, r.cfg.Name)
+	if err != nil {
 		return false
 	}
-	latest, err := note[Resync](ctx, r.deps.Origins, r.cfg.Name, noteResync)
-	return err == nil && !latest.answers(asked)
-}
-
-// beginResync has all replicas know that a resync is under way.
-func (r *running) beginResync(ctx context.Context) (Resync, error) {
-	asked, err := note[request](ctx, r.deps.Origins, r.cfg.Name, noteRequest)
-	if err != nil {
-		return Resync{}, err
-	}
-	told := Resync{Began: r.deps.Now(), Request: asked.At}
-	return told, setNote(ctx, r.deps.Origins, r.cfg.Name, noteResync, told)
-}
-
-// progress notes now and then how far a resync has come. That a note could not be
-// written hinders nothing: the end is told anyway.
-func (r *running) progress(told Resync) func(context.Context, resync.Result) {
-	last := told.Began
-	return func(ctx context.Context, sofar resync.Result) {
-		now := r.deps.Now()
-		if now.Sub(last) < progressEvery {
-			return
+	for _, one := range all {
+		if one.State == item.ResyncRunning {
+			return true
 		}
-		last, told.Result = now, sofar
-		_ = setNote(ctx, r.deps.Origins, r.cfg.Name, noteResync, told)
 	}
+	// That none is due now means that one ran while this process did, or just before.
+	r.resynced = true
+	return false
 }
 
-// failedResync tells why a resync broke off. One that was stopped has no end: whoever
-// has the next turn begins anew.
-func (r *running) failedResync(ctx context.Context, told Resync, result resync.Result, cause error) {
-	if ctx.Err() != nil {
+// settle notes what a round made of a ticket that a resync put into the inbox. That it
+// can't be noted hinders nothing.
+func (s *Set) settle(ctx context.Context, d inbox.Delivery, writes int, parked bool, err error) {
+	id := resync.Of(d.Last)
+	if id == "" {
+		id = resync.Of(d.First)
+	}
+	if id == "" || s.deps.Runs == nil {
 		return
 	}
-	told.Ended, told.Result, told.Error = r.deps.Now(), result, fault.Sentence(cause)
-	_ = setNote(ctx, r.deps.Origins, r.cfg.Name, noteResync, told) // the failure itself is told by the turn
-}
-
-// Resync tells about the latest resync of a connector, whichever replica ran it; the
-// zero value: there was none.
-func (s *Set) Resync(ctx context.Context, name string) (Resync, error) {
-	if s.get(name) == nil {
-		return Resync{}, fault.New(fault.NotFound, "No connector is named %q.", name)
+	outcome := item.OutcomeNothing
+	switch {
+	case err != nil || parked:
+		outcome = item.OutcomeFailed
+	case writes > 0:
+		outcome = item.OutcomeWritten
 	}
-	return note[Resync](ctx, s.deps.Origins, name, noteResync)
+	_ = s.deps.Runs.Settle(ctx, d.Key.Connector, id, d.Key.ID, outcome) // a count for people
 }
 
-// AskResync asks for a resync now and gives the time by which its answer is known: a
-// Resync that has ended and whose Request is not before it.
-func (s *Set) AskResync(ctx context.Context, name string) (time.Time, error) {
+// Resync tells about the latest resync of a connector that began, whichever replica ran
+// it; the zero value: there was none.
+func (s *Set) Resync(ctx context.Context, name string) (item.Resync, error) {
+	all, err := s.Resyncs(ctx, name)
+	if err != nil {
+		return item.Resync{}, err
+	}
+	for _, one := range all {
+		if !one.Began.IsZero() {
+			return one, nil
+		}
+	}
+	return item.Resync{}, nil
+}
+
+// Resyncs tells about the resyncs of a connector that are remembered, the newest first.
+func (s *Set) Resyncs(ctx context.Context, name string) ([]item.Resync, error) {
+	if s.get(name) == nil {
+		return nil, noConnector(name)
+	}
+	return s.deps.Runs.List(ctx, name)
+}
+
+// ResyncOf tells about one resync; fault.NotFound if there is none of that id.
+func (s *Set) ResyncOf(ctx context.Context, name, id string) (item.Resync, error) {
+	if s.get(name) == nil {
+		return item.Resync{}, noConnector(name)
+	}
+	return s.deps.Runs.Get(ctx, name, id)
+}
+
+// AskResync asks for a resync now and returns it as it waits. If one waits already it is
+// that one.
+func (s *Set) AskResync(ctx context.Context, name string) (item.Resync, error) {
 	r := s.get(name)
 	if r == nil {
-		return time.Time{}, fault.New(fault.NotFound, "No connector is named %q.", name)
+		return item.Resync{}, noConnector(name)
 	}
-	before, err := note[request](ctx, s.deps.Origins, name, noteRequest)
+	all, err := s.deps.Runs.List(ctx, name)
 	if err != nil {
-		return time.Time{}, err
+		return item.Resync{}, err
 	}
+	now := s.deps.Now().UTC()
 	// The clocks of two replicas may differ.
-	at := s.deps.Now().UTC()
-	if !at.After(before.At) {
-		at = before.At.Add(time.Microsecond)
+	for _, one := range all {
+		if before := later(one.Asked, one.Request); !now.After(before) {
+			now = before.Add(time.Microsecond)
+		}
 	}
-	if err := setNote(ctx, s.deps.Origins, name, noteRequest, request{At: at}); err != nil {
-		return time.Time{}, err
+	want := item.Resync{ID: runs.NewID(now, all), State: item.ResyncWaiting, Reason: item.ResyncAsked, Asked: now}
+	waits, err := s.deps.Runs.Ask(ctx, name, want)
+	if err != nil {
+		return item.Resync{}, err
 	}
-	s.deps.Logger.InfoContext(ctx, "resync.asked", slog.String("connector", name))
-	// A replica that has the turn just now finds out by itself within a minute.
+	s.deps.Logger.InfoContext(ctx, "resync.asked", slog.String("connector", name), slog.String("resync", waits.ID))
+	// A replica that has the turn just now finds out by itself soon.
 	r.lookAgain()
-	return at, nil
+	return waits, nil
+}
+
+// CancelResync ends a resync that waits, or has the one that is under way end after the
+// page in hand. One that has ended is left as it is.
+func (s *Set) CancelResync(ctx context.Context, name, id string) (item.Resync, error) {
+	if s.get(name) == nil {
+		return item.Resync{}, noConnector(name)
+	}
+	cancelled, err := s.deps.Runs.Cancel(ctx, name, id, s.deps.Now())
+	if err != nil {
+		return item.Resync{}, err
+	}
+	s.deps.Logger.InfoContext(ctx, "resync.cancelled", slog.String("connector", name), slog.String("resync", id))
+	return cancelled, nil
+}
+
+func noConnector(name string) error {
+	return fault.New(fault.NotFound, "No connector is named %q.", name)
 }

@@ -8,13 +8,13 @@ import (
 
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	standfault "github.com/tandem-sync/tandem/services/sandbox/fault"
-	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
 
 // latest is what a replica tells of the latest resync.
-func (r *replica) latest(t *testing.T) connector.Resync {
+func (r *replica) latest(t *testing.T) item.Resync {
 	t.Helper()
 	latest, err := r.set.Resync(t.Context(), name)
 	if err != nil {
@@ -24,16 +24,16 @@ func (r *replica) latest(t *testing.T) connector.Resync {
 }
 
 // askResync asks for a resync and waits for the end of the one that answers.
-func (r *replica) askResync(t *testing.T) connector.Resync {
+func (r *replica) askResync(t *testing.T) item.Resync {
 	t.Helper()
 	asked, err := r.set.AskResync(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var latest connector.Resync
+	var latest item.Resync
 	eventually(t, "the resync that was asked for ended", func() bool {
 		latest = r.latest(t)
-		return !latest.Ended.IsZero() && !latest.Request.Before(asked)
+		return latest.State.Ended() && !latest.Request.Before(asked.Asked)
 	})
 	return latest
 }
@@ -59,7 +59,7 @@ func TestResyncIsAskedFor(t *testing.T) {
 	// None is due for an hour, nothing polls, and no event told of this one.
 	missed := r.ticket(t, "Development")
 	first := r.askResync(t)
-	if first.Result.Links != len(tickets) || first.Result.Tickets != len(tickets)+1 || first.Result.Differing != 1 || first.Error != "" {
+	if first.Links != len(tickets) || first.Tickets != len(tickets)+1 || first.Differing != 1 || first.Error != "" {
 		t.Errorf("the first resync tells %+v", first)
 	}
 	eventually(t, "what was missed is linked", r.linked(t, name, missed))
@@ -84,7 +84,7 @@ func TestResyncIsAskedFor(t *testing.T) {
 		t.Errorf("a resync without tickets tells %+v", failed)
 	}
 	s.faults.Clear()
-	if again := r.askResync(t); again.Error != "" || again.Result.Links != len(tickets)+1 {
+	if again := r.askResync(t); again.Error != "" || again.Links != len(tickets)+1 {
 		t.Errorf("the last resync tells %+v", again)
 	}
 }

@@ -155,6 +155,8 @@ func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, erro
 		ctx = outbound.Background(ctx)
 	}
 	report, err := s.deps.Engine.Handle(ctx, r.forRound(), hints(d))
+	s.settle(ctx, d, report.Writes, report.Parked, err)
+	s.note(ctx, d, report, err)
 	return worker.Served{Forward: report.Forward, Attrs: attrs(report)}, err
 }
 

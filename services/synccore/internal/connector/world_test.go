@@ -37,6 +37,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
@@ -274,7 +275,7 @@ func newReplica(t *testing.T, s *systems, store *datastore.Store, dir string, ch
 	leases := lease.New(store)
 	deps := connector.Deps{
 		Open:  open(t, s.calls, &secret.Store{}),
-		Links: r.links, Leases: leases, Origins: r.origins, Inbox: queue, Logger: logger, Now: r.now,
+		Links: r.links, Leases: leases, Origins: r.origins, Inbox: queue, Runs: runs.New(store), Logger: logger, Now: r.now,
 		Engine: reconcile.New(reconcile.Config{
 			Links: r.links, Leases: leases, Origins: r.origins, Tracers: tracenoop.NewTracerProvider(), Now: time.Now,
 		}),

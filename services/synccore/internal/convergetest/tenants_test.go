@@ -131,7 +131,7 @@ func TestEveryKindOfTenantConverges(t *testing.T) {
 				script := scriptOf(seed)
 				script = script[:min(len(script), 14)]
 				shape := tenantShape(seed, kind)
-				problems, _ := tell(t, seed, shape, script, func(h *history) { h.checkPromises(kind) })
+				problems, _ := taleOf(t, seed, shape, script, func(h *history) { h.checkPromises(kind) })
 				if len(problems) > 0 {
 					t.Errorf("tenant %d (%s), -history %d, %+v:\n  %s", kind, tenantName(kind), base, shape, strings.Join(problems, "\n  "))
 					for _, s := range script {
@@ -252,7 +252,7 @@ func TestPollsAlone(t *testing.T) {
 		shape := tenantShape(1, noWebhooks|noApplication|kind)
 		shape.agile, shape.sinceLinked, shape.late, shape.existing, shape.workers = false, false, false, "ignore", 1
 		shape.lose, shape.double, shape.delay = 0, 0, 0
-		problems, _ := tell(t, 1, shape, nil, func(h *history) { h.pollAlone() })
+		problems, _ := taleOf(t, 1, shape, nil, func(h *history) { h.pollAlone() })
 		if len(problems) > 0 {
 			t.Errorf("%s: %s", tenantName(kind), strings.Join(problems, "\n"))
 		}

@@ -34,6 +34,8 @@ func pairOf(link item.Link, sides Sides, rules Rules) Step {
 		return settle(link, sides, "")
 	}
 	switch {
+	case sides.Winner != "":
+		return chosen(link, sides, rules)
 	case statusChanged && stateChanged:
 		return conflict(link, sides, rules)
 	case statusChanged:
@@ -160,6 +162,18 @@ func conflict(link item.Link, sides Sides, rules Rules) Step {
 		return towardsStatus(link, sides, rules, lost)
 	}
 	lost.Detail = fmt.Sprintf("Both sides changed; the work item's state %q won over the ticket's status %q (policy %s).", now.State, now.Status, rules.Conflict)
+	return towardsState(link, sides, rules, lost)
+}
+
+// chosen lets the side stay that a person chose, and keeps the losing value.
+func chosen(link item.Link, sides Sides, rules Rules) Step {
+	now := present(sides)
+	lost := &item.LinkChange{Action: "repair"}
+	if sides.Winner == item.Alvao {
+		lost.Detail = fmt.Sprintf("A person chose the ticket's status %q over the work item's state %q.", now.Status, now.State)
+		return towardsStatus(link, sides, rules, lost)
+	}
+	lost.Detail = fmt.Sprintf("A person chose the work item's state %q over the ticket's status %q.", now.State, now.Status)
 	return towardsState(link, sides, rules, lost)
 }
 

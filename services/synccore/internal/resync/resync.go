@@ -5,6 +5,10 @@
 // everything was compared and what rounds would write was judged. What a difference
 // means is decided by the round that serves the hint, on a read of its own, so that an
 // incomplete list can't make anything look deleted.
+//
+// It goes from page to page and keeps nothing of an item in memory. After each page what
+// was found and where to go on are stored in one step, so that another process can go on
+// with it: no page counts twice, and none is left out.
 package resync
 
 import (
@@ -13,11 +17,11 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 )
@@ -25,10 +29,25 @@ import (
 // batch is how many work items one call reads (azure-devops.md §2.1).
 const batch = 200
 
+// The phases of a resync, in their order. The cursor is the token of a page of links, or
+// a position in the list of tickets.
+const (
+	phaseLinks   = ""
+	phaseTickets = "tickets"
+	// phaseUnlisted looks for linked tickets that Alvao did not list.
+	phaseUnlisted = "unlisted"
+	phaseJudge    = "judge"
+	phaseAppend   = "append"
+	phaseEnd      = "end"
+)
+
+// ErrCancelled is the end of a resync that a person cancelled.
+var ErrCancelled = errors.New("the resync was cancelled")
+
 // Tickets lists the tickets of the connector's service.
 type Tickets interface {
-	// All yields the service's tickets.
-	All(ctx context.Context) iter.Seq2[item.Ticket, error]
+	// Pages yields the service's tickets from a position on.
+	Pages(ctx context.Context, from int) iter.Seq2[item.TicketPage, error]
 }
 
 // WorkItems reads many work items at once.
@@ -39,7 +58,7 @@ type WorkItems interface {
 
 // Links tells what is remembered.
 type Links interface {
-	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
+	Count(ctx context.Context, connector string) (int, error)
 	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 }
@@ -54,6 +73,17 @@ type Inbox interface {
 	Append(ctx context.Context, event item.Event) (stored bool, err error)
 }
 
+// Store keeps where a resync is.
+type Store interface {
+	// Save stores the resync and what was found since it was last stored, in one step,
+	// and tells whether it is to be cancelled.
+	Save(ctx context.Context, run item.Resync, found item.ResyncFound) (cancel bool, err error)
+	// Has tells which of the tickets are in a set of what was found.
+	Has(ctx context.Context, id string, set item.ResyncSet, tickets []int64) ([]bool, error)
+	// Hints returns hints that were found, from a position on.
+	Hints(ctx context.Context, id string, from, n int) ([]item.ResyncHint, error)
+}
+
 // Resync compares one connector. Its fields are required and must not change while
 // Run runs.
 type Resync struct {
@@ -66,6 +96,7 @@ type Resync struct {
 	Links          Links
 	Origins        Origins
 	Inbox          Inbox
+	Store          Store
 	Now            func() time.Time
 	// Judge is told what rounds would write and says whether that has to wait; nil:
 	// nothing has to.
@@ -77,186 +108,167 @@ type Resync struct {
 	// work items to be made for tickets from before, messages that never crossed.
 	SettingsChanged bool
 	Since           time.Time
-	// Progress is told after each page what was compared so far; may be nil.
-	Progress func(ctx context.Context, sofar Result)
 }
 
-// Result counts what a resync saw.
-type Result struct {
-	// Links and Tickets count what was compared; Differing what was put into the inbox.
-	Links, Tickets, Differing int
-	// Foreseen counts the items that rounds would write to, as far as that is judged;
-	// Held those that have to wait.
-	Foreseen, Held int
+// Run goes on with a resync from where it is: it compares all links with their work
+// items, 200 in a call, and all tickets of the service with their links, and then puts
+// what differs into the inbox. It returns the resync as it is at the end, be that an error;
+// ErrCancelled tells that a person wanted none.
+func (r *Resync) Run(ctx context.Context, at item.Resync) (item.Resync, error) {
+	w := &work{Resync: r, at: at, looked: r.Now()}
+	w.foreseen = brake.Foresight{Writes: maps.Clone(at.Writes)}
+	for _, one := range at.Examples {
+		w.foreseen.Examples = append(w.foreseen.Examples, brake.Example(one))
+	}
+	err := w.run(ctx)
+	return w.at, err
 }
 
-const (
-	// mostHints is how many hints are held in memory until everything was judged. If
-	// there are more, everything is compared a second time to append them.
-	mostHints = 20_000
-	// mostForeseen is how many items that would be written to are told apart. If there
-	// are more and they have to wait, everything waits.
-	mostForeseen = 200_000
-)
-
-// Run compares all links with their work items, 200 in a call, and all tickets of
-// the service with their links. It holds one page in memory at a time, the numbers of
-// the linked tickets, as what is not listed may be gone, and of what differs a bounded
-// amount.
-func (r *Resync) Run(ctx context.Context) (Result, error) {
-	run := run{Resync: r, back: map[int64]struct{}{}, unseen: map[int64]struct{}{}, counted: map[int64]struct{}{}}
-	cut := run.compare(ctx)
-	run.result.Foreseen = run.foreseen.Total()
-	hold, err := run.judge(ctx, cut != nil)
-	if err != nil {
-		return run.result, errors.Join(cut, err)
-	}
-	if hold {
-		run.result.Held = run.result.Foreseen
-	}
-	if err := run.append(ctx, hold, cut != nil); err != nil {
-		return run.result, errors.Join(cut, err)
-	}
-	return run.result, cut
-}
-
-// judge tells whether what was foreseen has to wait. When a list broke off, the rest
-// of it is unknown, and only what would never have to wait goes on.
-func (r *run) judge(ctx context.Context, cut bool) (bool, error) {
-	switch {
-	case r.Judge == nil:
-		return false, nil
-	case cut:
-		return r.foreseen.Total() >= r.Spare, nil
-	}
-	r.foreseen.Links = r.result.Links
-	hold, err := r.Judge(ctx, r.foreseen)
-	if err != nil {
-		return true, fmt.Errorf("judging the resync: %w", err)
-	}
-	return hold, nil
-}
-
-// append puts what differs into the inbox, but for what has to wait.
-func (r *run) append(ctx context.Context, hold, cut bool) error {
-	if hold && r.uncounted {
-		return nil
-	}
-	skip := func(ticket int64) bool {
-		_, counted := r.counted[ticket]
-		return hold && counted
-	}
-	for _, h := range r.hints {
-		if skip(h.ticket) {
-			continue
-		}
-		if err := r.store(ctx, h); err != nil {
-			return err
-		}
-	}
-	if !r.more || cut {
-		return nil
-	}
-	again := run{Resync: r.Resync, back: map[int64]struct{}{}, unseen: map[int64]struct{}{}, counted: r.counted, take: func(h hint) error {
-		if skip(h.ticket) {
-			return nil
-		}
-		return r.store(ctx, h)
-	}}
-	return again.compare(ctx)
-}
-
-func (r *run) compare(ctx context.Context) error {
-	token := ""
-	for {
-		links, next, err := r.Links.List(ctx, r.Connector, batch, token)
-		if err != nil {
-			return fmt.Errorf("listing links: %w", err)
-		}
-		if err := r.compareLinks(ctx, links); err != nil {
-			return err
-		}
-		r.progress(ctx)
-		if next == "" {
-			break
-		}
-		token = next
-	}
-	page := make([]item.Ticket, 0, batch)
-	for ticket, err := range r.Tickets.All(ctx) {
-		if err != nil {
-			return errors.Join(fmt.Errorf("listing tickets: %w", err), r.compareTickets(ctx, page))
-		}
-		if page = append(page, ticket); len(page) < batch {
-			continue
-		}
-		if err := r.compareTickets(ctx, page); err != nil {
-			return err
-		}
-		r.progress(ctx)
-		page = page[:0]
-	}
-	if err := r.compareTickets(ctx, page); err != nil {
-		return err
-	}
-	return r.lookForUnseen(ctx)
-}
-
-// progress is silent while everything is compared a second time.
-func (r *run) progress(ctx context.Context) {
-	if r.Progress != nil && r.take == nil {
-		r.Progress(ctx, r.result)
-	}
-}
-
-// run is one resync under way.
-type run struct {
+// work is one resync under way.
+type work struct {
 	*Resync
 
-	result Result
-	// back holds the tickets whose link is gone and whose work item can be read. What
-	// went may have been the ticket, so the list of tickets has the last word.
-	back map[int64]struct{}
-	// unseen holds the tickets that have links and were not listed yet.
-	unseen map[int64]struct{}
-	// foreseen is what rounds would write, to the tickets in counted; uncounted tells that
-	// these are not all.
-	foreseen  brake.Foresight
-	counted   map[int64]struct{}
-	uncounted bool
-	// hints are those to be appended; more tells that there are others.
-	hints []hint
-	more  bool
-	// take, if set, is given each hint at once, and nothing is foreseen.
-	take func(hint) error
+	at     item.Resync
+	looked time.Time
+	// foreseen is what rounds would write, to the tickets in the set of the counted.
+	foreseen brake.Foresight
+	// found is what the present page brought.
+	found item.ResyncFound
+	// guesses are the writes that the present page lets foresee.
+	guesses []brake.Example
 }
 
-// hint is that a ticket has to be looked at.
-type hint struct {
-	ticket int64
-	// id keeps a slight doubt from being looked into again and again; may be empty.
-	id string
-}
-
-// lookForUnseen lets rounds look for the tickets that have links and are not in the
-// list: they may be destroyed, or moved to another service.
-func (r *run) lookForUnseen(ctx context.Context) error {
-	for _, ticket := range slices.Sorted(maps.Keys(r.unseen)) {
-		link, err := r.Links.Get(ctx, r.Connector, ticket)
-		if err != nil {
-			return fmt.Errorf("reading the link of ticket %d: %w", ticket, err)
+func (w *work) run(ctx context.Context) error {
+	for {
+		var err error
+		switch w.at.Phase {
+		case phaseLinks:
+			err = w.links(ctx)
+		case phaseTickets:
+			err = w.tickets(ctx)
+		case phaseUnlisted:
+			err = w.unlisted(ctx)
+		case phaseJudge:
+			err = w.judge(ctx)
+		case phaseAppend:
+			err = w.append(ctx)
+		case phaseEnd:
+			return nil
+		default:
+			return fmt.Errorf("the resync is in the phase %q, which this version does not know", w.at.Phase) //nolint:err113 // nobody tells it apart
 		}
-		if !link.Exists() || link.State == item.LinkGone {
+		if err == nil {
 			continue
 		}
-		if err := r.hint(link, ticket, "", plan.Strong); err != nil {
+		if errors.Is(err, ErrCancelled) || ctx.Err() != nil || w.at.Phase == phaseJudge || w.at.Phase == phaseAppend {
 			return err
 		}
+		return errors.Join(err, w.cut(ctx, err))
+	}
+}
+
+// save stores where the resync is, and what the page brought.
+func (w *work) save(ctx context.Context, phase, cursor string) error {
+	if err := w.count(ctx); err != nil {
+		return err
+	}
+	w.at.Phase, w.at.Cursor = phase, cursor
+	w.at.Drifted += len(w.found.Hints)
+	w.at.Foreseen, w.at.Writes, w.at.Examples = w.foreseen.Total(), maps.Clone(w.foreseen.Writes), nil
+	for _, one := range w.foreseen.Examples {
+		w.at.Examples = append(w.at.Examples, item.Planned(one))
+	}
+	now := w.Now()
+	w.at.Spent += max(now.Sub(w.looked), 0)
+	w.looked = now
+	found := w.found
+	w.found = item.ResyncFound{}
+	cancel, err := w.Store.Save(ctx, w.at, found)
+	if err != nil {
+		return fmt.Errorf("noting how far the resync is: %w", err)
+	}
+	if cancel {
+		return ErrCancelled
 	}
 	return nil
 }
 
-func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
+// count takes the guesses of a page over, each ticket once.
+func (w *work) count(ctx context.Context) error {
+	if len(w.guesses) == 0 {
+		return nil
+	}
+	tickets := make([]int64, len(w.guesses))
+	for i, one := range w.guesses {
+		tickets[i] = one.Ticket
+	}
+	known, err := w.Store.Has(ctx, w.at.ID, item.SetCounted, tickets)
+	if err != nil {
+		return fmt.Errorf("looking what was counted: %w", err)
+	}
+	fresh := make(map[int64]struct{}, len(tickets))
+	for i, one := range w.guesses {
+		if _, again := fresh[one.Ticket]; known[i] || again {
+			continue
+		}
+		fresh[one.Ticket] = struct{}{}
+		w.foreseen.Add(one)
+		w.found.Counted = append(w.found.Counted, one.Ticket)
+	}
+	w.guesses = nil
+	return nil
+}
+
+// links compares all links with their work items.
+func (w *work) links(ctx context.Context) error {
+	if w.at.Cursor == "" {
+		there, err := w.Links.Count(ctx, w.Connector)
+		if err != nil {
+			return fmt.Errorf("counting links: %w", err)
+		}
+		w.at.LinksThere = there
+	}
+	links, next, err := w.Links.List(ctx, w.Connector, batch, w.at.Cursor)
+	if err != nil {
+		return fmt.Errorf("listing links: %w", err)
+	}
+	if err := w.compareLinks(ctx, links); err != nil {
+		return err
+	}
+	if next == "" {
+		return w.save(ctx, phaseTickets, "0")
+	}
+	return w.save(ctx, phaseLinks, next)
+}
+
+func (w *work) compareLinks(ctx context.Context, links []item.Link) error {
+	byID, err := readWorkItems(ctx, w.WorkItems, links)
+	if err != nil {
+		return err
+	}
+	for _, link := range links {
+		w.at.Links++
+		workItem := byID[link.WorkItem]
+		if link.State == item.LinkGone && workItem != nil && !workItem.Deleted && !workItem.Elsewhere {
+			// What went may have been the ticket, so the list of tickets has the last word.
+			w.found.Back = append(w.found.Back, link.Ticket)
+		}
+		doubt := plan.WorkItemDoubt(link, workItem, w.Rules)
+		if doubt == plan.None {
+			continue
+		}
+		written := plan.ForeseeWorkItem(link, workItem, w.Rules)
+		if written.Kind == "" && w.SettingsChanged {
+			written = plan.ForeseeMessages(link, w.Rules)
+		}
+		w.foresee(link, link.Ticket, written)
+		w.hint(link, link.Ticket, "", doubt)
+	}
+	return nil
+}
+
+// readWorkItems reads the work items of a page of links in one call.
+func readWorkItems(ctx context.Context, from WorkItems, links []item.Link) (map[int64]*item.WorkItem, error) {
 	ids := make([]int64, 0, len(links))
 	for _, link := range links {
 		if link.WorkItem != 0 {
@@ -264,132 +276,230 @@ func (r *run) compareLinks(ctx context.Context, links []item.Link) error {
 		}
 	}
 	byID := make(map[int64]*item.WorkItem, len(ids))
-	if len(ids) > 0 {
-		workItems, err := r.WorkItems.WorkItems(ctx, ids)
-		if err != nil {
-			return fmt.Errorf("reading %d work items: %w", len(ids), err)
-		}
-		for i := range workItems {
-			byID[workItems[i].ID] = &workItems[i]
-		}
+	if len(ids) == 0 {
+		return byID, nil
 	}
-	for _, link := range links {
-		r.result.Links++
-		if link.State != item.LinkGone {
-			r.unseen[link.Ticket] = struct{}{}
+	workItems, err := from.WorkItems(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading %d work items: %w", len(ids), err)
+	}
+	for i := range workItems {
+		byID[workItems[i].ID] = &workItems[i]
+	}
+	return byID, nil
+}
+
+// tickets compares all tickets of the service with their links.
+func (w *work) tickets(ctx context.Context) error {
+	from, err := strconv.Atoi(w.at.Cursor)
+	if err != nil {
+		return fmt.Errorf("reading where the list of tickets goes on: %w", err)
+	}
+	for page, err := range w.Tickets.Pages(ctx, from) {
+		if err != nil {
+			return fmt.Errorf("listing tickets: %w", err)
 		}
-		workItem := byID[link.WorkItem]
-		if link.State == item.LinkGone && workItem != nil && !workItem.Deleted && !workItem.Elsewhere {
-			r.back[link.Ticket] = struct{}{}
+		if page.There > 0 {
+			w.at.TicketsThere = page.There
 		}
-		doubt := plan.WorkItemDoubt(link, workItem, r.Rules)
-		if doubt == plan.None {
-			continue
+		if err := w.compareTickets(ctx, page.Tickets); err != nil {
+			return err
 		}
-		if r.take == nil {
-			written := plan.ForeseeWorkItem(link, workItem, r.Rules)
-			if written.Kind == "" && r.SettingsChanged {
-				written = plan.ForeseeMessages(link, r.Rules)
-			}
-			r.foresee(link, link.Ticket, written)
-		}
-		if err := r.hint(link, link.Ticket, "", doubt); err != nil {
+		if err := w.save(ctx, phaseTickets, strconv.Itoa(page.Next)); err != nil {
 			return err
 		}
 	}
-	return nil
+	w.at.TicketsThere = w.at.Tickets
+	return w.save(ctx, phaseUnlisted, "")
 }
 
-func (r *run) compareTickets(ctx context.Context, tickets []item.Ticket) error {
+func (w *work) compareTickets(ctx context.Context, tickets []item.Ticket) error {
 	ids := make([]int64, len(tickets))
 	for i := range tickets {
 		ids[i] = tickets[i].ID
 	}
-	links, err := r.Links.GetMany(ctx, r.Connector, ids)
+	links, err := w.Links.GetMany(ctx, w.Connector, ids)
 	if err != nil {
 		return fmt.Errorf("reading the links of %d tickets: %w", len(ids), err)
 	}
+	var gone []int64
+	for _, id := range ids {
+		switch link := links[id]; {
+		case link.State == item.LinkGone:
+			gone = append(gone, id)
+		case link.Exists():
+			w.found.Listed = append(w.found.Listed, id)
+		}
+	}
+	are, err := w.Store.Has(ctx, w.at.ID, item.SetBack, gone)
+	if err != nil {
+		return fmt.Errorf("looking which work items are back: %w", err)
+	}
+	back := make(map[int64]bool, len(gone))
+	for i, id := range gone {
+		back[id] = are[i]
+	}
 	for i := range tickets {
-		r.result.Tickets++
-		if err := r.compareTicket(ctx, links[tickets[i].ID], tickets[i]); err != nil {
+		w.at.Tickets++
+		if err := w.compareTicket(ctx, links[tickets[i].ID], tickets[i], back[tickets[i].ID]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *run) compareTicket(ctx context.Context, link item.Link, ticket item.Ticket) error {
-	delete(r.unseen, ticket.ID)
-	known := plan.Listed{}
-	_, known.WorkItemBack = r.back[ticket.ID]
-	if link.WorkItem == 0 && r.IgnoreExisting {
+func (w *work) compareTicket(ctx context.Context, link item.Link, ticket item.Ticket, back bool) error {
+	known := plan.Listed{WorkItemBack: back}
+	if link.WorkItem == 0 && w.IgnoreExisting {
 		var err error
-		known.Existing, err = r.Origins.IsExisting(ctx, r.Connector, ticket.ID)
+		known.Existing, err = w.Origins.IsExisting(ctx, w.Connector, ticket.ID)
 		if err != nil {
 			return fmt.Errorf("looking whether ticket %d is an old one: %w", ticket.ID, err)
 		}
 	}
-	doubt := plan.TicketDoubt(link, ticket, known, r.Rules)
+	doubt := plan.TicketDoubt(link, ticket, known, w.Rules)
 	if doubt == plan.None {
 		return nil
 	}
-	if r.take == nil {
-		written := plan.ForeseeTicket(link, ticket, known, r.Rules)
-		if made := written.Kind == string(plan.Create) || written.Kind == plan.Adopt; !made || r.SettingsChanged && !ticket.Created.After(r.Since) {
-			r.foresee(link, ticket.ID, written)
-		}
+	written := plan.ForeseeTicket(link, ticket, known, w.Rules)
+	if made := written.Kind == string(plan.Create) || written.Kind == plan.Adopt; !made || w.SettingsChanged && !ticket.Created.After(w.Since) {
+		w.foresee(link, ticket.ID, written)
 	}
-	return r.hint(link, ticket.ID, ticket.Status, doubt)
+	w.hint(link, ticket.ID, ticket.Status, doubt)
+	return nil
 }
 
-// foresee counts a ticket that would be written to, once.
-func (r *run) foresee(link item.Link, ticket int64, written plan.Foreseen) {
-	if written.Kind == "" {
-		return
+// unlisted lets rounds look for the tickets that have links and are not in the list:
+// they may be destroyed, or moved to another service.
+func (w *work) unlisted(ctx context.Context) error {
+	links, next, err := w.Links.List(ctx, w.Connector, batch, w.at.Cursor)
+	if err != nil {
+		return fmt.Errorf("listing links: %w", err)
 	}
-	if _, known := r.counted[ticket]; known {
-		return
+	var ids []int64
+	byID := make(map[int64]item.Link, len(links))
+	for _, link := range links {
+		// One that was made meanwhile was looked at then.
+		if link.State != item.LinkGone && !link.Created.After(w.at.Began) {
+			ids = append(ids, link.Ticket)
+			byID[link.Ticket] = link
+		}
 	}
-	if len(r.counted) >= mostForeseen {
-		r.uncounted = true
-	} else {
-		r.counted[ticket] = struct{}{}
+	listed, err := w.Store.Has(ctx, w.at.ID, item.SetListed, ids)
+	if err != nil {
+		return fmt.Errorf("looking which tickets were listed: %w", err)
 	}
-	r.foreseen.Add(brake.Example{Kind: written.Kind, Ticket: ticket, WorkItem: link.WorkItem, Detail: written.Detail})
+	for i, id := range ids {
+		if !listed[i] {
+			w.hint(byID[id], id, "", plan.Strong)
+		}
+	}
+	if next == "" {
+		return w.save(ctx, phaseJudge, "")
+	}
+	return w.save(ctx, phaseUnlisted, next)
+}
+
+// foresee counts a ticket that would be written to.
+func (w *work) foresee(link item.Link, ticket int64, written plan.Foreseen) {
+	if written.Kind != "" {
+		w.guesses = append(w.guesses, brake.Example{Kind: written.Kind, Ticket: ticket, WorkItem: link.WorkItem, Detail: written.Detail})
+	}
 }
 
 // hint notes that a ticket has to be looked at; where the doubt is slight, once within
 // the inbox' memory of events.
-func (r *run) hint(link item.Link, ticket int64, status string, doubt plan.Doubt) error {
-	h := hint{ticket: ticket}
+func (w *work) hint(link item.Link, ticket int64, status string, doubt plan.Doubt) {
+	h := item.ResyncHint{Ticket: ticket}
 	if doubt == plan.Slight {
-		h.id = "resync/" + r.Connector + "/" + strconv.FormatInt(ticket, 10) + "/" + strconv.FormatInt(link.Version, 10) + "/" + status
+		h.ID = "resync/" + w.Connector + "/" + strconv.FormatInt(ticket, 10) + "/" + strconv.FormatInt(link.Version, 10) + "/" + status
 	}
-	switch {
-	case r.take != nil:
-		return r.take(h)
-	case r.more:
-	case len(r.hints) == mostHints:
-		r.hints, r.more = nil, true
-	default:
-		r.hints = append(r.hints, h)
+	w.found.Hints = append(w.found.Hints, h)
+}
+
+// judge has it judged whether what was foreseen has to wait.
+func (w *work) judge(ctx context.Context) error {
+	if w.Judge != nil {
+		w.foreseen.Links = w.at.Links
+		hold, err := w.Judge(ctx, w.foreseen)
+		if err != nil {
+			return fmt.Errorf("judging the resync: %w", err)
+		}
+		w.stop(hold)
+	}
+	return w.save(ctx, phaseAppend, "")
+}
+
+func (w *work) stop(hold bool) {
+	if w.at.Stop = hold; hold {
+		w.at.Held = w.foreseen.Total()
+	}
+}
+
+// cut ends a resync of which a list broke off. The rest of it is unknown, and only what
+// would never have to wait goes on.
+func (w *work) cut(ctx context.Context, cause error) error {
+	if err := w.count(ctx); err != nil {
+		return err
+	}
+	w.at.Error = fault.Sentence(cause)
+	w.stop(w.Judge != nil && w.foreseen.Total() >= w.Spare)
+	if err := w.save(ctx, phaseAppend, ""); err != nil {
+		return err
+	}
+	for w.at.Phase == phaseAppend {
+		if err := w.append(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (r *run) store(ctx context.Context, h hint) error {
-	stored, err := r.Inbox.Append(ctx, item.Event{
-		ID:         h.id,
-		Key:        item.Key{Connector: r.Connector, System: item.Alvao, ID: h.ticket},
-		Type:       "resync",
-		Received:   r.Now(),
+// append puts some of what differs into the inbox, but for what has to wait.
+func (w *work) append(ctx context.Context) error {
+	hints, err := w.Store.Hints(ctx, w.at.ID, w.at.Appended, batch)
+	if err != nil {
+		return fmt.Errorf("reading what differs: %w", err)
+	}
+	if len(hints) == 0 {
+		return w.save(ctx, phaseEnd, "")
+	}
+	waits := make([]bool, len(hints))
+	if w.at.Stop {
+		tickets := make([]int64, len(hints))
+		for i, h := range hints {
+			tickets[i] = h.Ticket
+		}
+		if waits, err = w.Store.Has(ctx, w.at.ID, item.SetCounted, tickets); err != nil {
+			return fmt.Errorf("looking what has to wait: %w", err)
+		}
+	}
+	for i, h := range hints {
+		if waits[i] {
+			continue
+		}
+		if err := w.store(ctx, h); err != nil {
+			return err
+		}
+	}
+	w.at.Appended += len(hints)
+	return w.save(ctx, phaseAppend, "")
+}
+
+func (w *work) store(ctx context.Context, h item.ResyncHint) error {
+	stored, err := w.Inbox.Append(ctx, item.Event{
+		ID:         h.ID,
+		Key:        item.Key{Connector: w.Connector, System: item.Alvao, ID: h.Ticket},
+		Type:       EventType,
+		Payload:    payload(w.Connector, w.at.ID),
+		Received:   w.Now(),
 		Background: true,
 	})
 	if err != nil {
-		return fmt.Errorf("storing a hint for ticket %d: %w", h.ticket, err)
+		return fmt.Errorf("storing a hint for ticket %d: %w", h.Ticket, err)
 	}
 	if stored {
-		r.result.Differing++
+		w.at.Differing++
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/resync"
+	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -37,18 +38,28 @@ type systems struct {
 	// cutTickets and cutWorkItems break a list off after so many tickets or batches; 0:
 	// never.
 	cutTickets, cutWorkItems int
+	// from are the positions from which tickets were listed.
+	from []int
 }
 
-func (s *systems) All(context.Context) iter.Seq2[item.Ticket, error] {
-	return func(yield func(item.Ticket, error) bool) {
-		for n, ticket := range s.tickets {
-			if s.cutTickets > 0 && n == s.cutTickets {
-				yield(item.Ticket{}, errCut)
+func (s *systems) Pages(_ context.Context, from int) iter.Seq2[item.TicketPage, error] {
+	const size = 100
+	s.from = append(s.from, from)
+	return func(yield func(item.TicketPage, error) bool) {
+		for from < len(s.tickets) {
+			end := min(from+size, len(s.tickets))
+			cut := s.cutTickets > 0 && s.cutTickets <= end
+			if cut {
+				end = s.cutTickets
+			}
+			if !yield(item.TicketPage{Tickets: s.tickets[from:end], Next: end, There: len(s.tickets)}, nil) {
 				return
 			}
-			if !yield(ticket, nil) {
+			if cut {
+				yield(item.TicketPage{}, errCut)
 				return
 			}
+			from = end
 		}
 	}
 }
@@ -76,6 +87,7 @@ type bench struct {
 	links   *link.Links
 	leases  *lease.Leases
 	origins *origin.Origins
+	runs    *runs.Runs
 	resync  resync.Resync
 }
 
@@ -97,6 +109,7 @@ func setup(tb testing.TB, store *datastore.Store) *bench {
 	b := &bench{
 		systems: &systems{workItems: map[int64]item.WorkItem{}}, inbox: queue, links: link.New(store),
 		leases: lease.New(store), origins: origin.New(store),
+		runs: runs.New(store),
 	}
 	b.resync = resync.Resync{
 		Connector: name, Rules: plan.Rules{Map: statuses}, IgnoreExisting: true, Tickets: b.systems, WorkItems: b.systems,
@@ -142,9 +155,30 @@ func (b *bench) setState(id int64, state string) {
 	b.workItems[id+1000] = item.WorkItem{ID: id + 1000, State: state}
 }
 
-func (b *bench) run(tb testing.TB) resync.Result {
+// runs a new resync under the turn's lease, as a connector does.
+func (b *bench) try(tb testing.TB) (item.Resync, error) {
 	tb.Helper()
-	result, err := b.resync.Run(tb.Context())
+	return b.goOn(tb, item.Resync{ID: runs.NewID(time.Now(), nil), State: item.ResyncRunning, Began: time.Now()})
+}
+
+// goOn goes on with a resync where it is.
+func (b *bench) goOn(tb testing.TB, at item.Resync) (item.Resync, error) {
+	tb.Helper()
+	held, err := b.leases.Acquire(tb.Context(), runs.TurnKey(name), time.Minute)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = b.leases.Release(tb.Context(), held) }()
+	b.resync.Store = b.runs.Turn(held)
+	if _, err := b.resync.Store.Save(tb.Context(), at, item.ResyncFound{}); err != nil {
+		tb.Fatal(err)
+	}
+	return b.resync.Run(tb.Context(), at)
+}
+
+func (b *bench) run(tb testing.TB) item.Resync {
+	tb.Helper()
+	result, err := b.try(tb)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -184,7 +218,7 @@ func TestUnchangedCostsOneCallPer200AndNoHint(t *testing.T) {
 		b.pair(t, id)
 	}
 	result := b.run(t)
-	if result != (resync.Result{Links: pairs, Tickets: pairs}) {
+	if result.Links != pairs || result.Tickets != pairs || result.Drifted+result.Differing+result.Foreseen != 0 {
 		t.Errorf("result %+v", result)
 	}
 	if b.calls != 3 || b.most != 200 {
@@ -330,11 +364,11 @@ func TestNothingIsConcludedFromAnIncompleteRead(t *testing.T) {
 		b.pair(t, id)
 	}
 	b.cutTickets = 7
-	if _, err := b.resync.Run(t.Context()); !errors.Is(err, errCut) {
+	if _, err := b.try(t); !errors.Is(err, errCut) {
 		t.Fatalf("tickets: %v", err)
 	}
 	b.cutTickets, b.cutWorkItems, b.calls = 0, 1, 0
-	if _, err := b.resync.Run(t.Context()); !errors.Is(err, errCut) {
+	if _, err := b.try(t); !errors.Is(err, errCut) {
 		t.Fatalf("work items: %v", err)
 	}
 	if ids := b.take(t); len(ids) != 0 {
@@ -355,7 +389,7 @@ func TestFullInboxEndsTheRun(t *testing.T) {
 	for id := int64(1); id <= 5; id++ {
 		b.tickets = append(b.tickets, item.Ticket{ID: id, Status: "Development"})
 	}
-	if result, err := b.resync.Run(t.Context()); err == nil || result.Differing != 2 {
+	if result, err := b.try(t); err == nil || result.Differing != 2 {
 		t.Errorf("%+v, %v", result, err)
 	}
 }
@@ -399,10 +433,16 @@ func (p pages) GetMany(ctx context.Context, connector string, tickets []int64) (
 	return links, nil
 }
 
-func (p pages) All(context.Context) iter.Seq2[item.Ticket, error] {
-	return func(yield func(item.Ticket, error) bool) {
-		for id := int64(1); id <= p.total; id++ {
-			if !yield(item.Ticket{ID: id, Status: "Development"}, nil) {
+func (p pages) Count(context.Context, string) (int, error) { return int(p.total), nil }
+
+func (p pages) Pages(_ context.Context, from int) iter.Seq2[item.TicketPage, error] {
+	return func(yield func(item.TicketPage, error) bool) {
+		for int64(from) < p.total {
+			page := item.TicketPage{Next: int(min(int64(from)+200, p.total)), There: int(p.total)}
+			for ; from < page.Next; from++ {
+				page.Tickets = append(page.Tickets, item.Ticket{ID: int64(from) + 1, Status: "Development"})
+			}
+			if !yield(page, nil) {
 				return
 			}
 		}
@@ -422,11 +462,11 @@ func (p pages) WorkItems(_ context.Context, ids []int64) ([]item.WorkItem, error
 func BenchmarkResync(b *testing.B) {
 	for _, total := range []int64{2_000, 20_000, 200_000} {
 		b.Run(strconv.FormatInt(total, 10), func(b *testing.B) {
-			run := setup(b, redistest.Embedded(b)).resync
-			run.Links, run.Tickets, run.WorkItems = pages{total}, pages{total}, pages{total}
+			bench := setup(b, redistest.Embedded(b))
+			bench.resync.Links, bench.resync.Tickets, bench.resync.WorkItems = pages{total}, pages{total}, pages{total}
 			b.ReportAllocs()
 			for b.Loop() {
-				if result, err := run.Run(b.Context()); err != nil || result.Differing != 0 {
+				if result, err := bench.try(b); err != nil || result.Differing != 0 {
 					b.Fatal(result, err)
 				}
 			}
@@ -453,12 +493,12 @@ func TestMessagesAreDifferences(t *testing.T) {
 	pair(1, 5, seen)
 	pair(2, 6, seen)
 	pair(3, 5, seen.Add(time.Second))
-	result, err := b.resync.Run(t.Context())
+	result, err := b.try(t)
 	if err != nil || result.Differing != 2 {
 		t.Errorf("%+v, %v", result, err)
 	}
 	b.resync.Rules.Messages = false
-	if result, err = b.resync.Run(t.Context()); err != nil || result.Differing != 0 {
+	if result, err = b.try(t); err != nil || result.Differing != 0 {
 		t.Errorf("where messages don't cross: %+v, %v", result, err)
 	}
 }
