@@ -63,9 +63,15 @@ HISTORIES ?= 10000
 converge: ## random histories of edits and misfortunes on both sides, HISTORIES (10,000) of them
 	go test -vet=off -count=1 -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesConverge$$' -histories=$(HISTORIES) -worlds=$(shell nproc)
 
+# CRASHES is how many deaths `make crashes` tries beyond one after each kind of step; -1: all there can be, and pairs of them.
+CRASHES ?= 3000
+.PHONY: crashes
+crashes: ## let a process die after every step, alone and in pairs; CRASHES (3,000) beyond those make unit tries
+	go test -vet=off -count=1 -v -timeout=8h ./services/synccore/internal/convergetest -run='^TestCrashAfterEveryStep$$' -crashes=$(CRASHES) -worlds=$(shell nproc)
+
 .PHONY: converge-teeth
-converge-teeth: ## plant bugs, one at a time, and see that suite fail
-	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^TestTeeth$$'
+converge-teeth: ## plant bugs, one at a time, and see those two suites fail
+	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash)?Teeth$$'
 
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
@@ -73,7 +79,7 @@ test-short: ## the quick tests, without the race detector
 
 .PHONY: test-redis
 test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-server
-	TANDEM_REQUIRE_REDIS=1 .ci/gotestsum.sh redis -race -shuffle=on -vet=off -count=1 ./services/synccore/internal/{datastore,inbox,lease,link}/...
+	TANDEM_REQUIRE_REDIS=1 .ci/gotestsum.sh redis -race -shuffle=on -vet=off -count=1 ./services/synccore/internal/{datastore,inbox,lease,link,pushed}/...
 
 .PHONY: e2e
 e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
@@ -86,11 +92,21 @@ PAIRS ?= 100000
 resync-large: ## resync PAIRS (100,000) linked pairs with real programs and Redis, killed in the middle; prints calls, writes, memory
 	go test -tags=e2e -vet=off -count=1 -v -timeout=30m ./services/synccore/e2e -run='^TestResyncOfManyPairs$$' -resync-pairs=$(PAIRS)
 
+# CHAOS is how long `make chaos` attacks, until there were so many CHAOS_KILLS and CHAOS_EVENTS.
+CHAOS ?= 3m
+CHAOS_KILLS ?= 30
+CHAOS_EVENTS ?= 10000
+CHAOS_RATE ?= 100
+.PHONY: chaos
+chaos: ## kill, pause and cut off processes under load; CHAOS=15m CHAOS_KILLS=200 CHAOS_EVENTS=100000 is the long form
+	go test -tags=e2e -vet=off -count=1 -v -timeout=1h ./services/synccore/e2e -run='^TestChaos$$' \
+	  -chaos=$(CHAOS) -chaos-kills=$(CHAOS_KILLS) -chaos-events=$(CHAOS_EVENTS) -chaos-rate=$(CHAOS_RATE) $(if $(CHAOS_SEED),-chaos-seed=$(CHAOS_SEED))
+
 .PHONY: conformance
-conformance: $(tools) ## all requests and answers of Azure DevOps in all suites, against Microsoft's documents
+conformance: $(tools) ## all requests and answers of both systems in all suites, against the vendors' documents
 	rm -rf .bin/tape/conformance
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -vet=off -count=1 -timeout=10m \
-	  ./services/sandbox/... ./services/synccore/internal/{app,azuredevops,connector,poll,reconcile,resync,subscription}/...
+	  ./services/sandbox/... ./services/synccore/internal/{alvao,app,azuredevops,connector,convergetest,deskhook,poll,reconcile,resync,subscription}/...
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -tags=e2e -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
 	$(MAKE) conform TAPES=$(CURDIR)/.bin/tape/conformance
 
@@ -98,7 +114,7 @@ conformance: $(tools) ## all requests and answers of Azure DevOps in all suites,
 TAPES ?= $(CURDIR)/.bin/tape/unit:$(CURDIR)/.bin/tape/e2e
 .PHONY: conform
 conform: ## the same for what unit and e2e have kept; make test does this
-	TANDEM_TAPES=$(TAPES) go test -vet=off -count=1 -v -run=TestTheWholeRunConforms ./services/sandbox/azuredevops/conformtest
+	TANDEM_TAPES=$(TAPES) go test -vet=off -count=1 -v -run=TestTheWholeRunConforms ./services/sandbox/azuredevops/conformtest ./services/sandbox/alvao/conformtest
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (1m); a crasher fails
@@ -167,8 +183,10 @@ jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which ta
 	.ci/gotestsum.sh jaeger -tags=e2e,jaeger -vet=off -count=1 -timeout=10m -run=TestJaeger ./services/synccore/e2e/...
 
 .PHONY: pictures
-pictures: build ## take the pictures in deploy/pictures from a real run; needs chromium
+pictures: build ## take the pictures in deploy/pictures from a run of minutes; needs chromium and npm
 	.ci/jaeger.sh
+	.ci/jaegerui.sh
+	.ci/prometheus.sh
 	.ci/pictures.sh
 
 ##@ Make

@@ -20,4 +20,4 @@ export COMPOSE
 
 .ci/images.sh
 .ci/standins.sh
-GOWORK=off go -C deploy/check test -tags=containers -vet=off -count=1 -timeout=30m -v -run 'TestStack|TestReproducible|TestImages' . "$@"
+GOWORK=off go -C deploy/check test -tags=containers -vet=off -count=1 -timeout=60m -v -run 'TestStack|TestReproducible|TestImages' . "$@"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes images of the third-party programs that deploy/compose.yaml runs, from programs
 # on this machine, for tests where nothing can be pulled: Redis and Prometheus of the
-# system's packages, Jaeger from .ci/jaeger.sh. They are the same programs, not the same
+# system's packages, Jaeger from .ci/jaeger.sh; and this machine's Go with the modules
+# that Tandem needs, for deploy/Dockerfile. They are the same programs, not the same
 # images; compose.yaml's users and commands fit both.
-#   standins.sh     makes tandem-standin/redis, /prometheus and /jaeger
+#   standins.sh     makes tandem-standin/redis, /prometheus, /jaeger and /golang
 set -euo pipefail
 
 docker=${DOCKER:-docker}
@@ -46,3 +47,20 @@ finish prometheus 'ENTRYPOINT ["/usr/bin/prometheus"]'
 .ci/jaeger.sh
 add jaeger .bin/jaeger
 finish jaeger 'ENTRYPOINT ["/usr/bin/jaeger"]'
+
+add golang "$(command -v bash)" "$(command -v find)" "$(command -v grep)" \
+  "$(command -v cat)" "$(command -v chmod)" "$(command -v cut)" "$(command -v date)" "$(command -v mkdir)" "$(command -v mktemp)" \
+  "$(command -v od)" "$(command -v rm)" "$(command -v touch)" "$(command -v tr)" "$(command -v wc)" "$(command -v env)"
+mkdir -p "$work/golang/usr/local" "$work/golang/root" "$work/modules"
+ln -s bash "$work/golang/usr/bin/sh"
+ln -s usr/bin "$work/golang/bin"
+cp -r "$(go env GOROOT)" "$work/golang/usr/local/go"
+# Only what is compiled is fetched into an empty cache, from this machine's cache if it is there.
+fetch() {
+  GOMODCACHE=$work/modules GOFLAGS=-modcacherw GOPROXY="file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)" \
+    go "$@" >/dev/null 2>"$work/log" || { cat "$work/log" >&2 && exit 1; }
+}
+fetch list -deps ./services/{gateway,synccore,sandbox}/cmd/...
+GOWORK=off fetch -C .tools/images list -deps github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+mv "$work/modules/cache/download" "$work/golang/modules"
+finish golang 'ENV PATH=/usr/local/go/bin:/usr/bin' 'ENV HOME=/root' 'ENV GOTOOLCHAIN=local' 'ENV GOPROXY=file:///modules'

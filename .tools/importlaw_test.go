@@ -33,6 +33,8 @@ const (
 	redis     = "github.com/redis/go-redis/v9"
 	miniredis = "github.com/alicebob/miniredis/v2"
 	msal      = "github.com/AzureAD/microsoft-authentication-library-for-go"
+	jose      = "github.com/go-jose/go-jose/v4"
+	oidc      = "github.com/coreos/go-oidc/v3"
 	otel      = "go.opentelemetry.io/otel/trace"
 	sdk       = "go.opentelemetry.io/otel/sdk/trace"
 	exporter  = "go.opentelemetry.io/otel/exporters/otlp/otlptrace"
@@ -44,7 +46,7 @@ const (
 // modules are the stub modules: ours by folder, the others by their path.
 var (
 	ours   = []string{"gen", "services/gateway", "services/synccore", "services/sandbox", "services/internal/telemetry"}
-	others = []string{redis, miniredis, msal, "go.opentelemetry.io/otel", "golang.org/x/net", sanitiser, distance, "github.com/prometheus/client_golang"}
+	others = []string{redis, miniredis, msal, jose, oidc, "go.opentelemetry.io/otel", "golang.org/x/net", sanitiser, distance, "github.com/prometheus/client_golang"}
 )
 
 // row is one planted file: it is in the folder of a package (or of one that
@@ -123,7 +125,7 @@ func law(testPackages []string) []row {
 	add(imports("depguard/gen", "services/sandbox/alvao", contract))
 	add(imports("depguard/gen", "services/sandbox/cmd/sandbox", contract))
 	add(imports("depguard/gen", "services/internal/telemetry", contract))
-	for _, edge := range []string{synccore + "api", synccore + "app", gateway + "webhook", gateway + "rest", gateway + "app", "services/synccore/e2e", "services/sandbox/cmd/demo"} {
+	for _, edge := range []string{synccore + "access", synccore + "api", synccore + "app", gateway + "webhook", gateway + "rest", gateway + "app", "services/synccore/e2e", "services/sandbox/cmd/demo"} {
 		add(imports("", edge, contract))
 	}
 
@@ -141,6 +143,13 @@ func law(testPackages []string) []row {
 		add(imports("depguard/entra", asker, msal))
 	}
 	add(imports("", synccore+"entra", msal))
+	for _, believer := range []string{synccore + "app", synccore + "api", synccore + "entra", gateway + "rest"} {
+		add(imports("depguard/tokens", believer, jose, oidc))
+	}
+	add(imports("", synccore+"access", jose, oidc, core("config"), core("fault")))
+	for _, behind := range []string{"api", "app", "connector", "datastore", "inbox", "lease", "link"} {
+		add(imports("depguard/access", synccore+"access", core(behind)))
+	}
 
 	for _, untraced := range []string{synccore + "azuredevops", synccore + "link", synccore + "config", gateway + "alvao", "services/sandbox/azuredevops"} {
 		add(imports("depguard/otel", untraced, otel))

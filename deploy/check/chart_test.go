@@ -32,6 +32,7 @@ config: |
   hookSecrets: [{file: /run/secrets/tandem/hook-secret}]
   connectors: [{name: development}]
 secrets: {existingSecret: tandem}
+grpc: {insecure: true}
 redis: {url: "redis://redis.data:6379/0"}
 `
 
@@ -132,7 +133,8 @@ func matrix() map[string]string {
 		"default": "",
 		"everything on": `
 redis: {url: "", bundled: {enabled: true, storageClass: fast}}
-secrets: {hookSecretKeys: [hook-secret, hook-secret-previous], apiTokenKey: api-token}
+secrets: {hookSecretKeys: [hook-secret, hook-secret-previous], gatewayTokenKey: ""}
+grpc: {insecure: false, tls: {synccoreSecret: core-tls, gatewaySecret: gateway-tls}}
 gateway:
   autoscaling: {enabled: true}
   podAnnotations: {team: desk}
@@ -205,6 +207,10 @@ func TestRefused(t *testing.T) {
 		"no configuration":             {`config: ""`, "config is empty"},
 		"two configurations":           {"existingConfigMap: other", "both"},
 		"an Ingress without a host":    {"ingress: {enabled: true}", "host"},
+		"plaintext by omission":        {"grpc: {insecure: false}", "grpc.insecure"},
+		"half a certificate":           {"grpc: {insecure: false, tls: {gatewaySecret: a}}", "grpc.tls.synccoreSecret"},
+		"plaintext and certificates":   {"grpc: {tls: {gatewaySecret: a}}", "both given"},
+		"a gateway without a name":     {"secrets: {gatewayTokenKey: \"\"}", "secrets.gatewayTokenKey"},
 		"a connector that is none":     {"resync: {connectors: [Development!]}", "connectors"},
 		"no digest":                    {"image: {gateway: {digest: latest}}", "digest"},
 	} {

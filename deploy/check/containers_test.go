@@ -36,7 +36,7 @@ const (
 // run runs a program in a folder and returns what it prints.
 func run(t *testing.T, dir string, env []string, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
@@ -59,7 +59,9 @@ func docker(t *testing.T, args ...string) string {
 
 // stack is the compose stack of the demonstration.
 type stack struct {
-	env                      []string
+	env []string
+	// config is the folder of the configuration file, which is the test's to change.
+	config                   string
 	gateway, sandbox, jaeger string
 	prometheus               string
 }
@@ -80,7 +82,9 @@ func (s *stack) compose(t *testing.T, args ...string) string {
 // is none for Grafana.
 func start(t *testing.T) *stack {
 	t.Helper()
-	s := &stack{}
+	s := &stack{config: t.TempDir()}
+	s.env = append(s.env, "TANDEM_CONFIG_FOLDER="+s.config)
+	s.configure(t, "pollInterval: 2s")
 	for _, p := range []struct {
 		variable string
 		url      *string
@@ -113,6 +117,49 @@ func start(t *testing.T) *stack {
 		return ""
 	})
 	return s
+}
+
+// configure writes the demonstration's configuration with another interval of polls.
+func (s *stack) configure(t *testing.T, interval string) {
+	t.Helper()
+	raw, err := os.ReadFile(root + "/deploy/demo/config/tandem.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const demo = "pollInterval: 2s"
+	if !bytes.Contains(raw, []byte(demo)) {
+		t.Fatalf("the demonstration's configuration has no %q", demo)
+	}
+	next := filepath.Join(s.config, "next")
+	if err := os.WriteFile(next, bytes.Replace(raw, []byte(demo), []byte(interval), 1), 0o644); err != nil { //nolint:gosec // it is read by the container's user
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, filepath.Join(s.config, "tandem.yaml")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deafen lets polls and resyncs find nothing any more, so that webhooks alone tell of
+// changes. It returns what tells whether one did all the same.
+func (s *stack) deafen(t *testing.T) func() string {
+	t.Helper()
+	s.configure(t, "pollInterval: 24h")
+	logs := func() string { return s.compose(t, "logs", "--no-color", "--no-log-prefix", "synccore") }
+	await(t, "the new configuration", func() string {
+		if !strings.Contains(logs(), `"msg":"config.applied"`) {
+			return "it is not in the log"
+		}
+		return ""
+	})
+	before := len(logs())
+	return func() string {
+		for line := range strings.Lines(logs()[before:]) {
+			if strings.Contains(line, `"msg":"poll.done"`) || strings.Contains(line, `"msg":"resync.done"`) {
+				return line
+			}
+		}
+		return ""
+	}
 }
 
 // await waits until missing says nothing any more.
@@ -268,8 +315,12 @@ func TestStack(t *testing.T) {
 	t.Run("confined", s.confined)
 	t.Run("traces", s.traces)
 	t.Run("metrics", s.metrics)
+	found := s.deafen(t)
 	for _, name := range []string{"gateway", "synccore", "redis", "jaeger", "prometheus"} {
 		t.Run("restart "+name, func(t *testing.T) { s.restart(t, name) })
+	}
+	if line := found(); line != "" {
+		t.Errorf("a poll found what a webhook was to tell: %s", line)
 	}
 }
 
@@ -376,66 +427,88 @@ func (s *stack) metrics(t *testing.T) {
 	}
 }
 
-// restart restarts a container while the developer moves work items: Azure DevOps tells of
-// each move by webhook alone, so that a ticket that follows shows that none was lost.
+// restart restarts a container while the developer moves work items, each of them once:
+// with polls off, a ticket that follows shows that the webhook of this very move was not
+// lost.
 func (s *stack) restart(t *testing.T, name string) {
 	t.Helper()
-	const pairs = 4
-	tickets := map[int]int{}
-	for i := range pairs {
+	const during, after = 6, 2
+	await(t, "the stack is ready", func() string {
+		status, body := s.api(t, http.MethodGet, "/v1/connectors/development")
+		if status != http.StatusOK {
+			return fmt.Sprintf("the API answers %d %s", status, body)
+		}
+		return ""
+	})
+	var tickets, workItems []int
+	for i := range during + after {
 		ticket, workItem := s.develop(t, fmt.Sprintf("%d, while %s restarts", i, name))
-		tickets[ticket] = workItem
+		tickets, workItems = append(tickets, ticket), append(workItems, workItem)
 	}
 	restarted := make(chan struct{})
 	go func() {
 		defer close(restarted)
 		s.compose(t, "restart", "--timeout", "20", name) // a failure shows in what follows
 	}()
-	for round, state := range []string{"Doing", "To Do", "Doing", "Done"} {
-		for _, workItem := range slices.Sorted(maps.Values(tickets)) {
-			s.move(t, "work-items", workItem, state)
-		}
-		if round == 2 {
-			<-restarted
+	ticker := time.NewTicker(150 * time.Millisecond)
+	defer ticker.Stop()
+	for _, workItem := range workItems[:during] {
+		s.move(t, "work-items", workItem, "Doing")
+		<-ticker.C
+	}
+	<-restarted
+	for _, workItem := range workItems[during:] {
+		s.move(t, "work-items", workItem, "Doing")
+	}
+	for i, ticket := range tickets {
+		s.awaitState(t, "tickets", ticket, "Development pending")
+		if is := s.workItem(t, workItems[i]).State; is != "Doing" {
+			t.Errorf("work item %d went back to %s", workItems[i], is)
 		}
 	}
-	for _, ticket := range slices.Sorted(maps.Keys(tickets)) {
-		s.awaitState(t, "tickets", ticket, "Testing")
-		if is := s.workItem(t, tickets[ticket]).State; is != "Done" {
-			t.Errorf("work item %d went back to %s", tickets[ticket], is)
-		}
-	}
-	if _, body := s.api(t, http.MethodGet, "/v1/connectors/development/events?filter=state%3DDEAD"); strings.Contains(body, `"STATE_DEAD`) {
-		t.Errorf("there are dead letters: %s", body)
+	status, body := s.api(t, http.MethodGet, "/v1/connectors/development/events?state=STATE_DEAD")
+	if status != http.StatusOK || strings.Contains(body, `"STATE_DEAD`) {
+		t.Errorf("asked for dead letters, the API answers %d %s", status, body)
 	}
 }
 
-// TestReproducible builds the images of the committed state twice, in two places, and
-// compares programs and layers; and sees what must be in them.
+// TestReproducible builds the images of the committed state three times, in two places by
+// this machine's Go and once in an image of Go that stands in for the one that would be
+// pulled, and compares programs and layers.
 func TestReproducible(t *testing.T) { //nolint:paralleltest // as TestStack
-	type built struct{ files, layers map[string]string }
-	var both [2]built
-	for i := range both {
-		dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", i)+"checkout")
+	build := func(place string, env ...string) (string, map[string]string) {
+		dir := filepath.Join(t.TempDir(), place)
 		run(t, ".", nil, "git", "clone", "--quiet", root, dir)
-		registry := fmt.Sprintf("tandem-check-%d/", i)
-		run(t, dir, []string{"REGISTRY=" + registry}, ".ci/images.sh")
-		both[i] = built{map[string]string{}, map[string]string{}}
+		registry := "tandem-check-" + filepath.Base(place) + "/"
+		run(t, dir, append(env, "REGISTRY="+registry), ".ci/images.sh")
+		layers := map[string]string{}
+		for _, name := range []string{"gateway", "synccore", "sandbox"} {
+			image := registry + "tandem/" + name
+			layers[name] = docker(t, "image", "inspect", "--format", "{{json .RootFS.Layers}}", image+":latest")
+			version := docker(t, "image", "inspect", "--format", `{{index .Config.Labels "org.opencontainers.image.version"}}`, image+":latest")
+			t.Cleanup(func() { docker(t, "image", "rm", "--force", image+":latest", image+":"+version) })
+		}
+		return dir, layers
+	}
+	files := func(dir string) map[string]string {
+		sums := map[string]string{}
 		for line := range strings.Lines(run(t, dir+"/.bin/programs", nil, "find", ".", "-type", "f", "-exec", "sha256sum", "{}", "+")) {
 			sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
-			both[i].files[name] = sum
+			sums[name] = sum
 		}
-		for _, name := range []string{"gateway", "synccore", "sandbox"} {
-			image := registry + "tandem/" + name + ":latest"
-			both[i].layers[name] = docker(t, "image", "inspect", "--format", "{{json .RootFS.Layers}}", image)
-			t.Cleanup(func() { docker(t, "image", "rm", "--force", image) })
-		}
+		return sums
 	}
-	if len(both[0].files) < 6 || !maps.Equal(both[0].files, both[1].files) {
-		t.Errorf("the programs of one commit differ:\n%v\n%v", both[0].files, both[1].files)
+	dir, layers := build("first")
+	again, layersAgain := build("deep/second")
+	if one, two := files(dir), files(again); len(one) < 6 || !maps.Equal(one, two) {
+		t.Errorf("the programs of one commit differ:\n%v\n%v", one, two)
 	}
-	if !maps.Equal(both[0].layers, both[1].layers) {
-		t.Errorf("the layers of one commit differ:\n%v\n%v", both[0].layers, both[1].layers)
+	if !maps.Equal(layers, layersAgain) {
+		t.Errorf("the layers of one commit differ:\n%v\n%v", layers, layersAgain)
+	}
+	_, compiled := build("compiled", "PROGRAMS=compiled", "GO_IMAGE=tandem-standin/golang")
+	if !maps.Equal(layers, compiled) {
+		t.Errorf("the layers of what was compiled in an image differ:\n%v\n%v", layers, compiled)
 	}
 }
 

@@ -224,13 +224,14 @@ func TestSwitches(t *testing.T) {
 // TestPrograms holds what the programs are told in the cluster.
 func TestPrograms(t *testing.T) {
 	t.Parallel()
-	objects := render(t, "secrets: {hookSecretKeys: [new, old], apiTokenKey: api}\nredis: {url: \"\", existingSecret: {name: redis, key: url}}\n")
+	objects := render(t, "secrets: {hookSecretKeys: [new, old], gatewayTokenKey: gate}\nredis: {url: \"\", existingSecret: {name: redis, key: url}}\n")
 	gateway := pods(objects)["shop-tandem-gateway"].Spec.Containers[0]
 	synccore := pods(objects)["shop-tandem-synccore"].Spec
 	for name, want := range map[string]string{
 		"TANDEM_CORE":             "dns:///shop-tandem-synccore:9000",
 		"TANDEM_HOOK_SECRET_FILE": "/run/secrets/tandem/new,/run/secrets/tandem/old",
-		"TANDEM_API_TOKEN_FILE":   "/run/secrets/tandem/api",
+		"TANDEM_CORE_TOKEN_FILE":  "/run/secrets/tandem/gate",
+		"TANDEM_INSECURE_GRPC":    "true",
 		"TANDEM_CALLBACK_AUTH":    "open",
 	} {
 		if got := variable(gateway, name).Value; got != want {
@@ -248,7 +249,7 @@ func TestPrograms(t *testing.T) {
 		for _, i := range v.Secret.Items {
 			keys = append(keys, i.Key)
 		}
-		if got := strings.Join(keys, " "); got != "new old alvao-password devops-integration-token-0" {
+		if got := strings.Join(keys, " "); got != "new old gate alvao-password devops-integration-token-0" {
 			t.Errorf("sync-core gets the files %s", got)
 		}
 	}
@@ -270,13 +271,13 @@ func TestResync(t *testing.T) {
 	if got := strings.Join(container.Args, " "); got != "resync --connector=development --connector=support" {
 		t.Errorf("it is called with %q", got)
 	}
-	for name, want := range map[string]string{"TANDEM_CORE": "dns:///shop-tandem-synccore:9000", "TANDEM_RESYNC_TIMEOUT": "90s"} {
+	for name, want := range map[string]string{"TANDEM_CORE": "dns:///shop-tandem-synccore:9000", "TANDEM_RESYNC_TIMEOUT": "90s", "TANDEM_CORE_TOKEN_FILE": "/run/secrets/tandem/resync-token"} {
 		if got := variable(container, name).Value; got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if len(pod.Spec.Volumes) != 0 {
-		t.Errorf("it gets %v, though it needs no secret", pod.Spec.Volumes)
+	if len(pod.Spec.Volumes) != 1 || len(pod.Spec.Volumes[0].Secret.Items) != 1 || pod.Spec.Volumes[0].Secret.Items[0].Key != "resync-token" {
+		t.Errorf("it gets %v, though it needs no secret but its token", pod.Spec.Volumes)
 	}
 	lets, ok := objects["NetworkPolicy/shop-tandem-synccore"].(*networking.NetworkPolicy)
 	if !ok || !slices.ContainsFunc(lets.Spec.Ingress[0].From, func(peer networking.NetworkPolicyPeer) bool {
@@ -287,6 +288,42 @@ func TestResync(t *testing.T) {
 	for key, object := range objects {
 		if service, ok := object.(*core.Service); ok && labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
 			t.Errorf("%s leads to the job", key)
+		}
+	}
+}
+
+// TestCertificates holds where the programs find the certificates by which they know each
+// other, and that none gets another's.
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	objects := render(t, "grpc: {insecure: false, tls: {synccoreSecret: core-tls, gatewaySecret: gateway-tls}}\nsecrets: {gatewayTokenKey: \"\"}\nresync: {enabled: true}\n")
+	job, ok := objects["CronJob/shop-tandem-resync"].(*batch.CronJob)
+	if !ok {
+		t.Fatal("there is no job")
+	}
+	for name, tt := range map[string]struct {
+		spec   core.PodSpec
+		env    map[string]string
+		secret string
+		items  int
+	}{
+		"gateway": {pods(objects)["shop-tandem-gateway"].Spec, map[string]string{
+			"TANDEM_CORE_CA": "/run/secrets/grpc/ca.crt", "TANDEM_CORE_CERT": "/run/secrets/grpc/tls.crt", "TANDEM_CORE_KEY": "/run/secrets/grpc/tls.key",
+			"TANDEM_INSECURE_GRPC": "", "TANDEM_CORE_TOKEN_FILE": "",
+		}, "gateway-tls", 0},
+		"synccore": {pods(objects)["shop-tandem-synccore"].Spec, map[string]string{
+			"TANDEM_TLS_CERT": "/run/secrets/grpc/tls.crt", "TANDEM_TLS_KEY": "/run/secrets/grpc/tls.key", "TANDEM_TLS_CLIENT_CA": "/run/secrets/grpc/ca.crt", "TANDEM_INSECURE_GRPC": "",
+		}, "core-tls", 0},
+		"resync": {job.Spec.JobTemplate.Spec.Template.Spec, map[string]string{"TANDEM_CORE_CA": "/run/secrets/grpc/ca.crt", "TANDEM_CORE_CERT": "", "TANDEM_INSECURE_GRPC": ""}, "gateway-tls", 1},
+	} {
+		for variableName, want := range tt.env {
+			if got := variable(tt.spec.Containers[0], variableName).Value; got != want {
+				t.Errorf("%s: %s is %q, want %q", name, variableName, got, want)
+			}
+		}
+		at := slices.IndexFunc(tt.spec.Volumes, func(v core.Volume) bool { return v.Name == "grpc" })
+		if at < 0 || tt.spec.Volumes[at].Secret.SecretName != tt.secret || len(tt.spec.Volumes[at].Secret.Items) != tt.items {
+			t.Errorf("%s: its certificates are of %v", name, tt.spec.Volumes)
 		}
 	}
 }

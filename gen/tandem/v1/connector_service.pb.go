@@ -9,6 +9,8 @@ package tandemv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -591,7 +593,10 @@ type ListConnectorsRequest struct {
 	// is taken as 1,000.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// page_token is the next_page_token of the page before; empty for the first.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// read_mask names the fields of the connectors to return, e.g. "name,healthy". Empty:
+	// all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -638,6 +643,13 @@ func (x *ListConnectorsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListConnectorsRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
 }
 
 // ListConnectorsResponse is one page of connectors.
@@ -699,7 +711,9 @@ func (x *ListConnectorsResponse) GetNextPageToken() string {
 type GetConnectorRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// name is connectors/{connector}. Required.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// read_mask names the fields of the connector to return. Empty: all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -739,6 +753,13 @@ func (x *GetConnectorRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *GetConnectorRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
 }
 
 // GetConnectorResponse holds the connector.
@@ -1082,11 +1103,737 @@ func (x *ResyncConnectorResponse) GetRequestTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// PreviewWorkItemRequest names a ticket, or describes one.
+type PreviewWorkItemRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is connectors/{connector}. Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// ticket_id is the number of a ticket to render. Either it or sample is required.
+	TicketId int64 `protobuf:"varint,2,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// sample is a ticket that is made up.
+	Sample *SampleTicket `protobuf:"bytes,3,opt,name=sample,proto3" json:"sample,omitempty"`
+	// settings are connector settings, as JSON or YAML, to use in place of the
+	// connector's, for the same project. Empty: the connector's. At most 64 KiB.
+	Settings      string `protobuf:"bytes,4,opt,name=settings,proto3" json:"settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewWorkItemRequest) Reset() {
+	*x = PreviewWorkItemRequest{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewWorkItemRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewWorkItemRequest) ProtoMessage() {}
+
+func (x *PreviewWorkItemRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewWorkItemRequest.ProtoReflect.Descriptor instead.
+func (*PreviewWorkItemRequest) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PreviewWorkItemRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PreviewWorkItemRequest) GetTicketId() int64 {
+	if x != nil {
+		return x.TicketId
+	}
+	return 0
+}
+
+func (x *PreviewWorkItemRequest) GetSample() *SampleTicket {
+	if x != nil {
+		return x.Sample
+	}
+	return nil
+}
+
+func (x *PreviewWorkItemRequest) GetSettings() string {
+	if x != nil {
+		return x.Settings
+	}
+	return ""
+}
+
+// SampleTicket is a ticket that is made up. What is left out is empty.
+type SampleTicket struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ticket_id is its number; 0 is taken as 1.
+	TicketId int64 `protobuf:"varint,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// title is its name.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// status is its status. Empty: the first of the StatusMap.
+	Status string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// priority is its priority.
+	Priority string `protobuf:"bytes,4,opt,name=priority,proto3" json:"priority,omitempty"`
+	// impact is its impact.
+	Impact string `protobuf:"bytes,5,opt,name=impact,proto3" json:"impact,omitempty"`
+	// urgency is its urgency.
+	Urgency string `protobuf:"bytes,6,opt,name=urgency,proto3" json:"urgency,omitempty"`
+	// sla is the name of its SLA.
+	Sla string `protobuf:"bytes,7,opt,name=sla,proto3" json:"sla,omitempty"`
+	// requester_id is the number of the user at Alvao who asked; 0: nobody.
+	RequesterId int64 `protobuf:"varint,8,opt,name=requester_id,json=requesterId,proto3" json:"requester_id,omitempty"`
+	// requester is that user's name.
+	Requester string `protobuf:"bytes,9,opt,name=requester,proto3" json:"requester,omitempty"`
+	// solver_id is the number of the user at Alvao who solves it; 0: nobody.
+	SolverId int64 `protobuf:"varint,10,opt,name=solver_id,json=solverId,proto3" json:"solver_id,omitempty"`
+	// solver is that user's name.
+	Solver string `protobuf:"bytes,11,opt,name=solver,proto3" json:"solver,omitempty"`
+	// custom holds custom fields by the name of their database column.
+	Custom map[string]string `protobuf:"bytes,12,rep,name=custom,proto3" json:"custom,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// message_tag is the tag by which messages are known, e.g. "T123HD".
+	MessageTag string `protobuf:"bytes,13,opt,name=message_tag,json=messageTag,proto3" json:"message_tag,omitempty"`
+	// message is the text of its latest important message, as HTML or plain text.
+	Message       string `protobuf:"bytes,14,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SampleTicket) Reset() {
+	*x = SampleTicket{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SampleTicket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SampleTicket) ProtoMessage() {}
+
+func (x *SampleTicket) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SampleTicket.ProtoReflect.Descriptor instead.
+func (*SampleTicket) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SampleTicket) GetTicketId() int64 {
+	if x != nil {
+		return x.TicketId
+	}
+	return 0
+}
+
+func (x *SampleTicket) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetPriority() string {
+	if x != nil {
+		return x.Priority
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetImpact() string {
+	if x != nil {
+		return x.Impact
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetUrgency() string {
+	if x != nil {
+		return x.Urgency
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetSla() string {
+	if x != nil {
+		return x.Sla
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetRequesterId() int64 {
+	if x != nil {
+		return x.RequesterId
+	}
+	return 0
+}
+
+func (x *SampleTicket) GetRequester() string {
+	if x != nil {
+		return x.Requester
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetSolverId() int64 {
+	if x != nil {
+		return x.SolverId
+	}
+	return 0
+}
+
+func (x *SampleTicket) GetSolver() string {
+	if x != nil {
+		return x.Solver
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetCustom() map[string]string {
+	if x != nil {
+		return x.Custom
+	}
+	return nil
+}
+
+func (x *SampleTicket) GetMessageTag() string {
+	if x != nil {
+		return x.MessageTag
+	}
+	return ""
+}
+
+func (x *SampleTicket) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// PreviewWorkItemResponse is what would be created.
+type PreviewWorkItemResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ticket_id is the ticket's number.
+	TicketId int64 `protobuf:"varint,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// type is the work item type.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// fields are the fields that would be set, in the order of the AttributeMap.
+	Fields []*FieldDraft `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	// reporter is who would be the reporter; empty: the access token's account.
+	Reporter string `protobuf:"bytes,4,opt,name=reporter,proto3" json:"reporter,omitempty"`
+	// states are the states that the work item would pass: the first is the one it is
+	// created in, the last the one that the StatusMap pairs with the ticket's status. Empty:
+	// the status is not in the StatusMap, and nothing would be created.
+	States []string `protobuf:"bytes,5,rep,name=states,proto3" json:"states,omitempty"`
+	// tag is the tag by which the work item is found again.
+	Tag string `protobuf:"bytes,6,opt,name=tag,proto3" json:"tag,omitempty"`
+	// ticket_url is the address that the work item's hyperlink leads to.
+	TicketUrl string `protobuf:"bytes,7,opt,name=ticket_url,json=ticketUrl,proto3" json:"ticket_url,omitempty"`
+	// warnings are doubts about values, and reasons why nothing would be created. Empty:
+	// the work item would be created like this.
+	Warnings      []*Finding `protobuf:"bytes,8,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewWorkItemResponse) Reset() {
+	*x = PreviewWorkItemResponse{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewWorkItemResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewWorkItemResponse) ProtoMessage() {}
+
+func (x *PreviewWorkItemResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewWorkItemResponse.ProtoReflect.Descriptor instead.
+func (*PreviewWorkItemResponse) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *PreviewWorkItemResponse) GetTicketId() int64 {
+	if x != nil {
+		return x.TicketId
+	}
+	return 0
+}
+
+func (x *PreviewWorkItemResponse) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *PreviewWorkItemResponse) GetFields() []*FieldDraft {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *PreviewWorkItemResponse) GetReporter() string {
+	if x != nil {
+		return x.Reporter
+	}
+	return ""
+}
+
+func (x *PreviewWorkItemResponse) GetStates() []string {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *PreviewWorkItemResponse) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *PreviewWorkItemResponse) GetTicketUrl() string {
+	if x != nil {
+		return x.TicketUrl
+	}
+	return ""
+}
+
+func (x *PreviewWorkItemResponse) GetWarnings() []*Finding {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// FieldDraft is a field that would be set.
+type FieldDraft struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// reference is the field's reference name, e.g. "System.Title".
+	Reference string `protobuf:"bytes,1,opt,name=reference,proto3" json:"reference,omitempty"`
+	// value is what it would be set to, in the form that Azure DevOps takes.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldDraft) Reset() {
+	*x = FieldDraft{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldDraft) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldDraft) ProtoMessage() {}
+
+func (x *FieldDraft) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldDraft.ProtoReflect.Descriptor instead.
+func (*FieldDraft) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *FieldDraft) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *FieldDraft) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// ListExamplesRequest names a connector.
+type ListExamplesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is connectors/{connector}. Required.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExamplesRequest) Reset() {
+	*x = ListExamplesRequest{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExamplesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExamplesRequest) ProtoMessage() {}
+
+func (x *ListExamplesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExamplesRequest.ProtoReflect.Descriptor instead.
+func (*ListExamplesRequest) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListExamplesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ListExamplesResponse holds items as the systems send them.
+type ListExamplesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// tickets are the tickets that were active last.
+	Tickets []*structpb.Struct `protobuf:"bytes,1,rep,name=tickets,proto3" json:"tickets,omitempty"`
+	// work_items are the work items that are linked with them, or that changed last.
+	WorkItems     []*structpb.Struct `protobuf:"bytes,2,rep,name=work_items,json=workItems,proto3" json:"work_items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExamplesResponse) Reset() {
+	*x = ListExamplesResponse{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExamplesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExamplesResponse) ProtoMessage() {}
+
+func (x *ListExamplesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExamplesResponse.ProtoReflect.Descriptor instead.
+func (*ListExamplesResponse) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListExamplesResponse) GetTickets() []*structpb.Struct {
+	if x != nil {
+		return x.Tickets
+	}
+	return nil
+}
+
+func (x *ListExamplesResponse) GetWorkItems() []*structpb.Struct {
+	if x != nil {
+		return x.WorkItems
+	}
+	return nil
+}
+
+// DiffMappingRequest names a connector and holds a draft of its settings.
+type DiffMappingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is connectors/{connector}. Required.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// settings are the draft's connector settings, as JSON or YAML, for the same project.
+	// Required. At most 64 KiB.
+	Settings string `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	// days is how far back tickets must have been active, 1 to 90; 0 means 7.
+	Days int32 `protobuf:"varint,3,opt,name=days,proto3" json:"days,omitempty"`
+	// ticket_limit is how many tickets are rendered at most, 1 to 500; 0 means 100.
+	TicketLimit   int32 `protobuf:"varint,4,opt,name=ticket_limit,json=ticketLimit,proto3" json:"ticket_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffMappingRequest) Reset() {
+	*x = DiffMappingRequest{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffMappingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffMappingRequest) ProtoMessage() {}
+
+func (x *DiffMappingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffMappingRequest.ProtoReflect.Descriptor instead.
+func (*DiffMappingRequest) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DiffMappingRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DiffMappingRequest) GetSettings() string {
+	if x != nil {
+		return x.Settings
+	}
+	return ""
+}
+
+func (x *DiffMappingRequest) GetDays() int32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *DiffMappingRequest) GetTicketLimit() int32 {
+	if x != nil {
+		return x.TicketLimit
+	}
+	return 0
+}
+
+// DiffMappingResponse tells what would be different.
+type DiffMappingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// differences are the values that differ, by ticket in the order of the numbers.
+	Differences []*MappingDifference `protobuf:"bytes,1,rep,name=differences,proto3" json:"differences,omitempty"`
+	// ticket_count is how many tickets were rendered.
+	TicketCount int32 `protobuf:"varint,2,opt,name=ticket_count,json=ticketCount,proto3" json:"ticket_count,omitempty"`
+	// differing_count is how many of them differ.
+	DifferingCount int32 `protobuf:"varint,3,opt,name=differing_count,json=differingCount,proto3" json:"differing_count,omitempty"`
+	// truncated tells that there were more tickets than ticket_limit.
+	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffMappingResponse) Reset() {
+	*x = DiffMappingResponse{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffMappingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffMappingResponse) ProtoMessage() {}
+
+func (x *DiffMappingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffMappingResponse.ProtoReflect.Descriptor instead.
+func (*DiffMappingResponse) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DiffMappingResponse) GetDifferences() []*MappingDifference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *DiffMappingResponse) GetTicketCount() int32 {
+	if x != nil {
+		return x.TicketCount
+	}
+	return 0
+}
+
+func (x *DiffMappingResponse) GetDifferingCount() int32 {
+	if x != nil {
+		return x.DifferingCount
+	}
+	return 0
+}
+
+func (x *DiffMappingResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// MappingDifference is one value that would be different.
+type MappingDifference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ticket_id is the number of the ticket.
+	TicketId int64 `protobuf:"varint,1,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// field is the reference name of a field, "type", "reporter", "state", or "error" where
+	// one of the two can't be rendered.
+	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
+	// present is what the connector's settings give; empty: nothing.
+	Present string `protobuf:"bytes,3,opt,name=present,proto3" json:"present,omitempty"`
+	// draft is what the draft's settings give; empty: nothing.
+	Draft         string `protobuf:"bytes,4,opt,name=draft,proto3" json:"draft,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MappingDifference) Reset() {
+	*x = MappingDifference{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MappingDifference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MappingDifference) ProtoMessage() {}
+
+func (x *MappingDifference) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MappingDifference.ProtoReflect.Descriptor instead.
+func (*MappingDifference) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *MappingDifference) GetTicketId() int64 {
+	if x != nil {
+		return x.TicketId
+	}
+	return 0
+}
+
+func (x *MappingDifference) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *MappingDifference) GetPresent() string {
+	if x != nil {
+		return x.Present
+	}
+	return ""
+}
+
+func (x *MappingDifference) GetDraft() string {
+	if x != nil {
+		return x.Draft
+	}
+	return ""
+}
+
 var File_tandem_v1_connector_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\n" +
-	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tandem/v1/resync.proto\"\x9f\x03\n" +
+	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tandem/v1/resync.proto\"\x9f\x03\n" +
 	"\tConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\ralvao_service\x18\x02 \x01(\tR\falvaoService\x12\x1b\n" +
@@ -1135,18 +1882,20 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSEVERITY_OK\x10\x01\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x02\x12\x12\n" +
-	"\x0eSEVERITY_ERROR\x10\x03\"S\n" +
+	"\x0eSEVERITY_ERROR\x10\x03\"\x8c\x01\n" +
 	"\x15ListConnectorsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"v\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x127\n" +
+	"\tread_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"v\n" +
 	"\x16ListConnectorsResponse\x124\n" +
 	"\n" +
 	"connectors\x18\x01 \x03(\v2\x14.tandem.v1.ConnectorR\n" +
 	"connectors\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\")\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"b\n" +
 	"\x13GetConnectorRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"J\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\tread_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"J\n" +
 	"\x14GetConnectorResponse\x122\n" +
 	"\tconnector\x18\x01 \x01(\v2\x14.tandem.v1.ConnectorR\tconnector\"+\n" +
 	"\x15CheckConnectorRequest\x12\x12\n" +
@@ -1162,13 +1911,76 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x8c\x01\n" +
 	"\x17ResyncConnectorResponse\x122\n" +
 	"\tconnector\x18\x01 \x01(\v2\x14.tandem.v1.ConnectorR\tconnector\x12=\n" +
-	"\frequest_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestTime2\xc8\x03\n" +
+	"\frequest_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vrequestTime\"\x96\x01\n" +
+	"\x16PreviewWorkItemRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\tticket_id\x18\x02 \x01(\x03R\bticketId\x12/\n" +
+	"\x06sample\x18\x03 \x01(\v2\x17.tandem.v1.SampleTicketR\x06sample\x12\x1a\n" +
+	"\bsettings\x18\x04 \x01(\tR\bsettings\"\xe2\x03\n" +
+	"\fSampleTicket\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\x03R\bticketId\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12\x1a\n" +
+	"\bpriority\x18\x04 \x01(\tR\bpriority\x12\x16\n" +
+	"\x06impact\x18\x05 \x01(\tR\x06impact\x12\x18\n" +
+	"\aurgency\x18\x06 \x01(\tR\aurgency\x12\x10\n" +
+	"\x03sla\x18\a \x01(\tR\x03sla\x12!\n" +
+	"\frequester_id\x18\b \x01(\x03R\vrequesterId\x12\x1c\n" +
+	"\trequester\x18\t \x01(\tR\trequester\x12\x1b\n" +
+	"\tsolver_id\x18\n" +
+	" \x01(\x03R\bsolverId\x12\x16\n" +
+	"\x06solver\x18\v \x01(\tR\x06solver\x12;\n" +
+	"\x06custom\x18\f \x03(\v2#.tandem.v1.SampleTicket.CustomEntryR\x06custom\x12\x1f\n" +
+	"\vmessage_tag\x18\r \x01(\tR\n" +
+	"messageTag\x12\x18\n" +
+	"\amessage\x18\x0e \x01(\tR\amessage\x1a9\n" +
+	"\vCustomEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8e\x02\n" +
+	"\x17PreviewWorkItemResponse\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\x03R\bticketId\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12-\n" +
+	"\x06fields\x18\x03 \x03(\v2\x15.tandem.v1.FieldDraftR\x06fields\x12\x1a\n" +
+	"\breporter\x18\x04 \x01(\tR\breporter\x12\x16\n" +
+	"\x06states\x18\x05 \x03(\tR\x06states\x12\x10\n" +
+	"\x03tag\x18\x06 \x01(\tR\x03tag\x12\x1d\n" +
+	"\n" +
+	"ticket_url\x18\a \x01(\tR\tticketUrl\x12.\n" +
+	"\bwarnings\x18\b \x03(\v2\x12.tandem.v1.FindingR\bwarnings\"@\n" +
+	"\n" +
+	"FieldDraft\x12\x1c\n" +
+	"\treference\x18\x01 \x01(\tR\treference\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\")\n" +
+	"\x13ListExamplesRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x81\x01\n" +
+	"\x14ListExamplesResponse\x121\n" +
+	"\atickets\x18\x01 \x03(\v2\x17.google.protobuf.StructR\atickets\x126\n" +
+	"\n" +
+	"work_items\x18\x02 \x03(\v2\x17.google.protobuf.StructR\tworkItems\"{\n" +
+	"\x12DiffMappingRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bsettings\x18\x02 \x01(\tR\bsettings\x12\x12\n" +
+	"\x04days\x18\x03 \x01(\x05R\x04days\x12!\n" +
+	"\fticket_limit\x18\x04 \x01(\x05R\vticketLimit\"\xbf\x01\n" +
+	"\x13DiffMappingResponse\x12>\n" +
+	"\vdifferences\x18\x01 \x03(\v2\x1c.tandem.v1.MappingDifferenceR\vdifferences\x12!\n" +
+	"\fticket_count\x18\x02 \x01(\x05R\vticketCount\x12'\n" +
+	"\x0fdiffering_count\x18\x03 \x01(\x05R\x0edifferingCount\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"v\n" +
+	"\x11MappingDifference\x12\x1b\n" +
+	"\tticket_id\x18\x01 \x01(\x03R\bticketId\x12\x14\n" +
+	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
+	"\apresent\x18\x03 \x01(\tR\apresent\x12\x14\n" +
+	"\x05draft\x18\x04 \x01(\tR\x05draft2\xc1\x05\n" +
 	"\x10ConnectorService\x12U\n" +
 	"\x0eListConnectors\x12 .tandem.v1.ListConnectorsRequest\x1a!.tandem.v1.ListConnectorsResponse\x12O\n" +
 	"\fGetConnector\x12\x1e.tandem.v1.GetConnectorRequest\x1a\x1f.tandem.v1.GetConnectorResponse\x12U\n" +
 	"\x0eCheckConnector\x12 .tandem.v1.CheckConnectorRequest\x1a!.tandem.v1.CheckConnectorResponse\x12[\n" +
 	"\x10ReleaseConnector\x12\".tandem.v1.ReleaseConnectorRequest\x1a#.tandem.v1.ReleaseConnectorResponse\x12X\n" +
-	"\x0fResyncConnector\x12!.tandem.v1.ResyncConnectorRequest\x1a\".tandem.v1.ResyncConnectorResponseB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
+	"\x0fResyncConnector\x12!.tandem.v1.ResyncConnectorRequest\x1a\".tandem.v1.ResyncConnectorResponse\x12X\n" +
+	"\x0fPreviewWorkItem\x12!.tandem.v1.PreviewWorkItemRequest\x1a\".tandem.v1.PreviewWorkItemResponse\x12O\n" +
+	"\fListExamples\x12\x1e.tandem.v1.ListExamplesRequest\x1a\x1f.tandem.v1.ListExamplesResponse\x12L\n" +
+	"\vDiffMapping\x12\x1d.tandem.v1.DiffMappingRequest\x1a\x1e.tandem.v1.DiffMappingResponseB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
 
 var (
 	file_tandem_v1_connector_service_proto_rawDescOnce sync.Once
@@ -1183,7 +1995,7 @@ func file_tandem_v1_connector_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tandem_v1_connector_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_tandem_v1_connector_service_proto_goTypes = []any{
 	(Finding_Severity)(0),            // 0: tandem.v1.Finding.Severity
 	(*Connector)(nil),                // 1: tandem.v1.Connector
@@ -1202,40 +2014,67 @@ var file_tandem_v1_connector_service_proto_goTypes = []any{
 	(*ReleaseConnectorResponse)(nil), // 14: tandem.v1.ReleaseConnectorResponse
 	(*ResyncConnectorRequest)(nil),   // 15: tandem.v1.ResyncConnectorRequest
 	(*ResyncConnectorResponse)(nil),  // 16: tandem.v1.ResyncConnectorResponse
-	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
-	(*Resync)(nil),                   // 18: tandem.v1.Resync
+	(*PreviewWorkItemRequest)(nil),   // 17: tandem.v1.PreviewWorkItemRequest
+	(*SampleTicket)(nil),             // 18: tandem.v1.SampleTicket
+	(*PreviewWorkItemResponse)(nil),  // 19: tandem.v1.PreviewWorkItemResponse
+	(*FieldDraft)(nil),               // 20: tandem.v1.FieldDraft
+	(*ListExamplesRequest)(nil),      // 21: tandem.v1.ListExamplesRequest
+	(*ListExamplesResponse)(nil),     // 22: tandem.v1.ListExamplesResponse
+	(*DiffMappingRequest)(nil),       // 23: tandem.v1.DiffMappingRequest
+	(*DiffMappingResponse)(nil),      // 24: tandem.v1.DiffMappingResponse
+	(*MappingDifference)(nil),        // 25: tandem.v1.MappingDifference
+	nil,                              // 26: tandem.v1.SampleTicket.CustomEntry
+	(*timestamppb.Timestamp)(nil),    // 27: google.protobuf.Timestamp
+	(*Resync)(nil),                   // 28: tandem.v1.Resync
+	(*fieldmaskpb.FieldMask)(nil),    // 29: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),          // 30: google.protobuf.Struct
 }
 var file_tandem_v1_connector_service_proto_depIdxs = []int32{
 	5,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
-	17, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
+	27, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
 	2,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
-	18, // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
-	17, // 4: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
-	17, // 5: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
+	28, // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
+	27, // 4: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
+	27, // 5: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
 	3,  // 6: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
 	4,  // 7: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
 	0,  // 8: tandem.v1.Finding.severity:type_name -> tandem.v1.Finding.Severity
-	1,  // 9: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
-	1,  // 10: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
-	6,  // 11: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
-	1,  // 12: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
-	1,  // 13: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
-	17, // 14: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
-	7,  // 15: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
-	9,  // 16: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
-	11, // 17: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
-	13, // 18: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
-	15, // 19: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
-	8,  // 20: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
-	10, // 21: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
-	12, // 22: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
-	14, // 23: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
-	16, // 24: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
-	20, // [20:25] is the sub-list for method output_type
-	15, // [15:20] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	29, // 9: tandem.v1.ListConnectorsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	1,  // 10: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
+	29, // 11: tandem.v1.GetConnectorRequest.read_mask:type_name -> google.protobuf.FieldMask
+	1,  // 12: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
+	6,  // 13: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
+	1,  // 14: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
+	1,  // 15: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
+	27, // 16: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
+	18, // 17: tandem.v1.PreviewWorkItemRequest.sample:type_name -> tandem.v1.SampleTicket
+	26, // 18: tandem.v1.SampleTicket.custom:type_name -> tandem.v1.SampleTicket.CustomEntry
+	20, // 19: tandem.v1.PreviewWorkItemResponse.fields:type_name -> tandem.v1.FieldDraft
+	6,  // 20: tandem.v1.PreviewWorkItemResponse.warnings:type_name -> tandem.v1.Finding
+	30, // 21: tandem.v1.ListExamplesResponse.tickets:type_name -> google.protobuf.Struct
+	30, // 22: tandem.v1.ListExamplesResponse.work_items:type_name -> google.protobuf.Struct
+	25, // 23: tandem.v1.DiffMappingResponse.differences:type_name -> tandem.v1.MappingDifference
+	7,  // 24: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
+	9,  // 25: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
+	11, // 26: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
+	13, // 27: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
+	15, // 28: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
+	17, // 29: tandem.v1.ConnectorService.PreviewWorkItem:input_type -> tandem.v1.PreviewWorkItemRequest
+	21, // 30: tandem.v1.ConnectorService.ListExamples:input_type -> tandem.v1.ListExamplesRequest
+	23, // 31: tandem.v1.ConnectorService.DiffMapping:input_type -> tandem.v1.DiffMappingRequest
+	8,  // 32: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
+	10, // 33: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
+	12, // 34: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
+	14, // 35: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
+	16, // 36: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
+	19, // 37: tandem.v1.ConnectorService.PreviewWorkItem:output_type -> tandem.v1.PreviewWorkItemResponse
+	22, // 38: tandem.v1.ConnectorService.ListExamples:output_type -> tandem.v1.ListExamplesResponse
+	24, // 39: tandem.v1.ConnectorService.DiffMapping:output_type -> tandem.v1.DiffMappingResponse
+	32, // [32:40] is the sub-list for method output_type
+	24, // [24:32] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_connector_service_proto_init() }
@@ -1250,7 +2089,7 @@ func file_tandem_v1_connector_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_connector_service_proto_rawDesc), len(file_tandem_v1_connector_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

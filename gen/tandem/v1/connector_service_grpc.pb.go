@@ -24,6 +24,9 @@ const (
 	ConnectorService_CheckConnector_FullMethodName   = "/tandem.v1.ConnectorService/CheckConnector"
 	ConnectorService_ReleaseConnector_FullMethodName = "/tandem.v1.ConnectorService/ReleaseConnector"
 	ConnectorService_ResyncConnector_FullMethodName  = "/tandem.v1.ConnectorService/ResyncConnector"
+	ConnectorService_PreviewWorkItem_FullMethodName  = "/tandem.v1.ConnectorService/PreviewWorkItem"
+	ConnectorService_ListExamples_FullMethodName     = "/tandem.v1.ConnectorService/ListExamples"
+	ConnectorService_DiffMapping_FullMethodName      = "/tandem.v1.ConnectorService/DiffMapping"
 )
 
 // ConnectorServiceClient is the client API for ConnectorService service.
@@ -50,6 +53,15 @@ type ConnectorServiceClient interface {
 	// refuses the token it waits. GetConnector tells how it goes. Asking twice is no error.
 	// ResyncService.StartResync does the same and names the resync.
 	ResyncConnector(ctx context.Context, in *ResyncConnectorRequest, opts ...grpc.CallOption) (*ResyncConnectorResponse, error)
+	// PreviewWorkItem renders exactly the work item that would be created for a ticket, or
+	// for one that is made up, and writes nothing.
+	PreviewWorkItem(ctx context.Context, in *PreviewWorkItemRequest, opts ...grpc.CallOption) (*PreviewWorkItemResponse, error)
+	// ListExamples returns up to five items of each side as the systems send them, with
+	// what looks like a secret masked, so that settings can be tried on real data.
+	ListExamples(ctx context.Context, in *ListExamplesRequest, opts ...grpc.CallOption) (*ListExamplesResponse, error)
+	// DiffMapping renders the recent tickets of a connector with its settings and with a
+	// draft of others, and tells what would be different. It writes nothing.
+	DiffMapping(ctx context.Context, in *DiffMappingRequest, opts ...grpc.CallOption) (*DiffMappingResponse, error)
 }
 
 type connectorServiceClient struct {
@@ -110,6 +122,36 @@ func (c *connectorServiceClient) ResyncConnector(ctx context.Context, in *Resync
 	return out, nil
 }
 
+func (c *connectorServiceClient) PreviewWorkItem(ctx context.Context, in *PreviewWorkItemRequest, opts ...grpc.CallOption) (*PreviewWorkItemResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewWorkItemResponse)
+	err := c.cc.Invoke(ctx, ConnectorService_PreviewWorkItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorServiceClient) ListExamples(ctx context.Context, in *ListExamplesRequest, opts ...grpc.CallOption) (*ListExamplesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListExamplesResponse)
+	err := c.cc.Invoke(ctx, ConnectorService_ListExamples_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorServiceClient) DiffMapping(ctx context.Context, in *DiffMappingRequest, opts ...grpc.CallOption) (*DiffMappingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiffMappingResponse)
+	err := c.cc.Invoke(ctx, ConnectorService_DiffMapping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConnectorServiceServer is the server API for ConnectorService service.
 // All implementations must embed UnimplementedConnectorServiceServer
 // for forward compatibility.
@@ -134,6 +176,15 @@ type ConnectorServiceServer interface {
 	// refuses the token it waits. GetConnector tells how it goes. Asking twice is no error.
 	// ResyncService.StartResync does the same and names the resync.
 	ResyncConnector(context.Context, *ResyncConnectorRequest) (*ResyncConnectorResponse, error)
+	// PreviewWorkItem renders exactly the work item that would be created for a ticket, or
+	// for one that is made up, and writes nothing.
+	PreviewWorkItem(context.Context, *PreviewWorkItemRequest) (*PreviewWorkItemResponse, error)
+	// ListExamples returns up to five items of each side as the systems send them, with
+	// what looks like a secret masked, so that settings can be tried on real data.
+	ListExamples(context.Context, *ListExamplesRequest) (*ListExamplesResponse, error)
+	// DiffMapping renders the recent tickets of a connector with its settings and with a
+	// draft of others, and tells what would be different. It writes nothing.
+	DiffMapping(context.Context, *DiffMappingRequest) (*DiffMappingResponse, error)
 	mustEmbedUnimplementedConnectorServiceServer()
 }
 
@@ -158,6 +209,15 @@ func (UnimplementedConnectorServiceServer) ReleaseConnector(context.Context, *Re
 }
 func (UnimplementedConnectorServiceServer) ResyncConnector(context.Context, *ResyncConnectorRequest) (*ResyncConnectorResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResyncConnector not implemented")
+}
+func (UnimplementedConnectorServiceServer) PreviewWorkItem(context.Context, *PreviewWorkItemRequest) (*PreviewWorkItemResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewWorkItem not implemented")
+}
+func (UnimplementedConnectorServiceServer) ListExamples(context.Context, *ListExamplesRequest) (*ListExamplesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListExamples not implemented")
+}
+func (UnimplementedConnectorServiceServer) DiffMapping(context.Context, *DiffMappingRequest) (*DiffMappingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DiffMapping not implemented")
 }
 func (UnimplementedConnectorServiceServer) mustEmbedUnimplementedConnectorServiceServer() {}
 func (UnimplementedConnectorServiceServer) testEmbeddedByValue()                          {}
@@ -270,6 +330,60 @@ func _ConnectorService_ResyncConnector_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConnectorService_PreviewWorkItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewWorkItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorServiceServer).PreviewWorkItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorService_PreviewWorkItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorServiceServer).PreviewWorkItem(ctx, req.(*PreviewWorkItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorService_ListExamples_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListExamplesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorServiceServer).ListExamples(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorService_ListExamples_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorServiceServer).ListExamples(ctx, req.(*ListExamplesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorService_DiffMapping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiffMappingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorServiceServer).DiffMapping(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorService_DiffMapping_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorServiceServer).DiffMapping(ctx, req.(*DiffMappingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ConnectorService_ServiceDesc is the grpc.ServiceDesc for ConnectorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -296,6 +410,18 @@ var ConnectorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ResyncConnector",
 			Handler:    _ConnectorService_ResyncConnector_Handler,
+		},
+		{
+			MethodName: "PreviewWorkItem",
+			Handler:    _ConnectorService_PreviewWorkItem_Handler,
+		},
+		{
+			MethodName: "ListExamples",
+			Handler:    _ConnectorService_ListExamples_Handler,
+		},
+		{
+			MethodName: "DiffMapping",
+			Handler:    _ConnectorService_DiffMapping_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -61,9 +61,35 @@ const (
 	// ERROR_REASON_LINK_CHANGED: the link is being worked on, or is another one than the
 	// request's etag names. Nothing was changed. Get the link and look again.
 	ErrorReason_ERROR_REASON_LINK_CHANGED ErrorReason = 11
+	// ERROR_REASON_LINK_EXISTS: the ticket is linked with another work item, or the work
+	// item with another ticket. Delete that link first.
+	ErrorReason_ERROR_REASON_LINK_EXISTS ErrorReason = 12
+	// ERROR_REASON_UNFIT_PAIR: the ticket or the work item can't be linked: it does not
+	// exist, was deleted, or lies outside the connector's service or project.
+	ErrorReason_ERROR_REASON_UNFIT_PAIR ErrorReason = 13
+	// ERROR_REASON_RESUME_EXPIRED: what changed since the resume token is not kept any
+	// more. List the links and watch anew.
+	ErrorReason_ERROR_REASON_RESUME_EXPIRED ErrorReason = 14
+	// ERROR_REASON_REQUEST_ID_REUSED: the request id was used for another request.
+	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 15
 	// ERROR_REASON_UNKNOWN_RESYNC: the connector has no resync of that id, or it is too
 	// old to be remembered.
-	ErrorReason_ERROR_REASON_UNKNOWN_RESYNC ErrorReason = 12
+	ErrorReason_ERROR_REASON_UNKNOWN_RESYNC ErrorReason = 16
+	// ERROR_REASON_UNRENDERABLE: the ticket does not exist, or the settings give no work
+	// item for it. The status message says which.
+	ErrorReason_ERROR_REASON_UNRENDERABLE ErrorReason = 17
+	// ERROR_REASON_UNAUTHENTICATED: the call carries no credentials, or such as are wrong
+	// or have expired. Get new ones; repeating it unchanged can't succeed.
+	ErrorReason_ERROR_REASON_UNAUTHENTICATED ErrorReason = 20
+	// ERROR_REASON_PERMISSION_DENIED: the caller is known but may not do this, or not for
+	// that connector, whether or not it exists.
+	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 21
+	// ERROR_REASON_RATE_LIMITED: the caller calls too often. Nothing was done. Retry after
+	// the delay of the google.rpc.RetryInfo.
+	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 22
+	// ERROR_REASON_ISSUER_UNAVAILABLE: the keys of the token's issuer can't be fetched, so
+	// that the token can't be checked. Retry with backoff.
+	ErrorReason_ERROR_REASON_ISSUER_UNAVAILABLE ErrorReason = 23
 )
 
 // Enum value maps for ErrorReason.
@@ -81,7 +107,16 @@ var (
 		9:  "ERROR_REASON_INTERNAL",
 		10: "ERROR_REASON_NOT_BRAKED",
 		11: "ERROR_REASON_LINK_CHANGED",
-		12: "ERROR_REASON_UNKNOWN_RESYNC",
+		12: "ERROR_REASON_LINK_EXISTS",
+		13: "ERROR_REASON_UNFIT_PAIR",
+		14: "ERROR_REASON_RESUME_EXPIRED",
+		15: "ERROR_REASON_REQUEST_ID_REUSED",
+		16: "ERROR_REASON_UNKNOWN_RESYNC",
+		17: "ERROR_REASON_UNRENDERABLE",
+		20: "ERROR_REASON_UNAUTHENTICATED",
+		21: "ERROR_REASON_PERMISSION_DENIED",
+		22: "ERROR_REASON_RATE_LIMITED",
+		23: "ERROR_REASON_ISSUER_UNAVAILABLE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -96,7 +131,16 @@ var (
 		"ERROR_REASON_INTERNAL":           9,
 		"ERROR_REASON_NOT_BRAKED":         10,
 		"ERROR_REASON_LINK_CHANGED":       11,
-		"ERROR_REASON_UNKNOWN_RESYNC":     12,
+		"ERROR_REASON_LINK_EXISTS":        12,
+		"ERROR_REASON_UNFIT_PAIR":         13,
+		"ERROR_REASON_RESUME_EXPIRED":     14,
+		"ERROR_REASON_REQUEST_ID_REUSED":  15,
+		"ERROR_REASON_UNKNOWN_RESYNC":     16,
+		"ERROR_REASON_UNRENDERABLE":       17,
+		"ERROR_REASON_UNAUTHENTICATED":    20,
+		"ERROR_REASON_PERMISSION_DENIED":  21,
+		"ERROR_REASON_RATE_LIMITED":       22,
+		"ERROR_REASON_ISSUER_UNAVAILABLE": 23,
 	}
 )
 
@@ -131,7 +175,7 @@ var File_tandem_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xaa\x03\n" +
+	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xd3\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -145,8 +189,17 @@ const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\x15ERROR_REASON_INTERNAL\x10\t\x12\x1b\n" +
 	"\x17ERROR_REASON_NOT_BRAKED\x10\n" +
 	"\x12\x1d\n" +
-	"\x19ERROR_REASON_LINK_CHANGED\x10\v\x12\x1f\n" +
-	"\x1bERROR_REASON_UNKNOWN_RESYNC\x10\fB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
+	"\x19ERROR_REASON_LINK_CHANGED\x10\v\x12\x1c\n" +
+	"\x18ERROR_REASON_LINK_EXISTS\x10\f\x12\x1b\n" +
+	"\x17ERROR_REASON_UNFIT_PAIR\x10\r\x12\x1f\n" +
+	"\x1bERROR_REASON_RESUME_EXPIRED\x10\x0e\x12\"\n" +
+	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10\x0f\x12\x1f\n" +
+	"\x1bERROR_REASON_UNKNOWN_RESYNC\x10\x10\x12\x1d\n" +
+	"\x19ERROR_REASON_UNRENDERABLE\x10\x11\x12 \n" +
+	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x14\x12\"\n" +
+	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x15\x12\x1d\n" +
+	"\x19ERROR_REASON_RATE_LIMITED\x10\x16\x12#\n" +
+	"\x1fERROR_REASON_ISSUER_UNAVAILABLE\x10\x17B6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
 
 var (
 	file_tandem_v1_error_reason_proto_rawDescOnce sync.Once

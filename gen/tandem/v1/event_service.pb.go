@@ -28,9 +28,11 @@ type IngestEventResponse_Disposition int32
 const (
 	// DISPOSITION_UNSPECIFIED is never sent.
 	IngestEventResponse_DISPOSITION_UNSPECIFIED IngestEventResponse_Disposition = 0
-	// DISPOSITION_STORED: the hint is durable and will be served.
+	// DISPOSITION_STORED: the hint is durable and will be served; or what was pushed
+	// is durable, and asked for no more than that.
 	IngestEventResponse_DISPOSITION_STORED IngestEventResponse_Disposition = 1
-	// DISPOSITION_DUPLICATE: a hint with that event_id was stored before.
+	// DISPOSITION_DUPLICATE: a hint with that event_id was stored before; or what was
+	// pushed again was known.
 	IngestEventResponse_DISPOSITION_DUPLICATE IngestEventResponse_Disposition = 2
 )
 
@@ -164,7 +166,12 @@ type IngestEventRequest struct {
 	// longer ones are left out by the sender, as the item itself is read anyway.
 	Payload []byte `protobuf:"bytes,8,opt,name=payload,proto3" json:"payload,omitempty"`
 	// receive_time is when the edge received the event. Absent: now.
-	ReceiveTime   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
+	ReceiveTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
+	// pushed is what the Alvao application told of a record of the ticket's log. It
+	// is kept durably before the hint is, and is the truth of that record where
+	// Alvao's REST API does not show it. Only for SYSTEM_ALVAO with a connector.
+	// It is not part of payload, and no method returns it.
+	Pushed        *PushedRecord `protobuf:"bytes,10,opt,name=pushed,proto3" json:"pushed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -258,6 +265,13 @@ func (x *IngestEventRequest) GetPayload() []byte {
 func (x *IngestEventRequest) GetReceiveTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ReceiveTime
+	}
+	return nil
+}
+
+func (x *IngestEventRequest) GetPushed() *PushedRecord {
+	if x != nil {
+		return x.Pushed
 	}
 	return nil
 }
@@ -636,13 +650,13 @@ var File_tandem_v1_event_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_event_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtandem/v1/event_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tandem/v1/event.proto\"k\n" +
+	"\x1dtandem/v1/event_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tandem/v1/event.proto\x1a\x1dtandem/v1/pushed_record.proto\"k\n" +
 	"\x06Origin\x12\x1f\n" +
 	"\vaccount_url\x18\x01 \x01(\tR\n" +
 	"accountUrl\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12!\n" +
-	"\fproject_name\x18\x03 \x01(\tR\vprojectName\"\xd0\x02\n" +
+	"\fproject_name\x18\x03 \x01(\tR\vprojectName\"\x81\x03\n" +
 	"\x12IngestEventRequest\x12\x1c\n" +
 	"\tconnector\x18\x01 \x01(\tR\tconnector\x12)\n" +
 	"\x06system\x18\x02 \x01(\x0e2\x11.tandem.v1.SystemR\x06system\x12\x17\n" +
@@ -653,7 +667,9 @@ const file_tandem_v1_event_service_proto_rawDesc = "" +
 	"\brevision\x18\x06 \x01(\x03R\brevision\x12)\n" +
 	"\x06origin\x18\a \x01(\v2\x11.tandem.v1.OriginR\x06origin\x12\x18\n" +
 	"\apayload\x18\b \x01(\fR\apayload\x12=\n" +
-	"\freceive_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\"\xe0\x01\n" +
+	"\freceive_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12/\n" +
+	"\x06pushed\x18\n" +
+	" \x01(\v2\x17.tandem.v1.PushedRecordR\x06pushed\"\xe0\x01\n" +
 	"\x13IngestEventResponse\x12L\n" +
 	"\vdisposition\x18\x01 \x01(\x0e2*.tandem.v1.IngestEventResponse.DispositionR\vdisposition\x12\x1c\n" +
 	"\tconnector\x18\x02 \x01(\tR\tconnector\"]\n" +
@@ -712,31 +728,33 @@ var file_tandem_v1_event_service_proto_goTypes = []any{
 	(*ReplayEventResponse)(nil),          // 9: tandem.v1.ReplayEventResponse
 	(System)(0),                          // 10: tandem.v1.System
 	(*timestamppb.Timestamp)(nil),        // 11: google.protobuf.Timestamp
-	(Event_State)(0),                     // 12: tandem.v1.Event.State
-	(*Event)(nil),                        // 13: tandem.v1.Event
+	(*PushedRecord)(nil),                 // 12: tandem.v1.PushedRecord
+	(Event_State)(0),                     // 13: tandem.v1.Event.State
+	(*Event)(nil),                        // 14: tandem.v1.Event
 }
 var file_tandem_v1_event_service_proto_depIdxs = []int32{
 	10, // 0: tandem.v1.IngestEventRequest.system:type_name -> tandem.v1.System
 	1,  // 1: tandem.v1.IngestEventRequest.origin:type_name -> tandem.v1.Origin
 	11, // 2: tandem.v1.IngestEventRequest.receive_time:type_name -> google.protobuf.Timestamp
-	0,  // 3: tandem.v1.IngestEventResponse.disposition:type_name -> tandem.v1.IngestEventResponse.Disposition
-	12, // 4: tandem.v1.ListEventsRequest.state:type_name -> tandem.v1.Event.State
-	13, // 5: tandem.v1.ListEventsResponse.events:type_name -> tandem.v1.Event
-	13, // 6: tandem.v1.GetEventResponse.event:type_name -> tandem.v1.Event
-	13, // 7: tandem.v1.ReplayEventResponse.event:type_name -> tandem.v1.Event
-	2,  // 8: tandem.v1.EventService.IngestEvent:input_type -> tandem.v1.IngestEventRequest
-	4,  // 9: tandem.v1.EventService.ListEvents:input_type -> tandem.v1.ListEventsRequest
-	6,  // 10: tandem.v1.EventService.GetEvent:input_type -> tandem.v1.GetEventRequest
-	8,  // 11: tandem.v1.EventService.ReplayEvent:input_type -> tandem.v1.ReplayEventRequest
-	3,  // 12: tandem.v1.EventService.IngestEvent:output_type -> tandem.v1.IngestEventResponse
-	5,  // 13: tandem.v1.EventService.ListEvents:output_type -> tandem.v1.ListEventsResponse
-	7,  // 14: tandem.v1.EventService.GetEvent:output_type -> tandem.v1.GetEventResponse
-	9,  // 15: tandem.v1.EventService.ReplayEvent:output_type -> tandem.v1.ReplayEventResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	12, // 3: tandem.v1.IngestEventRequest.pushed:type_name -> tandem.v1.PushedRecord
+	0,  // 4: tandem.v1.IngestEventResponse.disposition:type_name -> tandem.v1.IngestEventResponse.Disposition
+	13, // 5: tandem.v1.ListEventsRequest.state:type_name -> tandem.v1.Event.State
+	14, // 6: tandem.v1.ListEventsResponse.events:type_name -> tandem.v1.Event
+	14, // 7: tandem.v1.GetEventResponse.event:type_name -> tandem.v1.Event
+	14, // 8: tandem.v1.ReplayEventResponse.event:type_name -> tandem.v1.Event
+	2,  // 9: tandem.v1.EventService.IngestEvent:input_type -> tandem.v1.IngestEventRequest
+	4,  // 10: tandem.v1.EventService.ListEvents:input_type -> tandem.v1.ListEventsRequest
+	6,  // 11: tandem.v1.EventService.GetEvent:input_type -> tandem.v1.GetEventRequest
+	8,  // 12: tandem.v1.EventService.ReplayEvent:input_type -> tandem.v1.ReplayEventRequest
+	3,  // 13: tandem.v1.EventService.IngestEvent:output_type -> tandem.v1.IngestEventResponse
+	5,  // 14: tandem.v1.EventService.ListEvents:output_type -> tandem.v1.ListEventsResponse
+	7,  // 15: tandem.v1.EventService.GetEvent:output_type -> tandem.v1.GetEventResponse
+	9,  // 16: tandem.v1.EventService.ReplayEvent:output_type -> tandem.v1.ReplayEventResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_event_service_proto_init() }
@@ -745,6 +763,7 @@ func file_tandem_v1_event_service_proto_init() {
 		return
 	}
 	file_tandem_v1_event_proto_init()
+	file_tandem_v1_pushed_record_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -9,6 +9,8 @@ package tandemv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,11 +23,70 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Verdict is what a rule can say.
+type RuleVerdict_Verdict int32
+
+const (
+	// VERDICT_UNSPECIFIED is never sent.
+	RuleVerdict_VERDICT_UNSPECIFIED RuleVerdict_Verdict = 0
+	// VERDICT_PASSED: the rule had nothing against going on.
+	RuleVerdict_VERDICT_PASSED RuleVerdict_Verdict = 1
+	// VERDICT_STOPPED: the rule is why nothing was written.
+	RuleVerdict_VERDICT_STOPPED RuleVerdict_Verdict = 2
+	// VERDICT_ACTED: the rule asked for a write.
+	RuleVerdict_VERDICT_ACTED RuleVerdict_Verdict = 3
+)
+
+// Enum value maps for RuleVerdict_Verdict.
+var (
+	RuleVerdict_Verdict_name = map[int32]string{
+		0: "VERDICT_UNSPECIFIED",
+		1: "VERDICT_PASSED",
+		2: "VERDICT_STOPPED",
+		3: "VERDICT_ACTED",
+	}
+	RuleVerdict_Verdict_value = map[string]int32{
+		"VERDICT_UNSPECIFIED": 0,
+		"VERDICT_PASSED":      1,
+		"VERDICT_STOPPED":     2,
+		"VERDICT_ACTED":       3,
+	}
+)
+
+func (x RuleVerdict_Verdict) Enum() *RuleVerdict_Verdict {
+	p := new(RuleVerdict_Verdict)
+	*p = x
+	return p
+}
+
+func (x RuleVerdict_Verdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RuleVerdict_Verdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_tandem_v1_link_service_proto_enumTypes[0].Descriptor()
+}
+
+func (RuleVerdict_Verdict) Type() protoreflect.EnumType {
+	return &file_tandem_v1_link_service_proto_enumTypes[0]
+}
+
+func (x RuleVerdict_Verdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RuleVerdict_Verdict.Descriptor instead.
+func (RuleVerdict_Verdict) EnumDescriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{17, 0}
+}
+
 // GetLinkRequest names a link.
 type GetLinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// name is connectors/{connector}/links/{ticket_id}. Required.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// read_mask names the fields of the link to return, e.g. "state,reason". Empty: all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -65,6 +126,13 @@ func (x *GetLinkRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *GetLinkRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
 }
 
 // GetLinkResponse holds the link.
@@ -121,8 +189,20 @@ type ListLinksRequest struct {
 	// page_size is how many links to return at most; 0 means 50, more than 1,000 is
 	// taken as 1,000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// page_token is the next_page_token of the page before; empty for the first.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// page_token is the next_page_token of the page before; empty for the first. Filter and
+	// order must be those of the page before.
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// filter returns only links that meet it, in the form of AIP-160: comparisons joined
+	// with AND, such as state = PARKED AND update_time >= "2026-03-01T00:00:00Z". The
+	// fields are state (=, and several joined with OR in parentheses), ticket_id (=),
+	// work_item_id (=), and update_time (>=, >, <=, <), which needs an order by
+	// update_time. At most 1,024 bytes. Empty: all.
+	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// order_by is ticket_id, work_item_id or update_time, and perhaps desc after it. Empty:
+	// ticket_id.
+	OrderBy string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	// read_mask names the fields of the links to return, e.g. "name,state". Empty: all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,6,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -178,10 +258,32 @@ func (x *ListLinksRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListLinksRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListLinksRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+func (x *ListLinksRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
+}
+
 // ListLinksResponse is one page of links.
 type ListLinksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// links are the links of this page.
+	// links are the links of this page. There may be fewer than page_size, and even none,
+	// although more follow.
 	Links []*Link `protobuf:"bytes,1,rep,name=links,proto3" json:"links,omitempty"`
 	// next_page_token asks for the next page; empty on the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -512,20 +614,673 @@ func (x *ListLinkHistoryResponse) GetChanges() []*LinkChange {
 	return nil
 }
 
+// CreateLinkRequest names a ticket and a work item.
+type CreateLinkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// parent is connectors/{connector}. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// ticket_id is the number of the ticket. Required.
+	TicketId int64 `protobuf:"varint,2,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// work_item_id is the number of the work item. Required.
+	WorkItemId int64 `protobuf:"varint,3,opt,name=work_item_id,json=workItemId,proto3" json:"work_item_id,omitempty"`
+	// validate_only checks everything and links nothing.
+	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// request_id makes a repeat of the request harmless: one that was answered in the last
+	// 24 hours gets the link that it made. At most 128 bytes of letters, digits and -_.:.
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateLinkRequest) Reset() {
+	*x = CreateLinkRequest{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateLinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateLinkRequest) ProtoMessage() {}
+
+func (x *CreateLinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateLinkRequest.ProtoReflect.Descriptor instead.
+func (*CreateLinkRequest) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CreateLinkRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *CreateLinkRequest) GetTicketId() int64 {
+	if x != nil {
+		return x.TicketId
+	}
+	return 0
+}
+
+func (x *CreateLinkRequest) GetWorkItemId() int64 {
+	if x != nil {
+		return x.WorkItemId
+	}
+	return 0
+}
+
+func (x *CreateLinkRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *CreateLinkRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// CreateLinkResponse holds the link.
+type CreateLinkResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// link is the link as it is stored, or would be.
+	Link          *Link `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateLinkResponse) Reset() {
+	*x = CreateLinkResponse{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateLinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateLinkResponse) ProtoMessage() {}
+
+func (x *CreateLinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateLinkResponse.ProtoReflect.Descriptor instead.
+func (*CreateLinkResponse) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CreateLinkResponse) GetLink() *Link {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+// WatchLinksRequest names a connector and where to begin.
+type WatchLinksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// parent is connectors/{connector}. Required.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// resume_token is that of the last response that was received: what changed since is
+	// told. Empty: from now on. One that is too old is OUT_OF_RANGE: list the links and
+	// watch anew.
+	ResumeToken   string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchLinksRequest) Reset() {
+	*x = WatchLinksRequest{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchLinksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchLinksRequest) ProtoMessage() {}
+
+func (x *WatchLinksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchLinksRequest.ProtoReflect.Descriptor instead.
+func (*WatchLinksRequest) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *WatchLinksRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *WatchLinksRequest) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+// WatchLinksResponse tells of one change, or that the watch is alive.
+type WatchLinksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// link is the link as it is now; with deleted set, only its name and ticket. Absent in
+	// a response that only tells that the watch is alive, of which there is one at the
+	// beginning and one in half a minute without a change.
+	Link *Link `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"`
+	// deleted tells that the link is not there any more.
+	Deleted bool `protobuf:"varint,2,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// resume_token continues a watch after this response.
+	ResumeToken   string `protobuf:"bytes,3,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchLinksResponse) Reset() {
+	*x = WatchLinksResponse{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchLinksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchLinksResponse) ProtoMessage() {}
+
+func (x *WatchLinksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchLinksResponse.ProtoReflect.Descriptor instead.
+func (*WatchLinksResponse) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *WatchLinksResponse) GetLink() *Link {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+func (x *WatchLinksResponse) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *WatchLinksResponse) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+// ExplainLinkRequest names what is to be explained.
+type ExplainLinkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is connectors/{connector}/links/{ticket_id}, whether the ticket is linked or
+	// not, connectors/{connector}/workItems/{work_item_id}, or
+	// connectors/{connector}/events/{event}. Required.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainLinkRequest) Reset() {
+	*x = ExplainLinkRequest{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainLinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainLinkRequest) ProtoMessage() {}
+
+func (x *ExplainLinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainLinkRequest.ProtoReflect.Descriptor instead.
+func (*ExplainLinkRequest) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ExplainLinkRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ExplainLinkResponse is the answer.
+type ExplainLinkResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// summary answers in one sentence for a person.
+	Summary string `protobuf:"bytes,1,opt,name=summary,proto3" json:"summary,omitempty"`
+	// ticket_id is the number of the ticket; 0 if none is known.
+	TicketId int64 `protobuf:"varint,2,opt,name=ticket_id,json=ticketId,proto3" json:"ticket_id,omitempty"`
+	// work_item_id is the number of the work item; 0 if none is known.
+	WorkItemId int64 `protobuf:"varint,3,opt,name=work_item_id,json=workItemId,proto3" json:"work_item_id,omitempty"`
+	// link is the link; absent if there is none.
+	Link *Link `protobuf:"bytes,4,opt,name=link,proto3" json:"link,omitempty"`
+	// decisions are the last looks, the newest first. They are kept for three days, a few
+	// of each item.
+	Decisions []*Decision `protobuf:"bytes,5,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	// waiting says, of the event that waits, runs or was given up, how it stands and why;
+	// empty: there is none.
+	Waiting []*Waiting `protobuf:"bytes,6,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	// changes are the newest entries of the link's history.
+	Changes       []*LinkChange `protobuf:"bytes,7,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainLinkResponse) Reset() {
+	*x = ExplainLinkResponse{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainLinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainLinkResponse) ProtoMessage() {}
+
+func (x *ExplainLinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainLinkResponse.ProtoReflect.Descriptor instead.
+func (*ExplainLinkResponse) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExplainLinkResponse) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *ExplainLinkResponse) GetTicketId() int64 {
+	if x != nil {
+		return x.TicketId
+	}
+	return 0
+}
+
+func (x *ExplainLinkResponse) GetWorkItemId() int64 {
+	if x != nil {
+		return x.WorkItemId
+	}
+	return 0
+}
+
+func (x *ExplainLinkResponse) GetLink() *Link {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+func (x *ExplainLinkResponse) GetDecisions() []*Decision {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
+func (x *ExplainLinkResponse) GetWaiting() []*Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *ExplainLinkResponse) GetChanges() []*LinkChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// Decision is what one look at a ticket or work item came to.
+type Decision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// decide_time is when the look ended.
+	DecideTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=decide_time,json=decideTime,proto3" json:"decide_time,omitempty"`
+	// event_type is why it was looked, in the sender's words, e.g. "workitem.updated".
+	EventType string `protobuf:"bytes,2,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
+	// outcome is what became of the event: "done", "forwarded", "retry" or "dead-letter".
+	Outcome string `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// reason is one sentence: why nothing more was done.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// steps are the kinds of the steps that were taken, in their order.
+	Steps []string `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
+	// write_count is how many writes to either system there were.
+	WriteCount int32 `protobuf:"varint,6,opt,name=write_count,json=writeCount,proto3" json:"write_count,omitempty"`
+	// rules are the rules that were asked, in their order, each with its verdict on what
+	// both sides showed at the beginning of the look.
+	Rules []*RuleVerdict `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
+	// trace_id names the trace of the look, as 32 hex digits.
+	TraceId       string `protobuf:"bytes,8,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Decision) Reset() {
+	*x = Decision{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Decision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Decision) ProtoMessage() {}
+
+func (x *Decision) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Decision.ProtoReflect.Descriptor instead.
+func (*Decision) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Decision) GetDecideTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DecideTime
+	}
+	return nil
+}
+
+func (x *Decision) GetEventType() string {
+	if x != nil {
+		return x.EventType
+	}
+	return ""
+}
+
+func (x *Decision) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Decision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Decision) GetSteps() []string {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Decision) GetWriteCount() int32 {
+	if x != nil {
+		return x.WriteCount
+	}
+	return 0
+}
+
+func (x *Decision) GetRules() []*RuleVerdict {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *Decision) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
+// RuleVerdict is what one rule said.
+type RuleVerdict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// rule is the rule, e.g. "service", "status-map", "parked".
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// verdict is what it said.
+	Verdict RuleVerdict_Verdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=tandem.v1.RuleVerdict_Verdict" json:"verdict,omitempty"`
+	// detail is one sentence: what it looked at.
+	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleVerdict) Reset() {
+	*x = RuleVerdict{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleVerdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleVerdict) ProtoMessage() {}
+
+func (x *RuleVerdict) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleVerdict.ProtoReflect.Descriptor instead.
+func (*RuleVerdict) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RuleVerdict) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *RuleVerdict) GetVerdict() RuleVerdict_Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return RuleVerdict_VERDICT_UNSPECIFIED
+}
+
+func (x *RuleVerdict) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// Waiting is an event that has not been served.
+type Waiting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is connectors/{connector}/events/{event}.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// state is "queued", "running", "waiting" or "dead".
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// reason is one sentence: why it waits or was given up.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// trace_id names the trace of the last attempt.
+	TraceId       string `protobuf:"bytes,4,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_tandem_v1_link_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_link_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_link_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Waiting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Waiting) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Waiting) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Waiting) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
 var File_tandem_v1_link_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_link_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctandem/v1/link_service.proto\x12\ttandem.v1\x1a\x14tandem/v1/link.proto\"$\n" +
+	"\x1ctandem/v1/link_service.proto\x12\ttandem.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14tandem/v1/link.proto\"]\n" +
 	"\x0eGetLinkRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"6\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\tread_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"6\n" +
 	"\x0fGetLinkResponse\x12#\n" +
-	"\x04link\x18\x01 \x01(\v2\x0f.tandem.v1.LinkR\x04link\"f\n" +
+	"\x04link\x18\x01 \x01(\v2\x0f.tandem.v1.LinkR\x04link\"\xd2\x01\n" +
 	"\x10ListLinksRequest\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"b\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06filter\x18\x04 \x01(\tR\x06filter\x12\x19\n" +
+	"\border_by\x18\x05 \x01(\tR\aorderBy\x127\n" +
+	"\tread_mask\x18\x06 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"b\n" +
 	"\x11ListLinksResponse\x12%\n" +
 	"\x05links\x18\x01 \x03(\v2\x0f.tandem.v1.LinkR\x05links\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n" +
@@ -540,10 +1295,69 @@ const file_tandem_v1_link_service_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\"J\n" +
 	"\x17ListLinkHistoryResponse\x12/\n" +
-	"\achanges\x18\x01 \x03(\v2\x15.tandem.v1.LinkChangeR\achanges2\x81\x03\n" +
+	"\achanges\x18\x01 \x03(\v2\x15.tandem.v1.LinkChangeR\achanges\"\xae\x01\n" +
+	"\x11CreateLinkRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x1b\n" +
+	"\tticket_id\x18\x02 \x01(\x03R\bticketId\x12 \n" +
+	"\fwork_item_id\x18\x03 \x01(\x03R\n" +
+	"workItemId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"9\n" +
+	"\x12CreateLinkResponse\x12#\n" +
+	"\x04link\x18\x01 \x01(\v2\x0f.tandem.v1.LinkR\x04link\"N\n" +
+	"\x11WatchLinksRequest\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12!\n" +
+	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\"v\n" +
+	"\x12WatchLinksResponse\x12#\n" +
+	"\x04link\x18\x01 \x01(\v2\x0f.tandem.v1.LinkR\x04link\x12\x18\n" +
+	"\adeleted\x18\x02 \x01(\bR\adeleted\x12!\n" +
+	"\fresume_token\x18\x03 \x01(\tR\vresumeToken\"(\n" +
+	"\x12ExplainLinkRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xa5\x02\n" +
+	"\x13ExplainLinkResponse\x12\x18\n" +
+	"\asummary\x18\x01 \x01(\tR\asummary\x12\x1b\n" +
+	"\tticket_id\x18\x02 \x01(\x03R\bticketId\x12 \n" +
+	"\fwork_item_id\x18\x03 \x01(\x03R\n" +
+	"workItemId\x12#\n" +
+	"\x04link\x18\x04 \x01(\v2\x0f.tandem.v1.LinkR\x04link\x121\n" +
+	"\tdecisions\x18\x05 \x03(\v2\x13.tandem.v1.DecisionR\tdecisions\x12,\n" +
+	"\awaiting\x18\x06 \x03(\v2\x12.tandem.v1.WaitingR\awaiting\x12/\n" +
+	"\achanges\x18\a \x03(\v2\x15.tandem.v1.LinkChangeR\achanges\"\x98\x02\n" +
+	"\bDecision\x12;\n" +
+	"\vdecide_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"decideTime\x12\x1d\n" +
+	"\n" +
+	"event_type\x18\x02 \x01(\tR\teventType\x12\x18\n" +
+	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05steps\x18\x05 \x03(\tR\x05steps\x12\x1f\n" +
+	"\vwrite_count\x18\x06 \x01(\x05R\n" +
+	"writeCount\x12,\n" +
+	"\x05rules\x18\a \x03(\v2\x16.tandem.v1.RuleVerdictR\x05rules\x12\x19\n" +
+	"\btrace_id\x18\b \x01(\tR\atraceId\"\xd3\x01\n" +
+	"\vRuleVerdict\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x128\n" +
+	"\averdict\x18\x02 \x01(\x0e2\x1e.tandem.v1.RuleVerdict.VerdictR\averdict\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"^\n" +
+	"\aVerdict\x12\x17\n" +
+	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eVERDICT_PASSED\x10\x01\x12\x13\n" +
+	"\x0fVERDICT_STOPPED\x10\x02\x12\x11\n" +
+	"\rVERDICT_ACTED\x10\x03\"f\n" +
+	"\aWaiting\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x19\n" +
+	"\btrace_id\x18\x04 \x01(\tR\atraceId2\xe7\x04\n" +
 	"\vLinkService\x12@\n" +
 	"\aGetLink\x12\x19.tandem.v1.GetLinkRequest\x1a\x1a.tandem.v1.GetLinkResponse\x12F\n" +
-	"\tListLinks\x12\x1b.tandem.v1.ListLinksRequest\x1a\x1c.tandem.v1.ListLinksResponse\x12C\n" +
+	"\tListLinks\x12\x1b.tandem.v1.ListLinksRequest\x1a\x1c.tandem.v1.ListLinksResponse\x12I\n" +
+	"\n" +
+	"CreateLink\x12\x1c.tandem.v1.CreateLinkRequest\x1a\x1d.tandem.v1.CreateLinkResponse\x12K\n" +
+	"\n" +
+	"WatchLinks\x12\x1c.tandem.v1.WatchLinksRequest\x1a\x1d.tandem.v1.WatchLinksResponse0\x01\x12L\n" +
+	"\vExplainLink\x12\x1d.tandem.v1.ExplainLinkRequest\x1a\x1e.tandem.v1.ExplainLinkResponse\x12C\n" +
 	"\bSyncLink\x12\x1a.tandem.v1.SyncLinkRequest\x1a\x1b.tandem.v1.SyncLinkResponse\x12I\n" +
 	"\n" +
 	"DeleteLink\x12\x1c.tandem.v1.DeleteLinkRequest\x1a\x1d.tandem.v1.DeleteLinkResponse\x12X\n" +
@@ -561,40 +1375,70 @@ func file_tandem_v1_link_service_proto_rawDescGZIP() []byte {
 	return file_tandem_v1_link_service_proto_rawDescData
 }
 
-var file_tandem_v1_link_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_tandem_v1_link_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_tandem_v1_link_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_tandem_v1_link_service_proto_goTypes = []any{
-	(*GetLinkRequest)(nil),          // 0: tandem.v1.GetLinkRequest
-	(*GetLinkResponse)(nil),         // 1: tandem.v1.GetLinkResponse
-	(*ListLinksRequest)(nil),        // 2: tandem.v1.ListLinksRequest
-	(*ListLinksResponse)(nil),       // 3: tandem.v1.ListLinksResponse
-	(*SyncLinkRequest)(nil),         // 4: tandem.v1.SyncLinkRequest
-	(*SyncLinkResponse)(nil),        // 5: tandem.v1.SyncLinkResponse
-	(*DeleteLinkRequest)(nil),       // 6: tandem.v1.DeleteLinkRequest
-	(*DeleteLinkResponse)(nil),      // 7: tandem.v1.DeleteLinkResponse
-	(*ListLinkHistoryRequest)(nil),  // 8: tandem.v1.ListLinkHistoryRequest
-	(*ListLinkHistoryResponse)(nil), // 9: tandem.v1.ListLinkHistoryResponse
-	(*Link)(nil),                    // 10: tandem.v1.Link
-	(*LinkChange)(nil),              // 11: tandem.v1.LinkChange
+	(RuleVerdict_Verdict)(0),        // 0: tandem.v1.RuleVerdict.Verdict
+	(*GetLinkRequest)(nil),          // 1: tandem.v1.GetLinkRequest
+	(*GetLinkResponse)(nil),         // 2: tandem.v1.GetLinkResponse
+	(*ListLinksRequest)(nil),        // 3: tandem.v1.ListLinksRequest
+	(*ListLinksResponse)(nil),       // 4: tandem.v1.ListLinksResponse
+	(*SyncLinkRequest)(nil),         // 5: tandem.v1.SyncLinkRequest
+	(*SyncLinkResponse)(nil),        // 6: tandem.v1.SyncLinkResponse
+	(*DeleteLinkRequest)(nil),       // 7: tandem.v1.DeleteLinkRequest
+	(*DeleteLinkResponse)(nil),      // 8: tandem.v1.DeleteLinkResponse
+	(*ListLinkHistoryRequest)(nil),  // 9: tandem.v1.ListLinkHistoryRequest
+	(*ListLinkHistoryResponse)(nil), // 10: tandem.v1.ListLinkHistoryResponse
+	(*CreateLinkRequest)(nil),       // 11: tandem.v1.CreateLinkRequest
+	(*CreateLinkResponse)(nil),      // 12: tandem.v1.CreateLinkResponse
+	(*WatchLinksRequest)(nil),       // 13: tandem.v1.WatchLinksRequest
+	(*WatchLinksResponse)(nil),      // 14: tandem.v1.WatchLinksResponse
+	(*ExplainLinkRequest)(nil),      // 15: tandem.v1.ExplainLinkRequest
+	(*ExplainLinkResponse)(nil),     // 16: tandem.v1.ExplainLinkResponse
+	(*Decision)(nil),                // 17: tandem.v1.Decision
+	(*RuleVerdict)(nil),             // 18: tandem.v1.RuleVerdict
+	(*Waiting)(nil),                 // 19: tandem.v1.Waiting
+	(*fieldmaskpb.FieldMask)(nil),   // 20: google.protobuf.FieldMask
+	(*Link)(nil),                    // 21: tandem.v1.Link
+	(*LinkChange)(nil),              // 22: tandem.v1.LinkChange
+	(*timestamppb.Timestamp)(nil),   // 23: google.protobuf.Timestamp
 }
 var file_tandem_v1_link_service_proto_depIdxs = []int32{
-	10, // 0: tandem.v1.GetLinkResponse.link:type_name -> tandem.v1.Link
-	10, // 1: tandem.v1.ListLinksResponse.links:type_name -> tandem.v1.Link
-	11, // 2: tandem.v1.ListLinkHistoryResponse.changes:type_name -> tandem.v1.LinkChange
-	0,  // 3: tandem.v1.LinkService.GetLink:input_type -> tandem.v1.GetLinkRequest
-	2,  // 4: tandem.v1.LinkService.ListLinks:input_type -> tandem.v1.ListLinksRequest
-	4,  // 5: tandem.v1.LinkService.SyncLink:input_type -> tandem.v1.SyncLinkRequest
-	6,  // 6: tandem.v1.LinkService.DeleteLink:input_type -> tandem.v1.DeleteLinkRequest
-	8,  // 7: tandem.v1.LinkService.ListLinkHistory:input_type -> tandem.v1.ListLinkHistoryRequest
-	1,  // 8: tandem.v1.LinkService.GetLink:output_type -> tandem.v1.GetLinkResponse
-	3,  // 9: tandem.v1.LinkService.ListLinks:output_type -> tandem.v1.ListLinksResponse
-	5,  // 10: tandem.v1.LinkService.SyncLink:output_type -> tandem.v1.SyncLinkResponse
-	7,  // 11: tandem.v1.LinkService.DeleteLink:output_type -> tandem.v1.DeleteLinkResponse
-	9,  // 12: tandem.v1.LinkService.ListLinkHistory:output_type -> tandem.v1.ListLinkHistoryResponse
-	8,  // [8:13] is the sub-list for method output_type
-	3,  // [3:8] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	20, // 0: tandem.v1.GetLinkRequest.read_mask:type_name -> google.protobuf.FieldMask
+	21, // 1: tandem.v1.GetLinkResponse.link:type_name -> tandem.v1.Link
+	20, // 2: tandem.v1.ListLinksRequest.read_mask:type_name -> google.protobuf.FieldMask
+	21, // 3: tandem.v1.ListLinksResponse.links:type_name -> tandem.v1.Link
+	22, // 4: tandem.v1.ListLinkHistoryResponse.changes:type_name -> tandem.v1.LinkChange
+	21, // 5: tandem.v1.CreateLinkResponse.link:type_name -> tandem.v1.Link
+	21, // 6: tandem.v1.WatchLinksResponse.link:type_name -> tandem.v1.Link
+	21, // 7: tandem.v1.ExplainLinkResponse.link:type_name -> tandem.v1.Link
+	17, // 8: tandem.v1.ExplainLinkResponse.decisions:type_name -> tandem.v1.Decision
+	19, // 9: tandem.v1.ExplainLinkResponse.waiting:type_name -> tandem.v1.Waiting
+	22, // 10: tandem.v1.ExplainLinkResponse.changes:type_name -> tandem.v1.LinkChange
+	23, // 11: tandem.v1.Decision.decide_time:type_name -> google.protobuf.Timestamp
+	18, // 12: tandem.v1.Decision.rules:type_name -> tandem.v1.RuleVerdict
+	0,  // 13: tandem.v1.RuleVerdict.verdict:type_name -> tandem.v1.RuleVerdict.Verdict
+	1,  // 14: tandem.v1.LinkService.GetLink:input_type -> tandem.v1.GetLinkRequest
+	3,  // 15: tandem.v1.LinkService.ListLinks:input_type -> tandem.v1.ListLinksRequest
+	11, // 16: tandem.v1.LinkService.CreateLink:input_type -> tandem.v1.CreateLinkRequest
+	13, // 17: tandem.v1.LinkService.WatchLinks:input_type -> tandem.v1.WatchLinksRequest
+	15, // 18: tandem.v1.LinkService.ExplainLink:input_type -> tandem.v1.ExplainLinkRequest
+	5,  // 19: tandem.v1.LinkService.SyncLink:input_type -> tandem.v1.SyncLinkRequest
+	7,  // 20: tandem.v1.LinkService.DeleteLink:input_type -> tandem.v1.DeleteLinkRequest
+	9,  // 21: tandem.v1.LinkService.ListLinkHistory:input_type -> tandem.v1.ListLinkHistoryRequest
+	2,  // 22: tandem.v1.LinkService.GetLink:output_type -> tandem.v1.GetLinkResponse
+	4,  // 23: tandem.v1.LinkService.ListLinks:output_type -> tandem.v1.ListLinksResponse
+	12, // 24: tandem.v1.LinkService.CreateLink:output_type -> tandem.v1.CreateLinkResponse
+	14, // 25: tandem.v1.LinkService.WatchLinks:output_type -> tandem.v1.WatchLinksResponse
+	16, // 26: tandem.v1.LinkService.ExplainLink:output_type -> tandem.v1.ExplainLinkResponse
+	6,  // 27: tandem.v1.LinkService.SyncLink:output_type -> tandem.v1.SyncLinkResponse
+	8,  // 28: tandem.v1.LinkService.DeleteLink:output_type -> tandem.v1.DeleteLinkResponse
+	10, // 29: tandem.v1.LinkService.ListLinkHistory:output_type -> tandem.v1.ListLinkHistoryResponse
+	22, // [22:30] is the sub-list for method output_type
+	14, // [14:22] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_link_service_proto_init() }
@@ -608,13 +1452,14 @@ func file_tandem_v1_link_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_link_service_proto_rawDesc), len(file_tandem_v1_link_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   10,
+			NumEnums:      1,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_tandem_v1_link_service_proto_goTypes,
 		DependencyIndexes: file_tandem_v1_link_service_proto_depIdxs,
+		EnumInfos:         file_tandem_v1_link_service_proto_enumTypes,
 		MessageInfos:      file_tandem_v1_link_service_proto_msgTypes,
 	}.Build()
 	File_tandem_v1_link_service_proto = out.File

@@ -21,6 +21,9 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	LinkService_GetLink_FullMethodName         = "/tandem.v1.LinkService/GetLink"
 	LinkService_ListLinks_FullMethodName       = "/tandem.v1.LinkService/ListLinks"
+	LinkService_CreateLink_FullMethodName      = "/tandem.v1.LinkService/CreateLink"
+	LinkService_WatchLinks_FullMethodName      = "/tandem.v1.LinkService/WatchLinks"
+	LinkService_ExplainLink_FullMethodName     = "/tandem.v1.LinkService/ExplainLink"
 	LinkService_SyncLink_FullMethodName        = "/tandem.v1.LinkService/SyncLink"
 	LinkService_DeleteLink_FullMethodName      = "/tandem.v1.LinkService/DeleteLink"
 	LinkService_ListLinkHistory_FullMethodName = "/tandem.v1.LinkService/ListLinkHistory"
@@ -34,8 +37,20 @@ const (
 type LinkServiceClient interface {
 	// GetLink returns the link of a ticket.
 	GetLink(ctx context.Context, in *GetLinkRequest, opts ...grpc.CallOption) (*GetLinkResponse, error)
-	// ListLinks lists the links of a connector by ticket number.
+	// ListLinks lists the links of a connector. Its cost does not grow with the number of
+	// links, whatever the filter and the order.
 	ListLinks(ctx context.Context, in *ListLinksRequest, opts ...grpc.CallOption) (*ListLinksResponse, error)
+	// CreateLink says that a ticket and a work item that both exist belong together. They
+	// are brought in step like a pair that was found; nothing is created at either side.
+	CreateLink(ctx context.Context, in *CreateLinkRequest, opts ...grpc.CallOption) (*CreateLinkResponse, error)
+	// WatchLinks tells of each change of a connector's links as it happens: every change at
+	// least once, several in short succession perhaps as one. It ends when the caller
+	// leaves or the server stops; the last resume_token continues it.
+	WatchLinks(ctx context.Context, in *WatchLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLinksResponse], error)
+	// ExplainLink answers why a ticket, a work item or an event did or did not lead to a
+	// write: rule by rule what was decided when it was last looked at, with the trace of
+	// that look, and what waits or was given up. It reads nothing at either system.
+	ExplainLink(ctx context.Context, in *ExplainLinkRequest, opts ...grpc.CallOption) (*ExplainLinkResponse, error)
 	// SyncLink puts the link's ticket into the inbox, to be read and compared as if
 	// an event had arrived. A parked link is tried again.
 	SyncLink(ctx context.Context, in *SyncLinkRequest, opts ...grpc.CallOption) (*SyncLinkResponse, error)
@@ -70,6 +85,45 @@ func (c *linkServiceClient) ListLinks(ctx context.Context, in *ListLinksRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListLinksResponse)
 	err := c.cc.Invoke(ctx, LinkService_ListLinks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *linkServiceClient) CreateLink(ctx context.Context, in *CreateLinkRequest, opts ...grpc.CallOption) (*CreateLinkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateLinkResponse)
+	err := c.cc.Invoke(ctx, LinkService_CreateLink_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *linkServiceClient) WatchLinks(ctx context.Context, in *WatchLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLinksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LinkService_ServiceDesc.Streams[0], LinkService_WatchLinks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchLinksRequest, WatchLinksResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LinkService_WatchLinksClient = grpc.ServerStreamingClient[WatchLinksResponse]
+
+func (c *linkServiceClient) ExplainLink(ctx context.Context, in *ExplainLinkRequest, opts ...grpc.CallOption) (*ExplainLinkResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainLinkResponse)
+	err := c.cc.Invoke(ctx, LinkService_ExplainLink_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +168,20 @@ func (c *linkServiceClient) ListLinkHistory(ctx context.Context, in *ListLinkHis
 type LinkServiceServer interface {
 	// GetLink returns the link of a ticket.
 	GetLink(context.Context, *GetLinkRequest) (*GetLinkResponse, error)
-	// ListLinks lists the links of a connector by ticket number.
+	// ListLinks lists the links of a connector. Its cost does not grow with the number of
+	// links, whatever the filter and the order.
 	ListLinks(context.Context, *ListLinksRequest) (*ListLinksResponse, error)
+	// CreateLink says that a ticket and a work item that both exist belong together. They
+	// are brought in step like a pair that was found; nothing is created at either side.
+	CreateLink(context.Context, *CreateLinkRequest) (*CreateLinkResponse, error)
+	// WatchLinks tells of each change of a connector's links as it happens: every change at
+	// least once, several in short succession perhaps as one. It ends when the caller
+	// leaves or the server stops; the last resume_token continues it.
+	WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error
+	// ExplainLink answers why a ticket, a work item or an event did or did not lead to a
+	// write: rule by rule what was decided when it was last looked at, with the trace of
+	// that look, and what waits or was given up. It reads nothing at either system.
+	ExplainLink(context.Context, *ExplainLinkRequest) (*ExplainLinkResponse, error)
 	// SyncLink puts the link's ticket into the inbox, to be read and compared as if
 	// an event had arrived. A parked link is tried again.
 	SyncLink(context.Context, *SyncLinkRequest) (*SyncLinkResponse, error)
@@ -141,6 +207,15 @@ func (UnimplementedLinkServiceServer) GetLink(context.Context, *GetLinkRequest) 
 }
 func (UnimplementedLinkServiceServer) ListLinks(context.Context, *ListLinksRequest) (*ListLinksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListLinks not implemented")
+}
+func (UnimplementedLinkServiceServer) CreateLink(context.Context, *CreateLinkRequest) (*CreateLinkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateLink not implemented")
+}
+func (UnimplementedLinkServiceServer) WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchLinks not implemented")
+}
+func (UnimplementedLinkServiceServer) ExplainLink(context.Context, *ExplainLinkRequest) (*ExplainLinkResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainLink not implemented")
 }
 func (UnimplementedLinkServiceServer) SyncLink(context.Context, *SyncLinkRequest) (*SyncLinkResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SyncLink not implemented")
@@ -204,6 +279,53 @@ func _LinkService_ListLinks_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(LinkServiceServer).ListLinks(ctx, req.(*ListLinksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LinkService_CreateLink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateLinkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LinkServiceServer).CreateLink(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LinkService_CreateLink_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LinkServiceServer).CreateLink(ctx, req.(*CreateLinkRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LinkService_WatchLinks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchLinksRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LinkServiceServer).WatchLinks(m, &grpc.GenericServerStream[WatchLinksRequest, WatchLinksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LinkService_WatchLinksServer = grpc.ServerStreamingServer[WatchLinksResponse]
+
+func _LinkService_ExplainLink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainLinkRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LinkServiceServer).ExplainLink(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LinkService_ExplainLink_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LinkServiceServer).ExplainLink(ctx, req.(*ExplainLinkRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -278,6 +400,14 @@ var LinkService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _LinkService_ListLinks_Handler,
 		},
 		{
+			MethodName: "CreateLink",
+			Handler:    _LinkService_CreateLink_Handler,
+		},
+		{
+			MethodName: "ExplainLink",
+			Handler:    _LinkService_ExplainLink_Handler,
+		},
+		{
 			MethodName: "SyncLink",
 			Handler:    _LinkService_SyncLink_Handler,
 		},
@@ -290,6 +420,12 @@ var LinkService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _LinkService_ListLinkHistory_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchLinks",
+			Handler:       _LinkService_WatchLinks_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "tandem/v1/link_service.proto",
 }

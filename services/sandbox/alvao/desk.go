@@ -194,6 +194,7 @@ func (s *Server) DeleteMessage(ctx context.Context, login string, ticketID, reco
 		}
 		r := d.t.records[i]
 		d.t.records = slices.Delete(slices.Clone(d.t.records), i, i+1)
+		d.t.removedRecords = append(slices.Clip(d.t.removedRecords), r.id)
 		d.records = append(d.records, recordEvent{"act.removed", r})
 		d.wrote(OpRecordRemove, func(w *Write) { w.RecordID, w.Kind, w.Detail = r.id, r.kind, r.subject })
 		return nil

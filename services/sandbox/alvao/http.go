@@ -52,7 +52,9 @@ func (s *Server) routes() http.Handler {
 }
 
 // ServeHTTP answers under BasePath.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	if lower := strings.ToLower(r.URL.Path); lower != r.URL.Path {
 		r = r.Clone(r.Context())
 		r.URL.Path, r.URL.RawPath = lower, ""
@@ -63,7 +65,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "HTTP Error 404.15 - Not Found", http.StatusNotFound)
 		return
 	}
-	s.handler.ServeHTTP(w, r)
+	s.routed.ServeHTTP(w, r)
 }
 
 // statusWriter remembers the status for the count of calls.

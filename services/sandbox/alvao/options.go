@@ -169,10 +169,13 @@ type Application struct {
 	URL string
 	// Key signs: the message authentication code is HMAC-SHA256 over `timestamp.body` with the bytes of this string.
 	Key string
-	// Skip are logins whose own changes are not announced; Tandem's application account belongs here.
+	// Skip are logins whose own changes are not announced, but for the records they make; Tandem's application account
+	// belongs here.
 	Skip []string
-	// Bodies adds the record's content and its mark, for tenants whose log can't be read.
+	// Bodies adds the records' contents, for tenants whose log can't be read. Their marks are told in any case.
 	Bodies bool
+	// NoLinks leaves out where the contents of attachments are read.
+	NoLinks bool
 }
 
 func (o *Options) defaults() {

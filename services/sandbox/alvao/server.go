@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tandem-sync/tandem/services/sandbox/odata"
+	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
 
 // Server is the stand-in: an http.Handler for AlvaoRestApi, and the service desk behind it. All methods may be called
@@ -22,9 +23,13 @@ type Server struct {
 	hooks       *deliverer
 	ledger      *ledger
 	application atomic.Pointer[Application]
+
+	applicationTimes times
+
 	base        atomic.Pointer[string] // scheme, host and port; empty: each request's
 	parser      *odata.Parser
-	handler     http.Handler
+	routed      http.Handler
+	handler     http.Handler // around routed, what is around every call
 
 	callsMu sync.Mutex
 	calls   map[string]int
@@ -63,7 +68,8 @@ func New(opts Options) (*Server, error) {
 		}
 		return ""
 	})
-	s.handler = s.routes()
+	s.routed = s.routes()
+	s.handler = tape.Open().Handler(tape.Server, http.HandlerFunc(s.handle))
 	s.wg.Go(func() { s.ledger.run(s.done) })
 	return s, nil
 }

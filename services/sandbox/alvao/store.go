@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,13 @@ func (s *store) ticket(id int) *ticket {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.tickets[id]
+}
+
+// ids lists all tickets.
+func (s *store) ids() []int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.tickets))
 }
 
 func (s *store) document(id int) *document {

@@ -75,6 +75,7 @@ type ticket struct {
 	objects                    []int
 	custom                     map[string]any // by column name as in the directory
 	records                    []*record
+	removedRecords             []int
 }
 
 // clone makes a draft. Records are shared: a draft only appends, past what older versions can see, or replaces the slice.

@@ -1,13 +1,10 @@
 package alvao
 
 import (
-	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -175,72 +172,6 @@ func (s *Server) hintsOf(d *draft) []hint {
 		slices.SortFunc(out, func(a, b hint) int { return a.webhookID - b.webhookID })
 	}
 	return append(out, s.applicationHints(d)...)
-}
-
-// applicationBody is what the companion application posts (alvao.md §3.3; modelled, the format is Tandem's own).
-type applicationBody struct {
-	Event string `json:"event"`
-	// Nonce makes two hints of one second differ, because a signature is good only once.
-	Nonce      string             `json:"nonce"`
-	TicketID   int                `json:"ticketId"`
-	ActID      int                `json:"actId,omitempty"`
-	PersonID   int                `json:"personId"`
-	Properties string             `json:"properties,omitempty"`
-	Record     *applicationRecord `json:"record,omitempty"`
-}
-
-type applicationRecord struct {
-	recordJSON
-	Mark string `json:"mark,omitempty"`
-}
-
-func (s *Server) applicationHints(d *draft) []hint {
-	app := s.application.Load()
-	if app == nil || slices.ContainsFunc(app.Skip, func(login string) bool { return strings.EqualFold(login, d.who.person.Login) }) {
-		return nil
-	}
-	var bodies []applicationBody
-	base := applicationBody{TicketID: d.t.id, PersonID: d.who.person.ID}
-	if d.old == nil {
-		b := base
-		b.Event = "ticket.created"
-		bodies = append(bodies, b)
-	} else if len(d.changed) > 0 {
-		b := base
-		b.Event, b.Properties = "ticket.changed", strings.Join(d.changed, ",")
-		bodies = append(bodies, b)
-	}
-	for _, e := range d.records {
-		b := base
-		b.Event, b.ActID = e.event, e.r.id
-		if app.Bodies && e.event != "act.removed" {
-			b.Record = &applicationRecord{recordJSON: s.recordJSON(e.r, *s.base.Load()), Mark: e.r.mark.String()}
-			b.Record.ShowToRequester = &e.r.showToRequester
-		}
-		bodies = append(bodies, b)
-	}
-	out := make([]hint, 0, len(bodies))
-	for _, b := range bodies {
-		b.Nonce = rand.Text()
-		raw, err := json.Marshal(b)
-		if err != nil {
-			continue // strings, numbers and booleans always marshal
-		}
-		out = append(out, hint{url: app.URL, body: raw, application: true})
-	}
-	return out
-}
-
-// String names the mark as the application does.
-func (m Mark) String() string {
-	switch m {
-	case MarkImportant:
-		return "important"
-	case MarkSolution:
-		return "solution"
-	case MarkNone:
-	}
-	return ""
 }
 
 func webhookID(text string) int {

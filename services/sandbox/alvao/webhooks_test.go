@@ -256,7 +256,7 @@ func TestApplicationHints(t *testing.T) {
 	}
 	want := []string{
 		"ticket.created ", "act.created Form <p>x</p> important", "ticket.changed tHdTicket.TicketStateId",
-		"act.created Process  ", "act.created Note <b>y</b> solution",
+		"act.created Process  ", "act.created Note <b>y</b> solution", "act.created Process  ",
 	}
 	if diff := cmp.Diff(want, events); diff != "" {
 		t.Error(diff)

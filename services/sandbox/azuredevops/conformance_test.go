@@ -13,6 +13,7 @@ import (
 
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops/conformtest"
+	"github.com/tandem-sync/tandem/services/sandbox/deviationtest"
 	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
 
@@ -207,7 +208,7 @@ func prune(v any, keys []string) {
 func TestAnswersFitTheOpenAPIDocuments(t *testing.T) {
 	t.Parallel()
 	documents := conformtest.Load(t)
-	ledger := conformtest.NewLedger(conformtest.Deviations())
+	ledger := deviationtest.NewLedger(conformtest.Deviations())
 	w := setup(t)
 	id := w.task("conforming", add("System.Tags", "b; a"), add("System.Description", "<b>x</b>"), add("System.AssignedTo", jana))
 	other := w.task("other")

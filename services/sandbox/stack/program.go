@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// keptLines is how many log lines of a program are kept in memory; all are in its file.
+// keptLines is how many log lines of a program are kept in memory, if not told; all are in
+// its file.
 const keptLines = 200_000
 
 // Line is one line of a program's log.
@@ -38,9 +39,14 @@ func (l Line) Number(key string) float64 {
 // Program is one of Tandem's two programs as a process. Its methods may be called by
 // several goroutines; it may be started again after it ended.
 type Program struct {
+	// Env is added to the environment of the next process that is started.
+	Env []string
+
 	path, file string
 	// ready is the message of the log line that says that the program serves.
 	ready string
+	// kept is how many log lines are kept.
+	kept int
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -52,8 +58,10 @@ type Program struct {
 	killed bool
 }
 
-func newProgram(bin, dir, name, ready string) *Program {
-	return &Program{path: filepath.Join(bin, name), file: filepath.Join(dir, name+".log"), ready: ready, changed: make(chan struct{})}
+func newProgram(o Options, name, ready string) *Program {
+	return &Program{
+		path: filepath.Join(o.Bin, name), file: filepath.Join(o.Dir, name+".log"), ready: ready, kept: o.KeepLines, changed: make(chan struct{}),
+	}
 }
 
 // start runs the program and returns its ready line. It fails when the program ends
@@ -70,6 +78,7 @@ func (p *Program) start(ctx context.Context, args ...string) (Line, error) {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", p.path, err), log.Close())
 	}
 	cmd.Stderr = log
+	cmd.Env = append(os.Environ(), p.Env...)
 	bindToParent(cmd)
 	started, ended := make(chan error, 1), make(chan struct{})
 	p.mu.Lock()
@@ -125,8 +134,8 @@ func (p *Program) read(out io.Reader, log io.Writer) {
 		if json.Unmarshal(text, &line) == nil {
 			p.mu.Lock()
 			p.lines = append(p.lines, line)
-			if len(p.lines) > keptLines {
-				p.lines = append([]Line(nil), p.lines[keptLines/2:]...)
+			if len(p.lines) > p.kept {
+				p.lines = append([]Line(nil), p.lines[p.kept/2:]...)
 			}
 			close(p.changed)
 			p.changed = make(chan struct{})

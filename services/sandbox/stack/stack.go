@@ -72,8 +72,19 @@ type Options struct {
 	// CoreTarget makes what the gateway is told of sync-core from its address; nil: the
 	// address itself.
 	CoreTarget func(address string) string
+	// SandboxURL makes the URL by which everybody reaches the stand-in systems from the one
+	// that they listen at; nil: that one.
+	SandboxURL func(url string) string
+	// KeepLines is how many log lines of each program are kept in memory; 0: 200,000.
+	KeepLines int
 	// CoreArgs and GatewayArgs are further flags.
 	CoreArgs, GatewayArgs []string
+	// Callers is YAML of the file's callers object, indented by two blanks, beside the
+	// gateway's own entry; empty: everybody may do everything.
+	Callers string
+	// TLS has gateway and sync-core show each other certificates; without it the gateway
+	// shows a token in the clear.
+	TLS bool
 	// NoHooks leaves the webhooks out. HooksByHand has a person enter those at Azure
 	// DevOps, which Tandem makes otherwise.
 	NoHooks, HooksByHand bool
@@ -92,10 +103,15 @@ type Stack struct {
 	// PageURL, GatewayURL, GatewayAdmin and CoreAdmin are URLs, CoreAddr is the address
 	// of the gRPC API.
 	PageURL, GatewayURL, GatewayAdmin, CoreAddr, CoreAdmin string
-	// ConfigFile is sync-core's configuration file, Secret the hook secret.
-	ConfigFile, Secret string
+	// ConfigFile is sync-core's configuration file, Secret the hook secret, GatewayToken
+	// what the gateway shows to sync-core.
+	ConfigFile, Secret, GatewayToken string
+	// Certificates are in use with Options.TLS.
+	Certificates Certificates
 
 	options Options
+	// baseURL is how the stand-in systems are reached.
+	baseURL string
 	server  *http.Server
 	// beside are the sync-cores that were started beside Core.
 	beside []*Program
@@ -121,10 +137,13 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 			*address = "127.0.0.1:0"
 		}
 	}
+	if o.KeepLines <= 0 {
+		o.KeepLines = keptLines
+	}
 	s := &Stack{
-		options: o, Secret: rand.Text() + rand.Text(),
-		Core:    newProgram(o.Bin, o.Dir, "synccore", "synccore.ready"),
-		Gateway: newProgram(o.Bin, o.Dir, "gateway", "gateway.started"),
+		options: o, Secret: rand.Text() + rand.Text(), GatewayToken: rand.Text() + rand.Text(),
+		Core:    newProgram(o, "synccore", "synccore.ready"),
+		Gateway: newProgram(o, "gateway", "gateway.started"),
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -208,7 +227,11 @@ func (s *Stack) startSandbox(ctx context.Context) error {
 		return fmt.Errorf("listening for the stand-in systems: %w", err)
 	}
 	s.PageURL = "http://" + listener.Addr().String()
-	box.SetBaseURL(s.PageURL)
+	s.baseURL = s.PageURL
+	if s.options.SandboxURL != nil {
+		s.baseURL = s.options.SandboxURL(s.PageURL)
+	}
+	box.SetBaseURL(s.baseURL)
 	if s.options.Notices {
 		if err := box.StartMail(ctx, "127.0.0.1:0"); err != nil {
 			return errors.Join(fmt.Errorf("starting the stand-in systems: %w", err), listener.Close())
@@ -224,9 +247,15 @@ func (s *Stack) writeFiles() error {
 	s.ConfigFile = path("tandem.yaml")
 	settings := fmt.Sprintf(s.options.Settings, s.Box.ProjectURL())
 	files := map[string]string{
-		"access-token": s.options.Token, "alvao-password": s.options.Password, "hook-secret": s.Secret,
+		"access-token": s.options.Token, "alvao-password": s.options.Password, "hook-secret": s.Secret, "gateway-token": s.GatewayToken,
 	}
-	whole, connector := s.options.File, s.options.Connector
+	if s.options.TLS {
+		var err error
+		if s.Certificates, err = makeCertificates(s.options.Dir); err != nil {
+			return err
+		}
+	}
+	whole, connector := s.callers()+s.options.File, s.options.Connector
 	if s.options.NoHooks || s.options.HooksByHand {
 		connector += "    azureDevOps: {manageHooks: false}\n"
 	}
@@ -246,11 +275,12 @@ hookSecrets: [{file: %s}]
     alvao:
       url: %s
       service: %s
+      manageHooks: false
       credentials: {username: %s, password: {file: %s}}
 %s%s    settings:
       %s
 `, s.GatewayURL, path("access-token"), path("hook-secret"), whole, Connector,
-		sandbox.AlvaoURL(s.PageURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Alvao, connector,
+		sandbox.AlvaoURL(s.baseURL), sandbox.Service, sandbox.Login, path("alvao-password"), s.options.Alvao, connector,
 		strings.ReplaceAll(settings, "\n", "\n      "))
 	files["tandem.yaml"] = config
 	for name, content := range files {
@@ -259,6 +289,25 @@ hookSecrets: [{file: %s}]
 		}
 	}
 	return nil
+}
+
+// callers is who may call the API: the gateway, and those of the options.
+func (s *Stack) callers() string {
+	text := s.options.Callers
+	if text == "" {
+		text = "  anonymous: admin\n  limit: {perSecond: 100000, burst: 1000000}\n"
+	}
+	if s.options.TLS {
+		return "callers:\n  certificates:\n    - {name: " + gatewayName + ", role: edge}\n" + text
+	}
+	if strings.Contains(text, "  tokens:\n") {
+		return "callers:\n" + strings.Replace(text, "  tokens:\n", "  tokens:\n"+s.gatewayEntry(), 1)
+	}
+	return "callers:\n  tokens:\n" + s.gatewayEntry() + text
+}
+
+func (s *Stack) gatewayEntry() string {
+	return fmt.Sprintf("    - {name: gateway, role: edge, secret: {file: %q}}\n", filepath.Join(s.options.Dir, "gateway-token"))
 }
 
 // StartCore starts sync-core, at the same address each time.
@@ -275,7 +324,7 @@ func (s *Stack) StartCore(ctx context.Context) error {
 // StartCoreBeside starts one more sync-core over the same Redis, as a rolling update
 // does before it stops the one before. Close ends it as well.
 func (s *Stack) StartCoreBeside(ctx context.Context, listen string) (*Program, error) {
-	p := newProgram(s.options.Bin, s.options.Dir, "synccore", "synccore.ready")
+	p := newProgram(s.options, "synccore", "synccore.ready")
 	p.file = filepath.Join(s.options.Dir, fmt.Sprintf("synccore-%d.log", len(s.beside)+2))
 	if _, err := s.startCore(ctx, p, listen); err != nil {
 		return nil, err
@@ -284,8 +333,19 @@ func (s *Stack) StartCoreBeside(ctx context.Context, listen string) (*Program, e
 	return p, nil
 }
 
+// StartBeside starts a sync-core again that StartCoreBeside started and that has ended.
+func (s *Stack) StartBeside(ctx context.Context, p *Program, listen string) error {
+	_, err := s.startCore(ctx, p, listen)
+	return err
+}
+
 func (s *Stack) startCore(ctx context.Context, p *Program, listen string) (Line, error) {
 	args := []string{"serve", "--config", s.ConfigFile, "--listen", listen, "--admin-listen", "127.0.0.1:0", "--redis", s.options.Redis}
+	if s.options.TLS {
+		args = append(args, "--tls-cert", s.Certificates.Core, "--tls-key", s.Certificates.CoreKey, "--tls-client-ca", s.Certificates.CA)
+	} else {
+		args = append(args, "--insecure-grpc")
+	}
 	if s.options.Collector != "" {
 		args = append(args, "--otlp-endpoint", s.options.Collector)
 	}
@@ -300,7 +360,12 @@ func (s *Stack) StartGateway(ctx context.Context) error {
 	}
 	args := []string{
 		"--listen", s.options.GatewayListen, "--admin-listen", "127.0.0.1:0", "--core", core,
-		"--hook-secret-file", filepath.Join(s.options.Dir, "hook-secret"), "--insecure-api",
+		"--hook-secret-file", filepath.Join(s.options.Dir, "hook-secret"),
+	}
+	if s.options.TLS {
+		args = append(args, "--core-ca", s.Certificates.CA, "--core-cert", s.Certificates.Gateway, "--core-key", s.Certificates.GatewayKey)
+	} else {
+		args = append(args, "--insecure-grpc", "--core-token-file", filepath.Join(s.options.Dir, "gateway-token"))
 	}
 	if s.options.Collector != "" {
 		args = append(args, "--otlp-endpoint", s.options.Collector)

@@ -137,7 +137,8 @@ func valueShape(key string, v any) any {
 // closed names keys whose values are one of a few.
 func closed(key string) bool {
 	switch key {
-	case "op", "rel", "format", "status", "type", "errorPolicy", "$expand", "category", "usage", "typeKey", "publisherId", "eventType", "queryType", "queryResultType":
+	case "op", "rel", "format", "status", "type", "errorPolicy", "$expand", "category", "usage", "typeKey", "publisherId", "eventType", "queryType", "queryResultType",
+		"kind", "priority", "impact", "urgency":
 		return true
 	default:
 		return false

@@ -1,5 +1,5 @@
-// Package tape keeps what passes over HTTP between clients and the stand-in Azure DevOps, so that after a whole test run
-// every exchange can be held against the vendor's documents.
+// Package tape keeps what passes over HTTP between clients and the stand-ins, so that after a whole test run every
+// exchange can be held against the vendors' documents.
 //
 // The invariant: nothing is written unless the environment names a folder, and what is written holds no credential: of
 // headers only those in [Exchange].

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -303,7 +302,8 @@ func TestMetrics(t *testing.T) {
 		{edge, "tandem_webhook_duration_seconds_count", nil, 5},
 		{inner, "tandem_reconciles_total", []string{`outcome="done"`, `connector="development"`}, 2},
 		{inner, "tandem_reconciles_total", []string{`outcome="forwarded"`}, 1},
-		{inner, "tandem_convergence_duration_seconds_count", []string{`connector="development"`}, 2},
+		{inner, "tandem_convergence_duration_seconds_count", []string{`connector="development"`, `direction="toAzureDevOps"`, `work="live"`}, 1},
+		{inner, "tandem_convergence_duration_seconds_count", []string{`connector="development"`, `direction="toAlvao"`, `work="live"`}, 1},
 		{inner, "tandem_inbox_items", []string{`state="dead"`}, 0},
 		{inner, "tandem_inbox_items", []string{`state="queued_live"`}, 0},
 		{inner, "tandem_inbox_age_seconds", nil, 0},
@@ -362,9 +362,7 @@ func TestStopWithHungRedis(t *testing.T) {
 		n := sample(metrics(t, s.CoreAdmin), "tandem_inbox_items", `state="running"`)
 		return n > 0, "there is none"
 	})
-	if err := redis.Process().Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	redis.Pause(t)
 	began := time.Now()
 	if err := s.Core.Stop(); err != nil {
 		t.Errorf("sync-core ended with %v", err)
@@ -374,9 +372,7 @@ func TestStopWithHungRedis(t *testing.T) {
 	} else {
 		t.Logf("sync-core took %s", took.Round(time.Millisecond))
 	}
-	if err := redis.Process().Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	redis.Resume(t)
 	// What was in hand is taken up again.
 	s.Box.Faults.Clear()
 	if err := s.StartCore(t.Context()); err != nil {

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -125,6 +126,54 @@ func used(text string) map[string][]string {
 	return found
 }
 
+// samples are a scrape's lines by the name of the metric.
+type samples map[string]string
+
+// has tells whether any of the metrics has the label.
+func (s samples) has(metrics map[string][]string, label string) bool {
+	for metric := range metrics {
+		if strings.Contains(s[metric], label+`="`) {
+			return true
+		}
+	}
+	return false
+}
+
+// limitOf finds the limits of buckets that an expression asks for.
+var limitOf = regexp.MustCompile(`\ble(=~?)"([^"]*)"`)
+
+// hasLimit tells whether one of the metrics has a bucket with such a limit.
+func (s samples) hasLimit(metrics map[string][]string, sign, limit string) bool {
+	if sign == "=" {
+		limit = regexp.QuoteMeta(limit)
+	}
+	sought := regexp.MustCompile(`[{,]le="(?:` + limit + `)"`)
+	for metric := range metrics {
+		if sought.MatchString(s[metric]) {
+			return true
+		}
+	}
+	return false
+}
+
+// scrape reads the metrics of both programs in a format that Prometheus asks for.
+func scrape(t *testing.T, s *stack.Stack, format string) samples {
+	t.Helper()
+	told := samples{}
+	for _, admin := range []string{s.CoreAdmin, s.GatewayAdmin} {
+		status, body, _ := send(t, http.MethodGet, admin+"/metrics", "", func(r *http.Request) { r.Header.Set("Accept", format) })
+		if status != http.StatusOK {
+			t.Fatalf("metrics answer %d", status)
+		}
+		for line := range strings.Lines(body) {
+			if name := regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*`).FindString(line); name != "" {
+				told[name] += line
+			}
+		}
+	}
+	return told
+}
+
 // addedByScraper are the labels that Prometheus adds to every sample.
 var addedByScraper = []string{"job", "instance"}
 
@@ -136,34 +185,38 @@ func TestMetricNames(t *testing.T) {
 	_, workItem := develop(t, s, "Measure me")
 	setState(t, s, workItem, "Doing")
 	rest(t, s)
-	told := map[string]string{} // a name with all the samples of it
-	for _, admin := range []string{s.CoreAdmin, s.GatewayAdmin} {
-		status, body := get(t, admin+"/metrics")
-		if status != 200 {
-			t.Fatalf("metrics answer %d", status)
-		}
-		for line := range strings.Lines(body) {
-			if name := regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*`).FindString(line); name != "" {
-				told[name] += line
-			}
-		}
-	}
+	told := scrape(t, s, "text/plain")
+	// What Prometheus prefers; limits of buckets read otherwise there.
+	open := scrape(t, s, "application/openmetrics-text;version=1.0.0")
 	rules, recorded := ruleQueries(t)
 	all := slices.Concat(rules, panelQueries(t))
 	checked := 0
 	for _, q := range all {
-		for metric, labels := range used(q.text) {
+		metrics := used(q.text)
+		for _, limit := range limitOf.FindAllStringSubmatch(q.text, -1) {
+			if !told.hasLimit(metrics, limit[1], limit[2]) || !open.hasLimit(metrics, limit[1], limit[2]) {
+				t.Errorf("%s asks for %s, which no bucket has in each of the two formats", q.where, limit[0])
+			}
+		}
+		for _, list := range labelList.FindAllStringSubmatch(q.text, -1) {
+			for label := range strings.SplitSeq(list[1], ",") {
+				if label = strings.TrimSpace(label); label != "" && !told.has(metrics, label) {
+					t.Errorf("%s parts by the label %s, which none of its metrics has", q.where, label)
+				}
+			}
+		}
+		for metric, labels := range metrics {
 			checked++
 			if slices.Contains(recorded, metric) {
 				continue
 			}
-			samples, ok := told[metric]
+			lines, ok := told[metric]
 			if !ok {
 				t.Errorf("%s asks for %s, which no program tells", q.where, metric)
 				continue
 			}
 			for _, label := range labels {
-				if label != "" && !slices.Contains(addedByScraper, label) && !strings.Contains(samples, label+`="`) {
+				if label != "" && !slices.Contains(addedByScraper, label) && !strings.Contains(lines, label+`="`) {
 					t.Errorf("%s asks for the label %s, which %s has not", q.where, label, metric)
 				}
 			}

@@ -83,6 +83,16 @@ readinessProbe:
 - {name: TANDEM_SAMPLE_RATIO, value: {{ .Values.telemetry.sampleRatio | quote }}}
 {{- end -}}
 
+{{/* How a client reaches sync-core and trusts it. */}}
+{{- define "tandem.core" -}}
+- {name: TANDEM_CORE, value: {{ printf "dns:///%s-synccore:9000" (include "tandem.fullname" .) | quote }}}
+{{- if .Values.grpc.insecure }}
+- {name: TANDEM_INSECURE_GRPC, value: "true"}
+{{- else }}
+- {name: TANDEM_CORE_CA, value: /run/secrets/grpc/ca.crt}
+{{- end }}
+{{- end -}}
+
 {{/* What a pod has besides its containers. */}}
 {{- define "tandem.placement" -}}
 {{- $values := index .root.Values .part -}}
@@ -140,6 +150,16 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end -}}
 {{- if empty .Values.secrets.existingSecret -}}
 {{- fail "secrets.existingSecret is empty: name the Secret with the hook secret, the Alvao password and the access tokens" -}}
+{{- end -}}
+{{- $tls := and .Values.grpc.tls.synccoreSecret .Values.grpc.tls.gatewaySecret -}}
+{{- if and (not .Values.grpc.insecure) (not $tls) -}}
+{{- fail "how gateway and sync-core are protected from each other's network is not said: give grpc.tls.synccoreSecret and grpc.tls.gatewaySecret, or grpc.insecure: true for plaintext" -}}
+{{- end -}}
+{{- if and .Values.grpc.insecure (or .Values.grpc.tls.synccoreSecret .Values.grpc.tls.gatewaySecret) -}}
+{{- fail "grpc.insecure and grpc.tls are both given: give one of them" -}}
+{{- end -}}
+{{- if and .Values.grpc.insecure (empty .Values.secrets.gatewayTokenKey) -}}
+{{- fail "the gateway has nothing to show to sync-core: give secrets.gatewayTokenKey, or grpc.tls" -}}
 {{- end -}}
 {{- $given := list -}}
 {{- if .Values.redis.url -}}{{- $given = append $given "redis.url" -}}{{- end -}}

@@ -188,7 +188,7 @@ func TestApplicationRead(t *testing.T) {
 		status int
 	}{
 		{push, 202},
-		{`{"Event":"act.created","TicketId":"123"}`, 202},
+		{`{"Event":"act.created","TicketId":"123","personId":"25","actId":7}`, 202},
 		{`{"ticketId":123}`, 400},
 		{`{"event":"","ticketId":123}`, 400},
 		{`{"event":"` + strings.Repeat("x", 129) + `","ticketId":123}`, 400},
@@ -205,7 +205,7 @@ func TestApplicationRead(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		want := webhook.Notice{Connector: "a", System: webhook.Alvao, ItemID: 123, EventType: "act.created", EventID: "alvao-app/a/" + signature}
+		want := webhook.Notice{Connector: "a", System: webhook.Alvao, ItemID: 123, EventType: "act.created", EventID: "alvao-app/a/" + signature, Payload: []byte(push)}
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(webhook.Notice{}, "Release")); diff != "" {
 			t.Errorf("Read(%s) (-want +got):\n%s", tt.body, diff)
 		}

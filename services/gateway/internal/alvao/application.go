@@ -4,7 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -85,34 +87,30 @@ func (a *Application) Verify(r *http.Request, raw []byte) error {
 }
 
 // Read implements webhook.Source. The body is ours to define:
-// {"event":"act.created","ticketId":1,"actId":2,"personId":3} (alvao.md §3.3).
+// {"event":"act.created","ticketId":1,"actId":2,"personId":3,"record":{…}} (alvao.md
+// §3.3; deploy/alvao/README.md has it whole). The record goes to where sync-core keeps
+// the truth of the log, and into no payload that people are shown.
 // The signature is remembered, so that the same request is refused from now on; it
 // is forgotten again if the event could not be stored.
 func (a *Application) Read(r *http.Request, body []byte) (webhook.Notice, error) {
-	var (
-		event  string
-		ticket int64
-	)
-	err := a.parser.Walk(body, func(r *envelope.Reader, name []byte) error {
-		var err error
-		switch string(name) {
-		case "event":
-			event, err = r.String()
-		case "ticketid":
-			ticket, _, err = r.Int()
-		default:
-			err = r.Skip()
-		}
-		return err
-	})
+	p, err := a.parse(body)
 	if err != nil {
 		return webhook.Notice{}, err
 	}
+	event, ticket := p.shown.Event, p.shown.Ticket
 	if event == "" || len(event) > longestEvent {
 		return webhook.Notice{}, webhook.Refused("The body has no event of 1 to 128 bytes; it does not come from the Alvao application.")
 	}
 	if ticket <= 0 {
 		return webhook.Notice{}, webhook.Refused("The body has no ticketId above 0; it does not come from the Alvao application.")
+	}
+	pushed, err := p.pushed()
+	if err != nil {
+		return webhook.Notice{}, err
+	}
+	payload, err := json.Marshal(p.shown)
+	if err != nil {
+		return webhook.Notice{}, fmt.Errorf("encoding what is shown of a notice: %w", err)
 	}
 	signed, err := parseHeaders(r.Header)
 	if err != nil {
@@ -128,6 +126,8 @@ func (a *Application) Read(r *http.Request, body []byte) (webhook.Notice, error)
 		ItemID:    ticket,
 		EventType: event,
 		EventID:   "alvao-app/" + connector + "/" + hex.EncodeToString(signed.signature[:]),
+		Pushed:    pushed,
+		Payload:   payload,
 		Release:   func() { a.seen.remove(signed.signature) },
 	}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
@@ -23,6 +24,7 @@ import (
 	"github.com/tandem-sync/tandem/services/gateway/internal/hooksecret"
 	"github.com/tandem-sync/tandem/services/gateway/internal/rest"
 	"github.com/tandem-sync/tandem/services/gateway/internal/secretfile"
+	"github.com/tandem-sync/tandem/services/gateway/internal/transport"
 	"github.com/tandem-sync/tandem/services/gateway/internal/webhook"
 	"github.com/tandem-sync/tandem/services/internal/telemetry"
 )
@@ -33,7 +35,7 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeader         = 64 << 10
-	minAPIToken       = 16
+	minCoreToken      = 32
 )
 
 // App is a gateway whose listeners are open.
@@ -90,7 +92,7 @@ func (a *App) open(ctx context.Context, hooks *hooksecret.Ring, token *secretfil
 	return nil
 }
 
-// openSecrets reads the hook secrets and, if there is one, the API token.
+// openSecrets reads the hook secrets and, if there is one, the token for sync-core.
 func (a *App) openSecrets() (*hooksecret.Ring, *secretfile.Files, error) {
 	var (
 		hooks *hooksecret.Ring
@@ -102,9 +104,9 @@ func (a *App) openSecrets() (*hooksecret.Ring, *secretfile.Files, error) {
 		hooks = hooksecret.New(secrets)
 	}
 	var tokenErr error
-	if a.cfg.APITokenFile != "" {
-		rule := secretfile.Rule{Name: "API token", Min: minAPIToken, Hint: "make one with 'openssl rand -hex 32'."}
-		if token, tokenErr = secretfile.Open(rule, a.cfg.APITokenFile); tokenErr == nil {
+	if a.cfg.CoreTokenFile != "" {
+		rule := secretfile.Rule{Name: "token for sync-core", Min: minCoreToken, Hint: "make one with 'openssl rand -hex 32' and name it in callers of sync-core's configuration."}
+		if token, tokenErr = secretfile.Open(rule, a.cfg.CoreTokenFile); tokenErr == nil {
 			a.secrets = append(a.secrets, token)
 		}
 	}
@@ -130,8 +132,16 @@ func (a *App) openTelemetry(ctx context.Context) error {
 }
 
 func (a *App) openCore() error {
+	var way credentials.TransportCredentials
+	if !a.cfg.InsecureGRPC {
+		files := transport.Files{Certificate: a.cfg.CoreTLS.Cert, Key: a.cfg.CoreTLS.Key, CA: a.cfg.CoreTLS.CA}
+		var err error
+		if way, err = transport.NewClient(files, a.cfg.CoreTLS.ServerName, a.logger); err != nil {
+			return fmt.Errorf("protecting the way to sync-core: %w", err)
+		}
+	}
 	conn, err := DialCore(CoreConfig{
-		Target: a.cfg.Core, Timeout: a.cfg.CoreTimeout,
+		Target: a.cfg.Core, Timeout: a.cfg.CoreTimeout, Credentials: way,
 		Tracers: a.telemetry.Tracers, Meters: a.telemetry.Meters, Propagator: telemetry.Propagator(),
 	})
 	if err != nil {
@@ -173,17 +183,13 @@ func (a *App) server(handler http.Handler) *http.Server {
 func (a *App) routes(ctx context.Context, hooks *hooksecret.Ring, token *secretfile.Files) (http.Handler, error) {
 	now := time.Now //nolint:forbidigo // this is where the clock comes in.
 	pipeline, err := webhook.New(webhook.Config{
-		Events: tandemv1.NewEventServiceClient(a.core), Logger: a.logger, Meters: a.telemetry.Meters, Now: now,
+		Events: tandemv1.NewEventServiceClient(a.asGateway(token)), Logger: a.logger, Meters: a.telemetry.Meters, Now: now,
 		MaxBody: a.cfg.MaxBody, MaxInFlight: a.cfg.MaxInFlight, Timeout: a.cfg.CoreTimeout,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the webhook pipeline: %w", err)
 	}
-	access := rest.Access{Open: a.cfg.InsecureAPI}
-	if token != nil {
-		access.Tokens = token.Values
-	}
-	api, err := rest.NewAPI(ctx, a.core, access)
+	api, err := rest.NewAPI(ctx, a.core)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +216,9 @@ func (a *App) routes(ctx context.Context, hooks *hooksecret.Ring, token *secretf
 	}
 	const builtInPattern = "/hooks/alvao/{connector}/{token}"
 	mux.Handle(builtInPattern, withoutToken(a.traced("POST "+builtInPattern, builtIn)))
-	mux.Handle("/v1/", a.traced("REST /v1", api))
+	if a.cfg.API {
+		mux.Handle("/v1/", a.traced("REST /v1", api))
+	}
 	mux.Handle("/openapi.json", rest.OpenAPI())
 
 	var seedPaths foldedPaths
@@ -219,6 +227,15 @@ func (a *App) routes(ctx context.Context, hooks *hooksecret.Ring, token *secretf
 	}
 	mux.Handle("/", seedPaths.or(rest.NotFound()))
 	return singleSlashes(mux), nil
+}
+
+// asGateway makes calls that show who the gateway is. Those that it passes on show their
+// own caller's credentials.
+func (a *App) asGateway(token *secretfile.Files) grpc.ClientConnInterface {
+	if token == nil {
+		return a.core // its certificate tells
+	}
+	return transport.Showing(a.core, transport.Token{Current: func() string { return token.Values()[0] }, InTheClear: a.cfg.InsecureGRPC})
 }
 
 // Addr is where webhooks and the API are served.
@@ -246,9 +263,9 @@ func (a *App) Run(ctx context.Context) error {
 	a.logger.InfoContext(ctx, "gateway.started",
 		slog.String("address", a.Addr().String()), slog.String("admin_address", a.AdminAddr().String()),
 		slog.String("core", a.cfg.Core), slog.String("version", a.cfg.Version),
-		slog.Bool("api", a.cfg.InsecureAPI || a.cfg.APITokenFile != ""), slog.String("callback_auth", a.cfg.CallbackAuth))
-	if a.cfg.InsecureAPI {
-		a.logger.WarnContext(ctx, "gateway.insecure_api", slog.String("effect", "everybody who reaches this port may read and change links and events"))
+		slog.Bool("api", a.cfg.API), slog.String("callback_auth", a.cfg.CallbackAuth))
+	if a.cfg.InsecureGRPC {
+		a.logger.WarnContext(ctx, "gateway.insecure_grpc", slog.String("effect", "events and tokens can be read on the network between gateway and sync-core"))
 	}
 	err := group.Wait()
 	a.logger.InfoContext(ctx, "gateway.stopped")

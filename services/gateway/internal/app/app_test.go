@@ -159,7 +159,7 @@ func TestRotation(t *testing.T) {
 func TestCoreAway(t *testing.T) {
 	t.Parallel()
 	c := newCore(t)
-	g := start(t, c, func(c *app.Config) { c.InsecureAPI = true })
+	g := start(t, c, nil)
 	basic := g.basic(t)
 	ready := func() bool { return g.admin(t, "/health/ready").code == 200 }
 	eventually(t, "the gateway is ready", ready)
@@ -201,28 +201,28 @@ func TestCoreAway(t *testing.T) {
 
 func TestAPI(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "token")
-	writeFile(t, file, apiToken)
-	closed := start(t, newCore(t), nil)
-	guarded := start(t, newCore(t), func(c *app.Config) { c.APITokenFile = file })
-	open := start(t, newCore(t), func(c *app.Config) { c.InsecureAPI = true })
-	bearer := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+apiToken) }
+	off := start(t, newCore(t), func(c *app.Config) { c.API = false })
+	on := start(t, newCore(t), nil)
+	shown := func(authorization string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Authorization", authorization) }
+	}
 	for _, tt := range []struct {
 		name   string
 		g      *gateway
 		change func(*http.Request)
 		code   int
 	}{
-		{"switched off", closed, bearer, 403},
-		{"no token", guarded, nil, 401},
-		{"token", guarded, bearer, 200},
-		{"open", open, nil, 200},
+		{"switched off", off, shown("Bearer " + apiToken), 404},
+		// The gateway's own token is not lent to anybody.
+		{"no token", on, nil, 401},
+		{"wrong token", on, shown("Bearer x"), 401},
+		{"token", on, shown("Bearer " + apiToken), 200},
 	} {
 		got := tt.g.do(t, http.MethodGet, "http://"+tt.g.Addr().String()+"/v1/connectors", "", tt.change)
 		if got.code != tt.code || (tt.code == 200) != strings.Contains(got.body, "connectors/development") {
 			t.Errorf("%s: answer %d %s, want %d", tt.name, got.code, got.body, tt.code)
 		}
-		if got.header.Get("Trace-Id") == "" {
+		if tt.g == on && got.header.Get("Trace-Id") == "" {
 			t.Errorf("%s: no Trace-Id", tt.name)
 		}
 		if got := tt.g.do(t, http.MethodGet, "http://"+tt.g.Addr().String()+"/openapi.json", "", nil); got.code != 200 {
@@ -294,15 +294,11 @@ func TestSecretsStayIn(t *testing.T) {
 	}()
 	t.Cleanup(func() { server.Stop(); <-served })
 
-	file := filepath.Join(t.TempDir(), "token")
-	writeFile(t, file, apiToken)
-	g := start(t, newCore(t), func(c *app.Config) {
-		c.OTLPEndpoint, c.APITokenFile = "http://"+listener.Addr().String(), file
-	})
+	g := start(t, newCore(t), func(c *app.Config) { c.OTLPEndpoint = "http://" + listener.Addr().String() })
 	keys := g.keys(t)
 	token := keys.AlvaoTokens("development")[0]
 	key := keys.AlvaoApplicationKeys("development")[0]
-	secrets := []string{firstSecret, apiToken, keys.AzureDevOpsPasswords()[0], token, key, "planted"}
+	secrets := []string{firstSecret, apiToken, coreToken, keys.AzureDevOpsPasswords()[0], token, key, "planted"}
 	var answers strings.Builder
 	add := func(a answer) { answers.WriteString(a.body + fmt.Sprint(a.header)) }
 	add(g.post(t, "/hooks/azure-devops", strings.Replace(updated, `"rev"`, `"x":"planted","rev"`, 1), g.basic(t)))

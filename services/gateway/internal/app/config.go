@@ -34,6 +34,13 @@ type Config struct {
 	// CoreTimeout bounds one call of sync-core, retries included.
 	CoreTimeout time.Duration `default:"5s" env:"TANDEM_CORE_TIMEOUT" help:"How long sync-core may take to store an event or answer a read."`
 
+	// CoreTokenFile holds the bearer token that the gateway shows to sync-core.
+	CoreTokenFile string `env:"TANDEM_CORE_TOKEN_FILE" placeholder:"PATH" help:"File with the bearer token by which sync-core knows the gateway (role edge), at least 32 characters. Re-read when it changes."`
+	// CoreTLS protects the way to sync-core.
+	CoreTLS CoreTLS `embed:"" prefix:"core-" envprefix:"TANDEM_CORE_"`
+	// InsecureGRPC calls sync-core without protection.
+	InsecureGRPC bool `name:"insecure-grpc" env:"TANDEM_INSECURE_GRPC" help:"Call sync-core in plaintext. The network must be private: events and tokens can be read on it."`
+
 	// HookSecretFile names one or two files, the current secret first.
 	HookSecretFile []string `env:"TANDEM_HOOK_SECRET_FILE" placeholder:"PATH" help:"File with the hook secret, at least 32 characters. Give the previous one as a second file while you rotate. Re-read when it changes."`
 	// CallbackAuth is CallbackOpen or CallbackBasic.
@@ -47,10 +54,8 @@ type Config struct {
 	// MaxInFlight is how many webhooks are worked on at once.
 	MaxInFlight int `default:"512" env:"TANDEM_MAX_IN_FLIGHT" help:"Webhooks that are worked on at once; more are asked to come back (503)."`
 
-	// APITokenFile holds the bearer token of /v1.
-	APITokenFile string `env:"TANDEM_API_TOKEN_FILE" placeholder:"PATH" help:"File with the bearer token of /v1, at least 16 characters. Without it the API is switched off. Re-read when it changes."`
-	// InsecureAPI opens /v1 to everybody.
-	InsecureAPI bool `env:"TANDEM_INSECURE_API" help:"Serve /v1 to everybody, without a token. For demonstrations only."`
+	// API serves /v1.
+	API bool `default:"true" negatable:"" env:"TANDEM_API" help:"Serve the API of sync-core as REST at /v1. Who may call it sync-core decides, by the credentials that the caller sends."`
 
 	// ReadTimeout bounds reading a request, header and body.
 	ReadTimeout time.Duration `default:"15s" env:"TANDEM_READ_TIMEOUT" help:"How long a request may take to arrive."`
@@ -70,6 +75,18 @@ type Config struct {
 	LogOutput io.Writer `kong:"-"`
 	// Version is shown in traces and metrics; not a flag.
 	Version string `kong:"-"`
+}
+
+// CoreTLS names the files that protect the way to sync-core. They are re-read for each
+// connection.
+type CoreTLS struct {
+	// CA holds the authorities of sync-core's certificate.
+	CA string `env:"CA" placeholder:"PATH" help:"PEM file with the authorities that sign sync-core's certificate."`
+	// Cert and Key are the certificate by which sync-core knows the gateway.
+	Cert string `env:"CERT" placeholder:"PATH" help:"PEM file with the certificate by which sync-core knows the gateway, instead of a token."`
+	Key  string `env:"KEY" placeholder:"PATH" help:"PEM file with its private key."`
+	// ServerName is the name in sync-core's certificate.
+	ServerName string `env:"SERVER_NAME" placeholder:"NAME" help:"Name in sync-core's certificate. Empty: the host of its address."`
 }
 
 // ErrHelp says that the arguments asked for help, which has been printed.
@@ -110,9 +127,7 @@ func (c *Config) check() error {
 	case n > 2:
 		refuse("%d hook secret files are given but only two may be valid at once, the current and the previous one", n)
 	}
-	if c.InsecureAPI && c.APITokenFile != "" {
-		refuse("--insecure-api and --api-token-file contradict each other; give one of them")
-	}
+	c.checkCore(refuse)
 	if c.CallbackAuth != CallbackOpen && c.CallbackAuth != CallbackBasic {
 		refuse("--callback-auth is %q but must be open or basic", c.CallbackAuth)
 	}
@@ -137,6 +152,22 @@ func (c *Config) check() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// checkCore finds mistakes about the way to sync-core.
+func (c *Config) checkCore(refuse func(string, ...any)) {
+	switch {
+	case c.InsecureGRPC && c.CoreTLS != (CoreTLS{}):
+		refuse("--insecure-grpc and --core-ca, --core-cert, --core-key or --core-server-name contradict each other; give one of them")
+	case !c.InsecureGRPC && c.CoreTLS.CA == "":
+		refuse("how sync-core is told from somebody else is not said; name the authority of its certificate with --core-ca (TANDEM_CORE_CA), or ask for plaintext on a private network with --insecure-grpc (TANDEM_INSECURE_GRPC)")
+	}
+	if (c.CoreTLS.Cert == "") != (c.CoreTLS.Key == "") {
+		refuse("--core-cert and --core-key come together; give both of them")
+	}
+	if c.CoreTokenFile == "" && c.CoreTLS.Cert == "" {
+		refuse("the gateway has nothing to show to sync-core, which would refuse its events; give --core-token-file (TANDEM_CORE_TOKEN_FILE), or --core-cert and --core-key")
+	}
 }
 
 func (c *Config) level() (slog.Level, error) { return telemetry.ParseLevel(c.LogLevel) }

@@ -43,8 +43,10 @@ func TestParse(t *testing.T) { //nolint:paralleltest // it sets environment vari
 		"TANDEM_CORE":             "core:9000",
 		"TANDEM_CORE_TIMEOUT":     "3s",
 		"TANDEM_HOOK_SECRET_FILE": "/run/secrets/new,/run/secrets/old",
-		"TANDEM_API_TOKEN_FILE":   "/run/secrets/token",
-		"TANDEM_INSECURE_API":     "true",
+		"TANDEM_CORE_TOKEN_FILE":  "/run/secrets/token",
+		"TANDEM_CORE_CA":          "/run/secrets/ca.pem",
+		"TANDEM_CORE_SERVER_NAME": "synccore",
+		"TANDEM_API":              "false",
 		"TANDEM_CALLBACK_AUTH":    "basic",
 		"TANDEM_OTLP_ENDPOINT":    "http://jaeger:4317",
 		"TANDEM_SAMPLE_RATIO":     "0.25",
@@ -58,7 +60,8 @@ func TestParse(t *testing.T) { //nolint:paralleltest // it sets environment vari
 	}
 	want := app.Config{
 		Listen: ":1", AdminListen: ":8081", Core: "other:9000", CoreTimeout: 3 * time.Second,
-		HookSecretFile: []string{"/run/secrets/new", "/run/secrets/old"}, APITokenFile: "/run/secrets/token", InsecureAPI: true,
+		HookSecretFile: []string{"/run/secrets/new", "/run/secrets/old"}, CoreTokenFile: "/run/secrets/token",
+		CoreTLS:      app.CoreTLS{CA: "/run/secrets/ca.pem", ServerName: "synccore"},
 		CallbackAuth: "basic", CallbackRate: 20, CallbackBurst: 100, MaxBody: 4 << 20, MaxInFlight: 512,
 		ReadTimeout: 15 * time.Second, Grace: 20 * time.Second, SecretInterval: 5 * time.Second,
 		LogLevel: "info", OTLPEndpoint: "http://jaeger:4317", SampleRatio: 0.25,
@@ -82,7 +85,7 @@ func TestNewReportsAllMistakes(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)
 	cfg.HookSecretFile = nil
-	cfg.InsecureAPI, cfg.APITokenFile = true, "x"
+	cfg.CoreTokenFile, cfg.CoreTLS.Cert = "x", "y"
 	cfg.CallbackAuth = "maybe"
 	cfg.CallbackRate, cfg.MaxBody, cfg.CoreTimeout, cfg.SampleRatio = 0, 0, 0, 2
 	cfg.Listen = "8080"
@@ -92,7 +95,7 @@ func TestNewReportsAllMistakes(t *testing.T) {
 		t.Fatal("New accepted it")
 	}
 	for _, want := range []string{
-		"--hook-secret-file", "--insecure-api", "--callback-auth", "--callback-rate", "--max-body", "--core-timeout", "--sample-ratio", "--listen", "loud", "API token file",
+		"--hook-secret-file", "--insecure-grpc", "--core-cert and --core-key", "--callback-auth", "--callback-rate", "--max-body", "--core-timeout", "--sample-ratio", "--listen", "loud", "token for sync-core file",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("New = %q, which does not name %s", err, want)
@@ -115,13 +118,16 @@ func TestNewRefusesSecrets(t *testing.T) {
 		"short":        {[]string{short}, "", []string{short, "at least 32"}},
 		"missing":      {[]string{good, filepath.Join(dir, "missing")}, "", []string{"missing"}},
 		"three":        {[]string{good, good, good}, "", []string{"only two"}},
-		"token":        {[]string{good}, short, []string{"API token", "at least 16"}},
-		"both at once": {[]string{short}, short, []string{"at least 32", "at least 16"}},
+		"token":        {[]string{good}, short, []string{"token for sync-core", "at least 32"}},
+		"both at once": {[]string{short}, short, []string{"hook secret", "at least 32", "token for sync-core"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := cfg
-			cfg.HookSecretFile, cfg.APITokenFile = tt.hooks, tt.token
+			cfg.HookSecretFile = tt.hooks
+			if tt.token != "" {
+				cfg.CoreTokenFile = tt.token
+			}
 			_, err := app.New(t.Context(), cfg)
 			if err == nil {
 				t.Fatal("New accepted it")
@@ -133,6 +139,29 @@ func TestNewRefusesSecrets(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "planted") {
 				t.Errorf("New = %q, which shows the secret", err)
+			}
+		})
+	}
+}
+
+// TestNewWantsToKnowTheWay: nothing goes in the clear, or without a name, by omission.
+func TestNewWantsToKnowTheWay(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*app.Config)
+		want   string
+	}{
+		"plaintext by omission":   {func(c *app.Config) { c.InsecureGRPC = false }, "--insecure-grpc"},
+		"nothing to show":         {func(c *app.Config) { c.CoreTokenFile = "" }, "--core-token-file"},
+		"an authority that isn't": {func(c *app.Config) { c.InsecureGRPC, c.CoreTLS.CA = false, c.HookSecretFile[0] }, "holds no certificate authority"},
+		"a certificate alone":     {func(c *app.Config) { c.InsecureGRPC, c.CoreTLS.CA, c.CoreTLS.Cert = false, "ca.pem", "x.pem" }, "come together"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := settings(t)
+			tt.change(&cfg)
+			if _, err := app.New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("New = %v, want something about %s", err, tt.want)
 			}
 		})
 	}

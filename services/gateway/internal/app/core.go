@@ -33,6 +33,8 @@ const (
 type CoreConfig struct {
 	// Target is the gRPC target, e.g. 127.0.0.1:9000 or dns:///synccore:9000.
 	Target string
+	// Credentials protect the way; nil: nothing does.
+	Credentials credentials.TransportCredentials
 	// Timeout bounds each call but CheckConnector.
 	Timeout time.Duration
 	// Tracers and Meters observe the calls; nil: OpenTelemetry's globals.
@@ -70,8 +72,12 @@ func DialCore(cfg CoreConfig, extra ...grpc.DialOption) (*grpc.ClientConn, error
 	if cfg.Propagator != nil {
 		observe = append(observe, otelgrpc.WithPropagators(cfg.Propagator))
 	}
+	way := cfg.Credentials
+	if way == nil {
+		way = insecure.NewCredentials()
+	}
 	options := append([]grpc.DialOption{
-		grpc.WithTransportCredentials(coreCredentials()),
+		grpc.WithTransportCredentials(way),
 		grpc.WithDefaultServiceConfig(service),
 		grpc.WithDisableServiceConfig(), // none from DNS
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler(observe...)),
@@ -92,10 +98,6 @@ func DialCore(cfg CoreConfig, extra ...grpc.DialOption) (*grpc.ClientConn, error
 	conn.Connect()
 	return conn, nil
 }
-
-// coreCredentials is the one place that decides how the way to sync-core is
-// protected. In the clear for now: both run in one network.
-func coreCredentials() credentials.TransportCredentials { return insecure.NewCredentials() }
 
 // serviceConfig declares per method what may be retried. IngestEvent is safe to
 // repeat by contract and reads are by nature; what changes something else is not

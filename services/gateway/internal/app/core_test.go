@@ -14,9 +14,11 @@ import (
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
 	"github.com/tandem-sync/tandem/services/gateway/internal/app"
@@ -60,7 +62,12 @@ func (c *core) IngestEvent(ctx context.Context, request *tandemv1.IngestEventReq
 	return &tandemv1.IngestEventResponse{Disposition: tandemv1.IngestEventResponse_DISPOSITION_STORED}, nil
 }
 
-func (c *core) ListConnectors(context.Context, *tandemv1.ListConnectorsRequest) (*tandemv1.ListConnectorsResponse, error) {
+// ListConnectors answers whoever shows apiToken, as sync-core does.
+func (c *core) ListConnectors(ctx context.Context, _ *tandemv1.ListConnectorsRequest) (*tandemv1.ListConnectorsResponse, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if shown := md.Get("authorization"); len(shown) != 1 || shown[0] != "Bearer "+apiToken {
+		return nil, status.Error(codes.Unauthenticated, "The bearer token is not known here.")
+	}
 	return &tandemv1.ListConnectorsResponse{Connectors: []*tandemv1.Connector{{Name: "connectors/development"}}}, nil
 }
 
@@ -127,6 +134,7 @@ const (
 	firstSecret  = "first-secret-of-at-least-32-characters"
 	secondSecret = "second-secret-of-at-least-32-characters"
 	apiToken     = "planted-api-token-0123456789"
+	coreToken    = "planted-core-token-of-at-least-32-characters"
 )
 
 func writeFile(t *testing.T, path, content string) {
@@ -142,8 +150,11 @@ func settings(t *testing.T) app.Config {
 	dir := t.TempDir()
 	secret := filepath.Join(dir, "hook-secret")
 	writeFile(t, secret, firstSecret)
+	token := filepath.Join(dir, "core-token")
+	writeFile(t, token, coreToken)
 	cfg, err := app.Parse([]string{
 		"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--hook-secret-file=" + secret, "--secret-interval=10ms", "--log-level=debug",
+		"--insecure-grpc", "--core-token-file=" + token,
 	}, &buffer{})
 	if err != nil {
 		t.Fatal(err)

@@ -118,6 +118,15 @@ func (r *Reader) String() (string, error) {
 	return token.String(), nil
 }
 
+// Raw returns the value as it stands in the body. It is only valid inside the Member.
+func (r *Reader) Raw() ([]byte, error) {
+	raw, err := r.dec.ReadValue()
+	if err != nil {
+		return nil, malformed(err)
+	}
+	return raw, nil
+}
+
 // Int returns the value if it is an integer, also one written as a string, and
 // whether it is; it is not for everything else, such as null, 1.5, "" or a number beyond 64 bits.
 func (r *Reader) Int() (int64, bool, error) {

@@ -73,7 +73,7 @@ func (c *core) ListConnectors(ctx context.Context, _ *tandemv1.ListConnectorsReq
 	return &tandemv1.ListConnectorsResponse{}, c.note(ctx, func() {})
 }
 
-func start(t *testing.T, c *core, access rest.Access) http.Handler {
+func start(t *testing.T, c *core) http.Handler {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
@@ -95,15 +95,11 @@ func start(t *testing.T, c *core, access rest.Access) http.Handler {
 		server.Stop()
 		<-done
 	})
-	handler, err := rest.NewAPI(t.Context(), conn, access)
+	handler, err := rest.NewAPI(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return handler
-}
-
-func withToken() rest.Access {
-	return rest.Access{Tokens: func() []string { return []string{token} }}
 }
 
 func call(t *testing.T, handler http.Handler, method, target, body string, change func(*http.Request)) *httptest.ResponseRecorder {
@@ -143,56 +139,38 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, reason 
 	return p
 }
 
-func TestAccess(t *testing.T) {
+// TestAuthorizationIsPassedOn: sync-core decides by what the caller sent, and never takes a
+// call for the gateway's own.
+func TestAuthorizationIsPassedOn(t *testing.T) {
 	t.Parallel()
-	auth := func(value string) func(*http.Request) {
-		return func(r *http.Request) { r.Header.Set("Authorization", value) }
-	}
-	none := func(r *http.Request) { r.Header.Del("Authorization") }
-	for _, tt := range []struct {
-		name   string
-		access rest.Access
-		change func(*http.Request)
-		status int
+	for name, tt := range map[string]struct {
+		sent []string
+		want []string
 	}{
-		{"token", withToken(), nil, 200},
-		{"scheme in lower case", withToken(), auth("bearer " + token), 200},
-		{"no token", withToken(), none, 401},
-		{"wrong token", withToken(), auth("Bearer a-token-of-the-apj"), 401},
-		{"token cut short", withToken(), auth("Bearer " + token[:len(token)-1]), 401},
-		{"token with a tail", withToken(), auth("Bearer " + token + "x"), 401},
-		{"empty token", withToken(), auth("Bearer "), 401},
-		{"Basic", withToken(), auth("Basic " + token), 401},
-		{"bare token", withToken(), auth(token), 401},
-		{"no valid token at all", rest.Access{Tokens: func() []string { return nil }}, auth("Bearer "), 401},
-		{"switched off", rest.Access{}, nil, 403},
-		{"switched off, empty token", rest.Access{}, auth("Bearer "), 403},
-		{"open", rest.Access{Open: true}, none, 200},
-		{"open, but from another site's page", rest.Access{Open: true}, func(r *http.Request) {
-			r.Method = http.MethodPost
-			r.Header.Set("Sec-Fetch-Site", "cross-site")
-		}, 403},
+		"token":   {[]string{"Bearer " + token}, []string{"Bearer " + token}},
+		"none":    {nil, []string{"Anonymous"}},
+		"empty":   {[]string{""}, []string{"Anonymous"}},
+		"Basic":   {[]string{"Basic abc"}, []string{"Basic abc"}},
+		"several": {[]string{"Bearer a", "Bearer b"}, []string{"Bearer a", "Bearer b"}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := &core{}
-			w := call(t, start(t, c, tt.access), http.MethodGet, "/v1/connectors", "", tt.change)
-			if w.Code != tt.status {
-				t.Errorf("answer %d %s, want %d", w.Code, w.Body, tt.status)
+			w := call(t, start(t, c), http.MethodGet, "/v1/connectors", "", func(r *http.Request) { r.Header["Authorization"] = tt.sent })
+			if w.Code != 200 {
+				t.Errorf("answer %d %s", w.Code, w.Body)
 			}
-			if called := c.metadata != nil; called != (tt.status == 200) {
-				t.Errorf("sync-core was called: %v", called)
-			}
-			if strings.Contains(w.Body.String(), token) {
-				t.Errorf("the answer shows the token: %s", w.Body)
+			if diff := cmp.Diff(tt.want, c.metadata.Get("authorization")); diff != "" {
+				t.Errorf("authorization (-want +got):\n%s", diff)
 			}
 		})
 	}
-	t.Run("the sentence says how to switch it on", func(t *testing.T) {
+	t.Run("from another site's page", func(t *testing.T) {
 		t.Parallel()
-		p := wantProblem(t, call(t, start(t, &core{}, rest.Access{}), http.MethodGet, "/v1/connectors", "", nil), 403, "")
-		if !strings.Contains(p.Detail, "--api-token-file") {
-			t.Errorf("detail is %q", p.Detail)
+		c := &core{}
+		w := call(t, start(t, c), http.MethodPost, "/v1/events:ingest", "{}", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") })
+		if w.Code != 403 || c.metadata != nil {
+			t.Errorf("answer %d %s", w.Code, w.Body)
 		}
 	})
 }
@@ -201,7 +179,7 @@ func TestAccess(t *testing.T) {
 func TestJSONNames(t *testing.T) {
 	t.Parallel()
 	c := &core{}
-	handler := start(t, c, withToken())
+	handler := start(t, c)
 
 	w := call(t, handler, http.MethodGet, "/v1/connectors/-/events?pageSize=3&pageToken=p&state=STATE_DEAD", "", nil)
 	if w.Code != 200 {
@@ -237,11 +215,11 @@ func TestJSONNames(t *testing.T) {
 	}
 }
 
-// TestNothingIsPassedOn: sync-core sees neither credentials nor other headers.
-func TestNothingIsPassedOn(t *testing.T) {
+// TestNothingElseIsPassedOn: sync-core sees no header but the authorization.
+func TestNothingElseIsPassedOn(t *testing.T) {
 	t.Parallel()
 	c := &core{}
-	w := call(t, start(t, c, withToken()), http.MethodGet, "/v1/connectors", "", func(r *http.Request) {
+	w := call(t, start(t, c), http.MethodGet, "/v1/connectors", "", func(r *http.Request) {
 		r.Header.Set("Grpc-Metadata-X", "planted")
 		r.Header.Set("Cookie", "planted")
 		r.Header.Set("Grpc-Timeout", "1n")
@@ -250,7 +228,7 @@ func TestNothingIsPassedOn(t *testing.T) {
 		t.Fatalf("answer %d %s", w.Code, w.Body)
 	}
 	for key, values := range c.metadata {
-		if text := strings.Join(values, " "); strings.Contains(text, token) || strings.Contains(text, "planted") {
+		if text := strings.Join(values, " "); key != "authorization" && strings.Contains(text, token) || strings.Contains(text, "planted") {
 			t.Errorf("metadata %s is %q", key, text)
 		}
 	}
@@ -258,7 +236,7 @@ func TestNothingIsPassedOn(t *testing.T) {
 
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
-	handler := start(t, &core{}, withToken())
+	handler := start(t, &core{})
 	for _, tt := range []struct {
 		name, method, target, body string
 		status                     int
@@ -309,19 +287,35 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			w := call(t, start(t, &core{fail: tt.err}, withToken()), http.MethodPost, "/v1/connectors/a/links/9:sync", "{}", nil)
+			w := call(t, start(t, &core{fail: tt.err}), http.MethodPost, "/v1/connectors/a/links/9:sync", "{}", nil)
 			p := wantProblem(t, w, tt.status, tt.reason)
 			if !strings.Contains(p.Detail, tt.detail) || tt.not != "" && strings.Contains(w.Body.String(), tt.not) {
 				t.Errorf("detail is %q, want it to say %q and not %q", p.Detail, tt.detail, tt.not)
 			}
 		})
 	}
+	t.Run("credentials", func(t *testing.T) {
+		t.Parallel()
+		w := call(t, start(t, &core{fail: own(codes.Unauthenticated, "The token has expired.", info("UNAUTHENTICATED"))}), http.MethodGet, "/v1/connectors", "", nil)
+		wantProblem(t, w, 401, "UNAUTHENTICATED")
+		if got := w.Header().Get("WWW-Authenticate"); !strings.HasPrefix(got, "Bearer") {
+			t.Errorf("WWW-Authenticate is %q", got)
+		}
+		w = call(t, start(t, &core{fail: own(codes.PermissionDenied, "No.", info("PERMISSION_DENIED"))}), http.MethodGet, "/v1/connectors", "", nil)
+		wantProblem(t, w, 403, "PERMISSION_DENIED")
+		w = call(t, start(t, &core{fail: own(codes.ResourceExhausted, "Too often.", info("RATE_LIMITED"),
+			protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(20 * time.Millisecond)}))}), http.MethodGet, "/v1/connectors", "", nil)
+		wantProblem(t, w, 429, "RATE_LIMITED")
+		if got := w.Header().Get("Retry-After"); got != "1" {
+			t.Errorf("Retry-After is %q, want 1", got)
+		}
+	})
 	t.Run("violations and retry", func(t *testing.T) {
 		t.Parallel()
 		err := own(codes.InvalidArgument, "The request breaks a rule.", info("INVALID_REQUEST"),
 			protoadapt.MessageV1Of(&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "name", Description: "It is required."}}}),
 			protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)}))
-		w := call(t, start(t, &core{fail: err}, withToken()), http.MethodPost, "/v1/connectors/a/links/9:sync", "{}", nil)
+		w := call(t, start(t, &core{fail: err}), http.MethodPost, "/v1/connectors/a/links/9:sync", "{}", nil)
 		p := wantProblem(t, w, 400, "INVALID_REQUEST")
 		if diff := cmp.Diff([]map[string]string{{"field": "name", "description": "It is required."}}, p.Violations); diff != "" {
 			t.Errorf("violations (-want +got):\n%s", diff)

@@ -226,9 +226,13 @@ func (h *handler) ingest(ctx context.Context, body []byte, received time.Time, r
 			AccountUrl: notice.Origin.AccountURL, ProjectId: notice.Origin.ProjectID, ProjectName: notice.Origin.ProjectName,
 		}
 	}
+	if notice.Payload != nil {
+		body = notice.Payload
+	}
 	if len(body) <= maxPayload {
 		request.Payload = body // encoded before IngestEvent returns, so the buffer may be reused
 	}
+	request.Pushed = protoPushed(notice.Pushed)
 	response, err := h.events.IngestEvent(ctx, request)
 	if err != nil {
 		rec.failed(err)

@@ -1,6 +1,9 @@
 package webhook
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // Source is one kind of sender: how it proves who it is and how its envelope reads.
 // Its methods may be called by many goroutines at once. An error that is a *RefusalError
@@ -76,6 +79,10 @@ type Notice struct {
 	Revision int64
 	// Origin is where an Azure DevOps event came from.
 	Origin Origin
+	// Pushed is what the notice tells of a record of the ticket's log; nil: nothing.
+	Pushed *PushedRecord
+	// Payload is kept for people in place of the body; nil: the body is.
+	Payload []byte
 	// Release, if set, is called when the notice could not be stored, so that the
 	// sender may send the very same again.
 	Release func()
@@ -87,6 +94,37 @@ type Origin struct {
 	AccountURL  string
 	ProjectID   string
 	ProjectName string
+}
+
+// Mark is how a log record is marked in Alvao.
+type Mark int
+
+// The marks.
+const (
+	NoMark Mark = iota
+	MarkImportant
+	MarkSolution
+)
+
+// PushedRecord is a record of a ticket's log as Alvao's application told it. The limits
+// of its texts are those of tandem.v1.PushedRecord, and so is what each field means.
+type PushedRecord struct {
+	ID                                 int64
+	AsOf, Created                      time.Time
+	Removed, Bare, Cut, Own, Again                 bool
+	Mark                               Mark
+	ShowToRequester                    bool
+	Subject, HTML, Plain, Kind, Author string
+	Files                              []PushedFile
+}
+
+// PushedFile is an attachment of a PushedRecord.
+type PushedFile struct {
+	ID   int64
+	Name string
+	// Size is in bytes; nil: not told.
+	Size *int64
+	Link string
 }
 
 // RefusalError decides the answer to the sender.

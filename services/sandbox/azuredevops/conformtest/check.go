@@ -3,7 +3,6 @@ package conformtest
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,33 +12,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 
+	"github.com/tandem-sync/tandem/services/sandbox/deviationtest"
 	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
-
-// Problem is one way in which an exchange departs from the documents.
-type Problem struct {
-	// Operation is method and path, such as "GET wit/workitems/{id}"; for a call that no document has, as it was sent.
-	Operation string
-	// Side is "request" or "answer".
-	Side string
-	// At is where in a body, with * for list elements; or "query", "path", "status" and the like.
-	At string
-	// What is wrong, without values.
-	What string
-}
-
-// String gives all of it on one line, which is what a deviation matches.
-func (p Problem) String() string {
-	return p.Operation + " | " + p.Side + " | " + p.At + " | " + p.What
-}
-
-// errNoTime leaves out the value, so that the problem has one name.
-var errNoTime = errors.New("no time of RFC 3339")
 
 // Sides of an exchange.
 const (
@@ -53,7 +32,7 @@ type Outcome struct {
 	Operation string
 	// Request and Answer tell what was held against the documents.
 	Request, Answer bool
-	Problems        []Problem
+	Problems        []deviationtest.Problem
 }
 
 // Check holds an exchange against the documents: the request if sync-core sent it, the answer if the stand-in gave it.
@@ -151,7 +130,7 @@ type checking struct {
 }
 
 func (c *checking) problem(side, at, what string) {
-	p := Problem{c.out.Operation, side, at, what}
+	p := deviationtest.Problem{Operation: c.out.Operation, Side: side, At: at, What: what}
 	if !slices.Contains(c.out.Problems, p) {
 		c.out.Problems = append(c.out.Problems, p)
 	}
@@ -179,16 +158,7 @@ func (c *checking) input() {
 		Options: &openapi3filter.Options{
 			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true, MultiError: true,
 			RejectWhenRequestBodyNotSpecified: true, SkipSettingDefaults: true, ExcludeRequestBody: c.x.Request.Cut,
-			SchemaValidationOptions: []openapi3.SchemaValidationOption{
-				openapi3.EnableFormatValidation(),
-				openapi3.WithStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)),
-				openapi3.WithStringFormatValidator("date-time", openapi3.NewCallbackValidator(func(s string) error {
-					if _, err := time.Parse(time.RFC3339Nano, s); err != nil {
-						return errNoTime
-					}
-					return nil
-				})),
-			},
+			SchemaValidationOptions: deviationtest.Formats(),
 		},
 	}
 }
@@ -212,7 +182,7 @@ func (c *checking) checkRequest() {
 			c.problem(request, "query "+name, "the parameter is not in the document")
 		}
 	}
-	c.collect(request, "", openapi3filter.ValidateRequest(context.Background(), c.in))
+	c.collect(request, openapi3filter.ValidateRequest(context.Background(), c.in))
 }
 
 func (c *checking) checkAnswer() {
@@ -246,7 +216,7 @@ func (c *checking) checkAnswer() {
 		return
 	}
 	in.Body = io.NopCloser(strings.NewReader(text))
-	c.collect(reply, "", openapi3filter.ValidateResponse(context.Background(), in))
+	c.collect(reply, openapi3filter.ValidateResponse(context.Background(), in))
 }
 
 // succeeded leaves out 203, which is how a bad token looks.
@@ -332,84 +302,6 @@ func (c *checking) checkRefusal() {
 }
 
 // collect makes problems of what the library found.
-func (c *checking) collect(side, at string, err error) {
-	if err == nil {
-		return
-	}
-	var (
-		several    openapi3.MultiError
-		inRequest  *openapi3filter.RequestError
-		inAnswer   *openapi3filter.ResponseError
-		inSchema   *openapi3.SchemaError
-		unreadable *openapi3filter.ParseError
-	)
-	switch {
-	case isA(err, &several):
-		for _, e := range several {
-			c.collect(side, at, e)
-		}
-	case isA(err, &inRequest):
-		if p := inRequest.Parameter; p != nil {
-			at = p.In + " " + p.Name
-		} else {
-			at = "body"
-		}
-		c.inner(side, at, inRequest.Reason, inRequest.Err)
-	case isA(err, &inAnswer):
-		c.inner(side, "body", inAnswer.Reason, inAnswer.Err)
-	case isA(err, &inSchema):
-		if inSchema.Origin != nil && !isA(inSchema.Origin, new(*openapi3.SchemaError)) && inSchema.SchemaField == "oneOf" {
-			c.collect(side, at, inSchema.Origin)
-			return
-		}
-		c.problem(side, at+pointer(inSchema.JSONPointer()), plain(inSchema.Reason))
-	case isA(err, &unreadable):
-		c.problem(side, at, "it can't be read: "+plain(unreadable.Reason))
-	default:
-		c.problem(side, at, plain(err.Error()))
-	}
-}
-
-func (c *checking) inner(side, at, reason string, err error) {
-	if err == nil {
-		c.problem(side, at, plain(reason))
-		return
-	}
-	c.collect(side, at, err)
-}
-
-// isA tells whether err itself, and none that it wraps, is of a type.
-func isA[T error](err error, into *T) bool {
-	e, is := err.(T) //nolint:errorlint // what it wraps is looked at in its turn
-	if is {
-		*into = e
-	}
-	return is
-}
-
-var digits = regexp.MustCompile(`^\d+$`)
-
-// pointer is where in a body, with * for elements of lists.
-func pointer(path []string) string {
-	var b strings.Builder
-	for _, p := range path {
-		if digits.MatchString(p) {
-			p = "*"
-		}
-		b.WriteString("/" + p)
-	}
-	return b.String()
-}
-
-var quoted = regexp.MustCompile(`"[^"]*"`)
-
-// plain is a reason on one line without long values.
-func plain(reason string) string {
-	reason = strings.Join(strings.Fields(reason), " ")
-	return quoted.ReplaceAllStringFunc(reason, func(s string) string {
-		if len(s) > 40 {
-			return `"…"`
-		}
-		return s
-	})
+func (c *checking) collect(side string, err error) {
+	deviationtest.Each(err, func(at, what string) { c.problem(side, at, what) })
 }

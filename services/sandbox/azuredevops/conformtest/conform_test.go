@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops/conformtest"
+	"github.com/tandem-sync/tandem/services/sandbox/deviationtest"
 	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
 
@@ -25,7 +26,7 @@ func TestTheWholeRunConforms(t *testing.T) {
 		t.Skipf("%s names no folder with kept exchanges; make conformance does", tapes)
 	}
 	documents := conformtest.Load(t)
-	ledger := conformtest.NewLedger(conformtest.Deviations())
+	ledger := deviationtest.NewLedger(conformtest.Deviations())
 	exchanges, cut := 0, 0
 	asked, answered, programs := map[string]int{}, map[string]int{}, map[string]int{}
 	unlisted := map[string][]string{}
@@ -173,8 +174,8 @@ func TestDeviationsAreInOrder(t *testing.T) {
 		}
 		names[d.Name] = true
 	}
-	ledger := conformtest.NewLedger([]conformtest.Deviation{{Name: "a", Pattern: `GET x \| .*`}, {Name: "b", Pattern: "POST"}})
-	if !ledger.Listed(conformtest.Problem{Operation: "GET x", Side: "answer"}) || ledger.Listed(conformtest.Problem{Operation: "POST x"}) ||
+	ledger := deviationtest.NewLedger([]deviationtest.Deviation{{Name: "a", Pattern: `GET x \| .*`}, {Name: "b", Pattern: "POST"}})
+	if !ledger.Listed(deviationtest.Problem{Operation: "GET x", Side: "answer"}) || ledger.Listed(deviationtest.Problem{Operation: "POST x"}) ||
 		!slices.Equal(ledger.Unused(), []string{"b"}) {
 		t.Errorf("unused: %v", ledger.Unused())
 	}

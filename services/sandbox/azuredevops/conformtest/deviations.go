@@ -1,26 +1,10 @@
 package conformtest
 
-import (
-	"cmp"
-	"fmt"
-	"regexp"
-	"slices"
-	"sync/atomic"
-)
-
-// Deviation is a way to depart from Microsoft's OpenAPI documents that is right nonetheless.
-type Deviation struct {
-	Name string
-	// Evidence says why: a section of azure-devops.md, an example beside the document, a recording. "Modelled" marks
-	// what nobody outside Microsoft can prove.
-	Evidence string
-	// Pattern matches the problem's whole line, see [Problem.String].
-	Pattern string
-}
+import "github.com/tandem-sync/tandem/services/sandbox/deviationtest"
 
 // Deviations are all that are known. One that matches nothing any more is to be taken out.
-func Deviations() []Deviation {
-	return []Deviation{
+func Deviations() []deviationtest.Deviation {
+	return []deviationtest.Deviation{
 		// Where the documents contradict what the service does.
 		{
 			Name:     "a list comes in an envelope",
@@ -145,57 +129,4 @@ func Deviations() []Deviation {
 			Pattern:  `PUT wit/attachments/\{id\} \| request \| query uploadType \| the parameter is not in the document`,
 		},
 	}
-}
-
-// Ledger sorts problems into those that are listed and those that are not. Safe for use by many goroutines.
-type Ledger struct {
-	deviations []Deviation
-	patterns   []*regexp.Regexp
-	seen       []atomic.Int64
-}
-
-// NewLedger begins with the deviations given.
-func NewLedger(deviations []Deviation) *Ledger {
-	l := &Ledger{deviations: deviations, seen: make([]atomic.Int64, len(deviations))}
-	for _, d := range deviations {
-		l.patterns = append(l.patterns, regexp.MustCompile(`^(?:`+d.Pattern+`)$`))
-	}
-	return l
-}
-
-// Listed tells whether a deviation covers the problem.
-func (l *Ledger) Listed(p Problem) bool {
-	line, listed := p.String(), false
-	for i, pattern := range l.patterns {
-		if pattern.MatchString(line) {
-			l.seen[i].Add(1)
-			listed = true
-		}
-	}
-	return listed
-}
-
-// Counts says how often each deviation occurred, the most frequent first.
-func (l *Ledger) Counts() []string {
-	order := make([]int, len(l.deviations))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(l.seen[b].Load(), l.seen[a].Load()) })
-	out := make([]string, 0, len(order))
-	for _, i := range order {
-		out = append(out, fmt.Sprintf("%6d  %s", l.seen[i].Load(), l.deviations[i].Name))
-	}
-	return out
-}
-
-// Unused are the names of deviations that matched nothing.
-func (l *Ledger) Unused() []string {
-	var out []string
-	for i, d := range l.deviations {
-		if l.seen[i].Load() == 0 {
-			out = append(out, d.Name)
-		}
-	}
-	return out
 }

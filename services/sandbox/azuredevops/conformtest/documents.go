@@ -1,6 +1,6 @@
 // Package conformtest holds exchanges with Azure DevOps against Microsoft's OpenAPI documents.
 //
-// The invariant: whatever departs from the documents is a [Problem] with a stable name. Which problems are right
+// The invariant: whatever departs from the documents is a [deviationtest.Problem] with a stable name. Which problems are right
 // nonetheless, and by what evidence, is listed in deviations.go and nowhere else.
 //
 // The documents are Swagger 2.0 and leave three things to their reader, which documents.go does: operations under
@@ -9,13 +9,10 @@
 package conformtest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +21,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi2conv"
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/tandem-sync/tandem/services/sandbox/deviationtest"
 )
 
 // files are the documents, below shared/specs/azure-devops.
@@ -49,46 +48,12 @@ type operation struct {
 	route   *routers.Route
 }
 
-// Shared reads a file of the reference material, see [SharedPath].
-func Shared(tb testing.TB, path string) []byte {
-	tb.Helper()
-	raw, err := os.ReadFile(SharedPath(tb, path))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
-}
-
-// SharedPath finds a file or folder of the reference material that lies beside the repository. Without it the test is
-// skipped; with CI=true it fails.
-func SharedPath(tb testing.TB, path string) string {
-	tb.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for {
-		found := filepath.Join(dir, "shared", filepath.FromSlash(path))
-		if _, err := os.Stat(found); err == nil {
-			return found
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			if os.Getenv("CI") == "true" {
-				tb.Fatalf("shared/%s is missing", path)
-			}
-			tb.Skipf("shared/%s is not here: the vendor's documents and recordings lie outside the repository", path)
-		}
-		dir = parent
-	}
-}
-
-// Load reads the documents, see [Shared].
+// Load reads the documents, see [deviationtest.Shared].
 func Load(tb testing.TB) *Documents {
 	tb.Helper()
 	d := &Documents{}
 	for _, file := range files() {
-		if err := d.add(Shared(tb, "specs/azure-devops/"+file)); err != nil {
+		if err := d.add(deviationtest.Shared(tb, "specs/azure-devops/"+file)); err != nil {
 			tb.Fatalf("%s: %v", file, err)
 		}
 	}

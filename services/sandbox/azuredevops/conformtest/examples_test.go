@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops/conformtest"
+	"github.com/tandem-sync/tandem/services/sandbox/deviationtest"
 	"github.com/tandem-sync/tandem/services/sandbox/tape"
 )
 
@@ -27,10 +28,10 @@ func examples(t *testing.T, document string) []example {
 		Paths map[string]map[string]operation `json:"paths"`
 		More  map[string]map[string]operation `json:"x-ms-paths"`
 	}
-	if err := json.Unmarshal(conformtest.Shared(t, "specs/azure-devops/"+document), &doc); err != nil {
+	if err := json.Unmarshal(deviationtest.Shared(t, "specs/azure-devops/"+document), &doc); err != nil {
 		t.Fatal(err)
 	}
-	dir := conformtest.SharedPath(t, "specs/azure-devops/"+path.Dir(document))
+	dir := deviationtest.SharedPath(t, "specs/azure-devops/"+path.Dir(document))
 	files := map[string]string{}
 	for _, file := range exampleFiles(t, path.Dir(document)) {
 		name, err := filepath.Rel(dir, file)
@@ -57,7 +58,7 @@ func examples(t *testing.T, document string) []example {
 
 func exampleFiles(t *testing.T, area string) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(conformtest.SharedPath(t, "specs/azure-devops/"+area), "httpExamples", "*", "*.json"))
+	found, err := filepath.Glob(filepath.Join(deviationtest.SharedPath(t, "specs/azure-devops/"+area), "httpExamples", "*", "*.json"))
 	if err != nil || len(found) == 0 {
 		t.Fatalf("no examples of %s: %v", area, err)
 	}
@@ -134,7 +135,7 @@ func orphans() []string {
 func TestMicrosoftsExamples(t *testing.T) {
 	t.Parallel()
 	documents := conformtest.Load(t)
-	ledger := conformtest.NewLedger(slices.DeleteFunc(conformtest.Deviations(), func(d conformtest.Deviation) bool {
+	ledger := deviationtest.NewLedger(slices.DeleteFunc(conformtest.Deviations(), func(d deviationtest.Deviation) bool {
 		return d.Name == "comments with commentId" || d.Name == "null where a field has no description"
 	}))
 	seen, contradicting := map[string]bool{}, map[string]bool{}

@@ -111,7 +111,8 @@ func play(ctx context.Context, o options, dir string, out io.Writer) (err error)
 	}
 	t.say("")
 	t.say("Open %s/ : change a ticket's status on the left, or a work item's state on the right.", s.PageURL)
-	t.say("The API is at %s/v1/connectors and, over gRPC, at %s. Logs are in %s. Ctrl-C ends everything.", s.GatewayURL, s.CoreAddr, dir)
+	t.say("The API is at %s/v1/connectors and, over gRPC, at %s. Metrics are at %s/metrics and %s/metrics, logs in %s. Ctrl-C ends everything.",
+		s.GatewayURL, s.CoreAddr, s.GatewayAdmin, s.CoreAdmin, dir)
 	<-ctx.Done()
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tandem-sync/tandem/services/internal/telemetry"
 	"github.com/tandem-sync/tandem/services/synccore/internal/app"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 )
 
 // commands is the command line. It is cobra's, since libraries that find commands by the
@@ -23,7 +24,7 @@ func commands(out io.Writer) *cobra.Command {
 	root.Args = nil // what follows has to be a command
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), rebuildCommand(out), healthCommand(), versionCommand(out))
+	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), rebuildCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
 	return root
 }
 
@@ -33,11 +34,17 @@ func serveCommand(out io.Writer) *cobra.Command {
 	s := settingsOf(c)
 	s.text(&cfg.File, "config", "", "Configuration file with the connectors (YAML or JSON); required.", "TANDEM_CONFIG")
 	s.text(&cfg.Listen, "listen", "127.0.0.1:9000",
-		"Address of the gRPC API. It has no authentication of its own: keep it on a private network.", "TANDEM_LISTEN")
+		"Address of the gRPC API. Who may call it is said by callers in the configuration file.", "TANDEM_LISTEN")
+	s.text(&cfg.TLS.Certificate, "tls-cert", "", "PEM file with the certificate of the gRPC API; re-read for each connection.", "TANDEM_TLS_CERT")
+	s.text(&cfg.TLS.Key, "tls-key", "", "PEM file with its private key.", "TANDEM_TLS_KEY")
+	s.text(&cfg.TLS.CA, "tls-client-ca", "", "PEM file with the authorities of clients' certificates; with it callers may show one.", "TANDEM_TLS_CLIENT_CA")
+	s.toggle(&cfg.InsecureGRPC, "insecure-grpc", "Serve the gRPC API in plaintext. The network must be private: tokens can be read on it.", "TANDEM_INSECURE_GRPC")
 	s.text(&cfg.AdminListen, "admin-listen", "127.0.0.1:9001", "Address of /health/live, /health/ready and /metrics.", "TANDEM_ADMIN_LISTEN")
 	s.text(&cfg.Redis, "redis", "redis://127.0.0.1:6379/0",
-		"Redis, as redis://, rediss:// or unix://; or the word embedded, which forgets everything at the end and is for demonstrations.", "TANDEM_REDIS")
+		"Redis, as redis:// or unix://, redis+sentinel:// or redis+cluster:// (rediss with TLS); or the word embedded, which forgets everything at the end and is for demonstrations.", "TANDEM_REDIS")
 	s.text(&cfg.RedisPrefix, "redis-prefix", "tandem:", "Beginning of every Redis key.", "TANDEM_REDIS_PREFIX")
+	s.text(&cfg.RedisReplicas, "redis-replicas", "auto",
+		"How many replicas must have an event before it counts as stored: a number, or auto for one where Redis has any.", "TANDEM_REDIS_REPLICAS")
 	s.toggle(&cfg.AllowVolatileRedis, "allow-volatile-redis",
 		"Accept a Redis whose settings lose data; allowVolatileRedis in the file does the same.", "TANDEM_ALLOW_VOLATILE_REDIS")
 	s.count(&cfg.Workers, "workers", 32, "How many items are served at once.", "TANDEM_WORKERS")
@@ -110,9 +117,31 @@ func resyncCommand(out io.Writer) *cobra.Command {
 	}
 	c.Flags().StringArrayVar(&cfg.Connectors, "connector", nil, "Connector to resync; may be given several times. Without one: all.")
 	s := settingsOf(c)
-	s.text(&cfg.Core, "core", "127.0.0.1:9000", "Address of the gRPC API of a running sync-core.", "TANDEM_CORE")
+	clientSettings(s, &cfg.Core)
 	s.span(&cfg.Timeout, "timeout", time.Hour, "How long to wait for the end. The resync itself goes on after that.", "TANDEM_RESYNC_TIMEOUT")
 	s.run(func(c *cobra.Command, _ []string) error { return app.Resync(c.Context(), cfg, out) })
+	return c
+}
+
+// clientSettings are the flags of a command that calls a running sync-core.
+func clientSettings(s settings, c *transport.Client) {
+	s.text(&c.Target, "core", "127.0.0.1:9000", "Address of the gRPC API of a running sync-core.", "TANDEM_CORE")
+	s.text(&c.TokenFile, "core-token-file", "", "File with the bearer token to show.", "TANDEM_CORE_TOKEN_FILE")
+	s.text(&c.Files.CA, "core-ca", "", "PEM file with the authorities of sync-core's certificate; empty: the system's.", "TANDEM_CORE_CA")
+	s.text(&c.Files.Certificate, "core-cert", "", "PEM file with the certificate to show.", "TANDEM_CORE_CERT")
+	s.text(&c.Files.Key, "core-key", "", "PEM file with its private key.", "TANDEM_CORE_KEY")
+	s.text(&c.ServerName, "core-server-name", "", "Name in sync-core's certificate; empty: the host of its address.", "TANDEM_CORE_SERVER_NAME")
+	s.toggle(&c.Insecure, "insecure-grpc", "Call in plaintext, as sync-core serves with the same flag.", "TANDEM_INSECURE_GRPC")
+}
+
+// tokenCommand makes a token and tells how it is entered, so that no file has to hold it.
+func tokenCommand(out io.Writer) *cobra.Command {
+	c := &cobra.Command{
+		Use: "token NAME", Short: "Make a bearer token for a caller of the API: it is printed once, and its hash for callers in the configuration file.",
+		Args: cobra.ExactArgs(1),
+	}
+	role := c.Flags().String("role", config.RoleViewer, "What the caller may do: viewer, operator, admin or edge.")
+	c.RunE = func(_ *cobra.Command, args []string) error { return app.PrintToken(out, args[0], *role) }
 	return c
 }
 
@@ -128,7 +157,7 @@ func driftCommand(out io.Writer) *cobra.Command {
 	c.Flags().Int64SliceVar(&cfg.Tickets, "ticket", nil, "Ticket to show and repair; may be given several times. Without one: all.")
 	c.Flags().StringVar(&cfg.Repair, "repair", "", "Repair what differs; the side that wins: alvao or azure-devops, or policy for what the configuration says.")
 	s := settingsOf(c)
-	s.text(&cfg.Core, "core", "127.0.0.1:9000", "Address of the gRPC API of a running sync-core.", "TANDEM_CORE")
+	clientSettings(s, &cfg.Core)
 	s.span(&cfg.Timeout, "timeout", time.Hour, "How long it may take.", "TANDEM_DRIFT_TIMEOUT")
 	s.run(func(c *cobra.Command, _ []string) error {
 		if cfg.Connector == "" {

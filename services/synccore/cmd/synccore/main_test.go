@@ -49,25 +49,33 @@ func TestCommands(t *testing.T) {
 		err    string
 		prints []string
 	}{
-		"version":             {[]string{"version"}, "", nil},
-		"check":               {[]string{"check-config", fine}, "", []string{"is fine", "1 connector"}},
-		"check and print":     {[]string{"check-config", "--print", fine}, "", []string{"# " + fine, "is fine", "pollInterval: 30s"}},
-		"check a broken one":  {[]string{"check-config", broken}, errNotFine.Error(), []string{"Development!", "1 problem"}},
-		"check none":          {[]string{"check-config", filepath.Join(t.TempDir(), "none.yaml")}, errNotFine.Error(), []string{"none.yaml"}},
-		"check without file":  {[]string{"check-config"}, "<file>", nil},
-		"hooks":               {[]string{"hooks", "--config", fine}, "", []string{"https://tandem.contoso.com/hooks/azure-devops/development"}},
-		"hooks without file":  {[]string{"hooks"}, "--config", nil},
-		"drift of nothing":    {[]string{"drift"}, "--connector", nil},
-		"drift by nobody":     {[]string{"drift", "--connector", "x", "--repair", "bob"}, "azure-devops", nil},
-		"rebuild nothing":     {[]string{"rebuild-links"}, "--connector", nil},
-		"rebuild no file":     {[]string{"rebuild-links", "--connector", "x"}, "--config", nil},
-		"rebuild nobody":      {[]string{"rebuild-links", "--connector", "x", "--config", fine}, "no connector", nil},
-		"rebuild since then":  {[]string{"rebuild-links", "--connector", "x", "--config", fine, "--new-since", "then"}, "--new-since", nil},
-		"serve without file":  {[]string{}, "--config", nil},
-		"unknown flag":        {[]string{"serve", "--colour", "red"}, "--colour", nil},
-		"unknown level":       {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
-		"serve a broken one":  {[]string{"--config", broken, "--redis", "embedded"}, "Development!", nil},
-		"serve at no address": {[]string{"serve", "--config", fine, "--redis", "embedded", "--listen", "nowhere"}, "gRPC address", nil},
+		"version":                 {[]string{"version"}, "", nil},
+		"check":                   {[]string{"check-config", fine}, "", []string{"is fine", "1 connector"}},
+		"check and print":         {[]string{"check-config", "--print", fine}, "", []string{"# " + fine, "is fine", "pollInterval: 30s"}},
+		"check a broken one":      {[]string{"check-config", broken}, errNotFine.Error(), []string{"Development!", "1 problem"}},
+		"check none":              {[]string{"check-config", filepath.Join(t.TempDir(), "none.yaml")}, errNotFine.Error(), []string{"none.yaml"}},
+		"check without file":      {[]string{"check-config"}, "<file>", nil},
+		"hooks":                   {[]string{"hooks", "--config", fine}, "", []string{"https://tandem.contoso.com/hooks/azure-devops/development"}},
+		"hooks without file":      {[]string{"hooks"}, "--config", nil},
+		"drift of nothing":        {[]string{"drift"}, "--connector", nil},
+		"drift by nobody":         {[]string{"drift", "--connector", "x", "--repair", "bob"}, "azure-devops", nil},
+		"rebuild nothing":         {[]string{"rebuild-links"}, "--connector", nil},
+		"rebuild no file":         {[]string{"rebuild-links", "--connector", "x"}, "--config", nil},
+		"rebuild nobody":          {[]string{"rebuild-links", "--connector", "x", "--config", fine}, "no connector", nil},
+		"rebuild since then":      {[]string{"rebuild-links", "--connector", "x", "--config", fine, "--new-since", "then"}, "--new-since", nil},
+		"serve without file":      {[]string{}, "--config", nil},
+		"unknown flag":            {[]string{"serve", "--colour", "red"}, "--colour", nil},
+		"unknown level":           {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
+		"serve a broken one":      {[]string{"--config", broken, "--redis", "embedded", "--insecure-grpc"}, "Development!", nil},
+		"serve in plaintext":      {[]string{"serve", "--config", fine, "--redis", "embedded", "--listen", "127.0.0.1:0"}, "--insecure-grpc", nil},
+		"half a certificate":      {[]string{"serve", "--config", fine, "--redis", "embedded", "--tls-cert", "c.pem"}, "--tls-key", nil},
+		"both":                    {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--tls-client-ca", "c.pem"}, "contradict", nil},
+		"no certificate":          {[]string{"serve", "--config", fine, "--redis", "embedded", "--tls-cert", broken, "--tls-key", broken}, "can't be used", nil},
+		"token":                   {[]string{"token", "portal"}, "", []string{"tandem_", `name: "portal", role: viewer, sha256: "`}},
+		"token of no role":        {[]string{"token", "portal", "--role", "king"}, "king", nil},
+		"token of nobody":         {[]string{"token"}, "arg", nil},
+		"serve with odd replicas": {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--redis-replicas", "all"}, "give auto", nil},
+		"serve at no address":     {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--listen", "nowhere"}, "gRPC address", nil},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), tc.args, &out)
@@ -90,7 +98,7 @@ func TestServeStops(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	out := &stopper{at: "synccore.ready", stop: stop}
-	args := []string{"--config", configuration(t, "development"), "--redis", "embedded", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--grace", "5s"}
+	args := []string{"--config", configuration(t, "development"), "--redis", "embedded", "--insecure-grpc", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--grace", "5s"}
 	if err := run(ctx, args, out); err != nil {
 		t.Error(err)
 	}
@@ -128,7 +136,7 @@ func TestVariables(t *testing.T) {
 	}
 	serve := func(what, says string) {
 		t.Helper()
-		if err := run(t.Context(), []string{"--redis", "embedded", "--listen", "nowhere"}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), says) {
+		if err := run(t.Context(), []string{"--redis", "embedded", "--insecure-grpc", "--listen", "nowhere"}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want something about %s", what, err, says)
 		}
 	}
@@ -152,17 +160,20 @@ func TestVariables(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for command, names := range map[string]string{
-		"serve": `--config $TANDEM_CONFIG --listen $TANDEM_LISTEN --admin-listen $TANDEM_ADMIN_LISTEN --redis $TANDEM_REDIS --redis-prefix $TANDEM_REDIS_PREFIX
---allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS --workers $TANDEM_WORKERS --grace $TANDEM_GRACE --otlp-endpoint $TANDEM_OTLP_ENDPOINT
+		"serve": `--config $TANDEM_CONFIG --listen $TANDEM_LISTEN --tls-cert $TANDEM_TLS_CERT --tls-key $TANDEM_TLS_KEY
+--tls-client-ca $TANDEM_TLS_CLIENT_CA --insecure-grpc $TANDEM_INSECURE_GRPC --admin-listen $TANDEM_ADMIN_LISTEN --redis $TANDEM_REDIS --redis-prefix $TANDEM_REDIS_PREFIX
+--redis-replicas $TANDEM_REDIS_REPLICAS --allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS --workers $TANDEM_WORKERS --grace $TANDEM_GRACE --otlp-endpoint $TANDEM_OTLP_ENDPOINT
 $OTEL_EXPORTER_OTLP_ENDPOINT --sample-ratio $TANDEM_SAMPLE_RATIO --log-level $TANDEM_LOG_LEVEL`,
 		"check-config": "<file> --print",
 		"hooks":        "--config $TANDEM_CONFIG",
-		"resync":       "--connector --core $TANDEM_CORE --timeout $TANDEM_RESYNC_TIMEOUT",
-		"drift":        "--connector --ticket --repair --core $TANDEM_CORE --timeout $TANDEM_DRIFT_TIMEOUT",
+		"resync": `--connector --core $TANDEM_CORE --core-token-file $TANDEM_CORE_TOKEN_FILE --core-ca $TANDEM_CORE_CA --core-cert $TANDEM_CORE_CERT
+--core-key $TANDEM_CORE_KEY --core-server-name $TANDEM_CORE_SERVER_NAME --insecure-grpc $TANDEM_INSECURE_GRPC --timeout $TANDEM_RESYNC_TIMEOUT`,
 		"rebuild-links": `--connector --dry-run --new-since --config $TANDEM_CONFIG --redis $TANDEM_REDIS --redis-prefix $TANDEM_REDIS_PREFIX
 --allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS`,
+		"drift":  "--connector --ticket --repair --core $TANDEM_CORE --timeout $TANDEM_DRIFT_TIMEOUT",
+		"token":  "NAME --role",
 		"health": "--admin-listen $TANDEM_ADMIN_LISTEN",
-		"":       "serve check-config hooks resync drift rebuild-links health version --redis",
+		"":       "serve check-config hooks resync drift rebuild-links token health version --redis",
 	} {
 		var out bytes.Buffer
 		if err := run(t.Context(), strings.Fields(command+" --help"), &out); err != nil {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
-	"github.com/tandem-sync/tandem/services/synccore/internal/lenient"
 	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
 )
 
@@ -142,14 +141,9 @@ func (c *Client) checkExternalID(ctx context.Context, ticket item.Ticket) item.F
 }
 
 func (c *Client) columns(ctx context.Context) ([]string, error) {
-	var w lenient.List[struct {
-		Name lenient.Text `json:"name"`
-	}]
-	_, err := c.do(ctx, call{
-		method: http.MethodGet, path: "/webhooks/suggestcolumnsforticket", subject: "the fields of tickets", deed: "list",
-	}, &w)
-	names := make([]string, 0, len(w))
-	for _, column := range w {
+	all, err := c.fields(ctx)
+	names := make([]string, 0, len(all))
+	for _, column := range all {
 		names = append(names, string(column.Name))
 	}
 	return names, err

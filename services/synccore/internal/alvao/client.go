@@ -61,6 +61,8 @@ type Options struct {
 	PersonTTL time.Duration
 	// MaxUpload bounds the bytes of the files of one record; 0: 20 MiB.
 	MaxUpload int64
+	// Pushed is what Alvao's application told of ticket logs; nil: there is none.
+	Pushed Pushed
 }
 
 // Client speaks to one tenant with one account. Safe for use by many goroutines.
@@ -76,6 +78,8 @@ type Client struct {
 	maxUpload int64
 	http      *outbound.Client
 	now       func() time.Time
+	// login is the account's; empty where it is an application of Microsoft Entra.
+	login string
 
 	people *memo.Memo[*item.Person]
 	logins *memo.Memo[*item.Person]
@@ -86,6 +90,10 @@ type Client struct {
 	listing, plainListing learned
 	// logDumb is 1 where the tenant has no reading of the log.
 	logDumb learned
+	// pushed is what the application told; nil: there is none.
+	pushed Pushed
+	// heard is 1 where the application was heard of.
+	heard learned
 }
 
 // statusTTL bounds how long a renamed status is still addressed by its old name's id.
@@ -102,6 +110,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	login := ""
 	switch {
 	case strings.TrimSpace(o.Service) == "":
 		return nil, misconfigured("The Alvao connection of %s names no service.", base)
@@ -111,7 +120,7 @@ func New(o Options) (*Client, error) {
 	case strings.Contains(o.Username, ":"):
 		return nil, misconfigured("The Alvao user name must not hold a colon, because HTTP Basic authentication can't carry it.")
 	default:
-		o.Credential = outbound.Basic(o.Username, o.Password)
+		o.Credential, login = outbound.Basic(o.Username, o.Password), o.Username
 	}
 	if o.Now == nil {
 		o.Now = time.Now //nolint:forbidigo // the default of an injected clock
@@ -135,10 +144,12 @@ func New(o Options) (*Client, error) {
 		base:      base,
 		pages:     page,
 		service:   strings.TrimSpace(o.Service),
+		pushed:    o.Pushed,
 		external:  orElse(strings.TrimSpace(o.ExternalIDField), DefaultExternalIDField),
 		zone:      o.DefaultLocation,
 		pageSize:  orElse(o.PageSize, 200),
 		http:      outbound.NewClient(guard),
+		login:     login,
 		now:       o.Now,
 		maxUpload: orElse(o.MaxUpload, defaultMaxUpload),
 		people:    memo.New[*item.Person](4096, ttl, o.Now),

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tandem-sync/tandem/services/sandbox/tape"
 	"github.com/tandem-sync/tandem/services/synccore/internal/alvao"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 )
@@ -30,7 +31,14 @@ func secret() (string, error) { return password, nil }
 // replies is a transport that answers without a network.
 type replies func(*http.Request) (*http.Response, error)
 
-func (f replies) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (f replies) RoundTrip(r *http.Request) (*http.Response, error) {
+	return tape.Open().Transport(answers(f)).RoundTrip(r)
+}
+
+// answers is replies without a tape.
+type answers func(*http.Request) (*http.Response, error)
+
+func (f answers) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func options() alvao.Options {
 	return alvao.Options{BaseURL: base, Service: "Development", Username: "tandem", Password: secret, Now: clock, UserAgent: "tandem-test"}

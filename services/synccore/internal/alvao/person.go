@@ -60,6 +60,35 @@ func (c *Client) FindPerson(ctx context.Context, login string) (item.Person, err
 	return somebody(found, err, subject)
 }
 
+// Account is the number of the person that the client signs in as; NotFound where that
+// can't be told: for an application of Microsoft Entra, whose login at Alvao is not
+// known here, and where the account may not read people. Remembered for PersonTTL.
+func (c *Client) Account(ctx context.Context) (int64, error) {
+	subject := "person with the account's user name"
+	if c.login == "" {
+		found, err := somebody(nil, nil, subject)
+		return found.ID, err
+	}
+	// Unlike somebody to be matched, the account may be hidden.
+	found, err := c.people.Get(ctx, "login\x00"+fold(c.login), func(ctx context.Context) (*item.Person, error) {
+		people, err := c.users(ctx, "login eq "+literal(c.login), subject)
+		if fault.Is(err, fault.Denied) {
+			return nil, nil //nolint:nilnil // a right that is missing is an answer, too
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range people {
+			if p := person(w); fold(p.Login) == fold(c.login) {
+				return &p, nil
+			}
+		}
+		return nil, nil //nolint:nilnil // nobody is an answer that is remembered
+	})
+	account, err := somebody(found, err, subject)
+	return account.ID, err
+}
+
 func somebody(found *item.Person, err error, subject string) (item.Person, error) {
 	switch {
 	case err != nil:

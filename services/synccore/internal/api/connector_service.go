@@ -53,14 +53,20 @@ type Connectors interface {
 	// AskResync asks for one now and returns it as it waits; the one whose Request is not
 	// before its Asked is the answer.
 	AskResync(ctx context.Context, name string) (item.Resync, error)
+	// Link links a ticket and a work item that both exist, or with dry only looks whether it
+	// could: fault.Invalid where one of them can't be linked, fault.Refused where either is
+	// linked with another, fault.Conflict while the ticket is worked on.
+	Link(ctx context.Context, name string, ticket, workItem int64, dry bool) (item.Link, error)
 }
 
 // ConnectorService implements tandem.v1.ConnectorService.
 type ConnectorService struct {
 	tandemv1.UnsafeConnectorServiceServer
 
-	// Connectors is required.
+	// All fields are required.
 	Connectors Connectors
+	Mappings   Mappings
+	Now        func() time.Time
 }
 
 // ListConnectors implements tandem.v1.ConnectorService.
@@ -69,6 +75,7 @@ func (s *ConnectorService) ListConnectors(ctx context.Context, req *tandemv1.Lis
 	size := pageSize(&v, req.GetPageSize(), largestPage)
 	after, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
 	v.check(err == nil, "page_token", "must be a next_page_token that this method sent")
+	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Connector{})
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -88,6 +95,7 @@ func (s *ConnectorService) ListConnectors(ctx context.Context, req *tandemv1.Lis
 		if err != nil {
 			return nil, err
 		}
+		mask.apply(shown)
 		resp.Connectors = append(resp.Connectors, shown)
 	}
 	return resp, nil
@@ -97,6 +105,7 @@ func (s *ConnectorService) ListConnectors(ctx context.Context, req *tandemv1.Lis
 func (s *ConnectorService) GetConnector(ctx context.Context, req *tandemv1.GetConnectorRequest) (*tandemv1.GetConnectorResponse, error) {
 	var v violations
 	name := connectorOf(&v, "name", req.GetName())
+	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Connector{})
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -108,6 +117,7 @@ func (s *ConnectorService) GetConnector(ctx context.Context, req *tandemv1.GetCo
 	if err != nil {
 		return nil, err
 	}
+	mask.apply(shown)
 	return &tandemv1.GetConnectorResponse{Connector: shown}, nil
 }
 
@@ -230,9 +240,7 @@ func (s *ConnectorService) CheckConnector(ctx context.Context, req *tandemv1.Che
 	}
 	resp := &tandemv1.CheckConnectorResponse{}
 	for _, one := range findings {
-		resp.Findings = append(resp.Findings, &tandemv1.Finding{
-			Check: one.Check, Severity: severityProto(one.Severity), Detail: one.Detail, Remedy: one.Remedy,
-		})
+		resp.Findings = append(resp.Findings, findingProto(one))
 	}
 	slices.SortStableFunc(resp.GetFindings(), func(a, b *tandemv1.Finding) int {
 		return cmp.Compare(b.GetSeverity(), a.GetSeverity())

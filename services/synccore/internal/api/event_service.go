@@ -37,6 +37,7 @@ type EventService struct {
 
 	// All fields are required. TraceParent gives the W3C traceparent of a context.
 	Inbox       Inbox
+	Pushed      Pushed
 	Connectors  Connectors
 	Now         func() time.Time
 	TraceParent func(ctx context.Context) string
@@ -51,6 +52,9 @@ func (s *EventService) IngestEvent(ctx context.Context, req *tandemv1.IngestEven
 	connectors, err := s.connectorsFor(req)
 	if err != nil {
 		return nil, err
+	}
+	if disposition, err := s.keep(ctx, req); err != nil || disposition != 0 {
+		return &tandemv1.IngestEventResponse{Disposition: disposition, Connector: req.GetConnector()}, err
 	}
 	received := s.Now()
 	if req.GetReceiveTime() != nil {
@@ -105,6 +109,7 @@ func checkIngest(req *tandemv1.IngestEventRequest) (item.System, error) {
 	v.check(len(req.GetOrigin().GetAccountUrl()) <= maxURL, "origin.account_url", "must be at most 1024 bytes")
 	v.check(len(req.GetOrigin().GetProjectId()) <= maxName, "origin.project_id", "must be at most 256 bytes")
 	v.check(len(req.GetOrigin().GetProjectName()) <= maxName, "origin.project_name", "must be at most 256 bytes")
+	checkPushed(&v, req)
 	v.check(req.GetReceiveTime() == nil || req.GetReceiveTime().IsValid(), "receive_time", "must be a valid time")
 	return system, v.err()
 }

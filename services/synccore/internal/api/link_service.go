@@ -14,16 +14,27 @@ import (
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 )
 
 // Links is what LinkService needs of the link store.
 type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
-	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
+	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
+	Query(ctx context.Context, connector string, q link.Query, pageSize int, pageToken string) (links []item.Link, next string, err error)
+	TicketOf(ctx context.Context, connector string, workItem int64) (ticket int64, found bool, err error)
 	History(ctx context.Context, connector string, ticket int64, n int) ([]item.LinkChange, error)
 	Delete(ctx context.Context, held lease.Lease, link item.Link, changes ...item.LinkChange) error
+	// Decisions tells what the last looks at an item came to.
+	Decisions(ctx context.Context, key item.Key) ([]item.Decision, error)
+	// Changes lists what was written behind a place, LastChange tells the newest place.
+	Changes(ctx context.Context, connector, behind string, n int) ([]link.Change, error)
+	LastChange(ctx context.Context, connector string) (string, error)
+	// ClaimRequest notes what a request id stands for; fault.Refused: for another request.
+	ClaimRequest(ctx context.Context, connector, id, asks string) error
 }
 
 // Leases gives one holder at a time the right to change a link.
@@ -40,6 +51,15 @@ type Appender interface {
 	Append(ctx context.Context, event item.Event) (stored bool, err error)
 }
 
+// Queue is what LinkService needs of the inbox.
+type Queue interface {
+	Appender
+	// Get finds an event that has not been served.
+	Get(ctx context.Context, connector, id string) (inbox.Record, error)
+	// Of finds the events of an item that have not been served.
+	Of(ctx context.Context, key item.Key) ([]inbox.Record, error)
+}
+
 // historyKept is how many entries of a link's history are kept.
 const historyKept = 200
 
@@ -50,7 +70,7 @@ type LinkService struct {
 	// All fields are required.
 	Links      Links
 	Leases     Leases
-	Inbox      Appender
+	Inbox      Queue
 	Connectors Connectors
 	Now        func() time.Time
 }
@@ -59,39 +79,20 @@ type LinkService struct {
 func (s *LinkService) GetLink(ctx context.Context, req *tandemv1.GetLinkRequest) (*tandemv1.GetLinkResponse, error) {
 	var v violations
 	connector, ticket := ticketOf(&v, req.GetName())
+	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Link{})
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	link, err := s.Links.Get(ctx, connector, ticket)
+	known, err := s.Links.Get(ctx, connector, ticket)
 	if err != nil {
 		return nil, Status(err)
 	}
-	if !link.Exists() {
+	if !known.Exists() {
 		return nil, noLink(connector, ticket)
 	}
-	return &tandemv1.GetLinkResponse{Link: linkProto(link)}, nil
-}
-
-// ListLinks implements tandem.v1.LinkService.
-func (s *LinkService) ListLinks(ctx context.Context, req *tandemv1.ListLinksRequest) (*tandemv1.ListLinksResponse, error) {
-	var v violations
-	connector := connectorOf(&v, "parent", req.GetParent())
-	size := pageSize(&v, req.GetPageSize(), largestPage)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	if _, ok := s.Connectors.Describe(connector); !ok {
-		return nil, noConnector(connector)
-	}
-	links, next, err := s.Links.List(ctx, connector, size, req.GetPageToken())
-	if err != nil {
-		return nil, ofPage(err)
-	}
-	resp := &tandemv1.ListLinksResponse{NextPageToken: next}
-	for _, link := range links {
-		resp.Links = append(resp.Links, linkProto(link))
-	}
-	return resp, nil
+	shown := linkProto(known)
+	mask.apply(shown)
+	return &tandemv1.GetLinkResponse{Link: shown}, nil
 }
 
 // SyncLink implements tandem.v1.LinkService.
@@ -167,9 +168,7 @@ func (s *LinkService) ListLinkHistory(ctx context.Context, req *tandemv1.ListLin
 	}
 	resp := &tandemv1.ListLinkHistoryResponse{}
 	for _, change := range changes {
-		resp.Changes = append(resp.Changes, &tandemv1.LinkChange{
-			ChangeTime: timestamp(change.Time), Action: change.Action, Detail: change.Detail, TraceId: change.TraceID,
-		})
+		resp.Changes = append(resp.Changes, changeProto(change))
 	}
 	return resp, nil
 }

@@ -165,7 +165,7 @@ func (s *ResyncService) CheckDrift(ctx context.Context, req *tandemv1.CheckDrift
 		return nil, ofPage(err)
 	}
 	if err != nil {
-		return nil, ofVendor(err)
+		return nil, ofVendor(Status, err)
 	}
 	resp := &tandemv1.CheckDriftResponse{ComparedCount: count32(compared), NextPageToken: next}
 	for _, one := range drifts {
@@ -195,7 +195,7 @@ func (s *ResyncService) RepairDrift(ctx context.Context, req *tandemv1.RepairDri
 		return nil, ofLink(err)
 	}
 	if err != nil {
-		return nil, ofVendor(err)
+		return nil, ofVendor(Status, err)
 	}
 	resp := &tandemv1.RepairDriftResponse{WriteCount: count32(repaired.Writes), Outcome: repaired.Outcome}
 	if repaired.Left != nil {
@@ -210,16 +210,6 @@ func ofResync(err error) error {
 		return refuse(codes.NotFound, tandemv1.ErrorReason_ERROR_REASON_UNKNOWN_RESYNC, fault.Sentence(err))
 	}
 	return Status(err)
-}
-
-// ofVendor is Status for what is read of both systems while the caller waits.
-func ofVendor(err error) error {
-	switch fault.KindOf(err) {
-	case fault.Unavailable, fault.Throttled:
-		return refuse(codes.Unavailable, tandemv1.ErrorReason_ERROR_REASON_VENDOR_UNAVAILABLE, fault.Sentence(err))
-	default:
-		return Status(err)
-	}
 }
 
 // resyncProto is nil if there was no resync.

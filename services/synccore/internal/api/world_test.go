@@ -26,6 +26,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -45,6 +46,30 @@ type connectors struct {
 	drifts   []item.Drift
 	repairs  []item.System
 	vendor   error
+	// links answers Link, tried holds what was last asked of Mappings.
+	links    func(ticket, workItem int64, dry bool) (item.Link, error)
+	tried    []any
+	tryErr   error
+	rendered api.Rendering
+	compared api.Comparison
+}
+
+func (c *connectors) Link(_ context.Context, _ string, ticket, workItem int64, dry bool) (item.Link, error) {
+	return c.links(ticket, workItem, dry)
+}
+
+func (c *connectors) Preview(_ context.Context, name string, ticket int64, sample *item.Ticket, message, settings string) (api.Rendering, error) {
+	c.tried = []any{name, ticket, sample, message, settings}
+	return c.rendered, c.tryErr
+}
+
+func (c *connectors) Examples(context.Context, string) ([]map[string]any, []map[string]any, error) {
+	return []map[string]any{{"id": 7.0, "name": "Printer"}}, []map[string]any{{"id": 9.0, "fields": map[string]any{"System.Title": "Printer"}}}, c.tryErr
+}
+
+func (c *connectors) Compare(_ context.Context, name, settings string, since time.Time, most int) (api.Comparison, error) {
+	c.tried = []any{name, settings, since, most}
+	return c.compared, c.tryErr
 }
 
 func (c *connectors) Resync(_ context.Context, name string) (item.Resync, error) {
@@ -183,6 +208,7 @@ func (c *connectors) Check(context.Context, string) ([]item.Finding, error) {
 type world struct {
 	connectors *connectors
 	inbox      *inbox.Inbox
+	pushed     *pushed.Logs
 	links      *link.Links
 	leases     *lease.Leases
 	now        time.Time
@@ -214,13 +240,16 @@ func setupOn(tb testing.TB, store *datastore.Store, options inbox.Options) *worl
 		inbox:      queue, links: link.New(store), leases: lease.New(store), now: time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC),
 	}
 	now := func() time.Time { return w.now }
+	if w.pushed, err = pushed.New(store, pushed.Limits{}, now); err != nil {
+		tb.Fatal(err)
+	}
 	server := grpc.NewServer()
 	tandemv1.RegisterEventServiceServer(server, &api.EventService{
-		Inbox: queue, Connectors: w.connectors, Now: now,
+		Inbox: queue, Pushed: w.pushed, Connectors: w.connectors, Now: now,
 		TraceParent: func(context.Context) string { return "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
 	})
 	tandemv1.RegisterLinkServiceServer(server, &api.LinkService{Links: w.links, Leases: w.leases, Inbox: queue, Connectors: w.connectors, Now: now})
-	tandemv1.RegisterConnectorServiceServer(server, &api.ConnectorService{Connectors: w.connectors})
+	tandemv1.RegisterConnectorServiceServer(server, &api.ConnectorService{Connectors: w.connectors, Mappings: w.connectors, Now: now})
 	tandemv1.RegisterResyncServiceServer(server, &api.ResyncService{Connectors: w.connectors, Resyncs: w.connectors})
 	pipe := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)

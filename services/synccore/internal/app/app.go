@@ -26,6 +26,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/tandem-sync/tandem/services/internal/telemetry"
+	"github.com/tandem-sync/tandem/services/synccore/internal/access"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
 	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
@@ -36,8 +37,10 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
+	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
 )
 
@@ -48,12 +51,18 @@ type Config struct {
 	File string
 	// Listen is where the gRPC API is served.
 	Listen string
+	// TLS are the certificates of the gRPC API, InsecureGRPC serves it without any.
+	TLS          transport.Files
+	InsecureGRPC bool
 	// AdminListen is where health and metrics are served.
 	AdminListen string
 	// Redis is the address of the store.
 	Redis string
 	// RedisPrefix begins every key.
 	RedisPrefix string
+	// RedisReplicas is how many replicas must have an event before it counts as stored:
+	// a number, or auto; empty: auto.
+	RedisReplicas string
 	// AllowVolatileRedis accepts a Redis that may lose data.
 	AllowVolatileRedis bool
 	// Workers is how many items are served at once.
@@ -79,6 +88,8 @@ type App struct {
 	inbox      *inbox.Inbox
 	connectors *connector.Set
 	worker     *worker.Worker
+	pushed     *pushed.Logs
+	access     *access.Guard
 	server     *grpc.Server
 	health     *health.Server
 	admin      *http.Server
@@ -101,7 +112,7 @@ func New(ctx context.Context, cfg Config, out io.Writer) (*App, error) {
 
 // check tells what is wrong with the process' own settings.
 func (c Config) check() error {
-	var errs []error
+	errs := []error{c.checkTransport()}
 	if c.Workers < 0 || c.Workers > 10_000 {
 		errs = append(errs, fault.New(fault.Misconfigured, "The setting workers is %d; give a number from 1 to 10000.", c.Workers))
 	}
@@ -178,21 +189,25 @@ var logRedis sync.Once //nolint:gochecknoglobals // what it guards is the proces
 // refused at once, because waiting would not mend them.
 func (a *App) openStore(ctx context.Context) error {
 	logRedis.Do(func() { datastore.LogTo(a.tel.Logger) })
+	replicas, err := datastore.ParseReplicas(a.cfg.RedisReplicas)
+	if err != nil {
+		return err
+	}
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 2*time.Second
 	for told := false; ; told = true {
 		store, err := datastore.Open(ctx, datastore.Options{
 			URL: a.cfg.Redis, KeyPrefix: a.cfg.RedisPrefix,
-			AllowVolatile:  a.cfg.AllowVolatileRedis || a.file.AllowVolatileRedis,
+			AllowVolatile: a.cfg.AllowVolatileRedis || a.file.AllowVolatileRedis, Replicas: replicas,
 			TracerProvider: a.tel.Tracers, MeterProvider: a.tel.Meters,
 		})
 		if err == nil {
-			a.store = store
-			a.closers = append(a.closers, store.Close)
-			for _, warning := range store.Warnings() {
-				a.tel.Logger.WarnContext(ctx, "redis.warning", slog.String("problem", warning))
+			if err = a.upgrade(ctx, store); err == nil {
+				a.store = store
+				a.closers = append(a.closers, store.Close)
+				return nil
 			}
-			return nil
+			_ = store.Close() // the first error is the one that tells
 		}
 		if !fault.Is(err, fault.Unavailable) {
 			return err
@@ -206,6 +221,22 @@ func (a *App) openStore(ctx context.Context) error {
 		case <-time.After(pause.NextBackOff()):
 		}
 	}
+}
+
+// upgrade brings what Redis holds to this build's layout, and tells what opening it found.
+func (a *App) upgrade(ctx context.Context, store *datastore.Store) error {
+	for _, warning := range store.Warnings() {
+		a.tel.Logger.WarnContext(ctx, "redis.warning", slog.String("problem", warning))
+	}
+	steps := inbox.Steps()
+	from, err := store.Upgrade(ctx, steps)
+	if err != nil {
+		return err
+	}
+	if to := steps[len(steps)-1].To; from < to {
+		a.tel.Logger.InfoContext(ctx, "redis.upgraded", slog.Int("from", from), slog.Int("to", to))
+	}
+	return nil
 }
 
 // build makes the parts and puts them together.
@@ -231,13 +262,17 @@ func (a *App) build(replica string) error {
 	if err != nil {
 		return err
 	}
-	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.cfg.Version, now)
+	a.pushed, err = pushed.New(a.store, pushed.Limits{}, now)
+	if err != nil {
+		return fmt.Errorf("opening the pushed logs: %w", err)
+	}
+	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.pushed, a.cfg.Version, now)
 	if err != nil {
 		return err
 	}
 	a.connectors = connector.NewSet(connector.Deps{
 		Open: opener.open, Engine: engine, Notices: notices, Links: links, Leases: leases, Origins: origins, Inbox: a.inbox,
-		Runs: runs.New(a.store), Logger: logger, Now: now,
+		Runs: runs.New(a.store), Logger: logger, Now: now, Decisions: links,
 	})
 	// What the worker has to cut is put back, and telemetry flushed, within the rest.
 	a.worker, err = worker.New(worker.Config{
@@ -247,8 +282,7 @@ func (a *App) build(replica string) error {
 	if err != nil {
 		return fmt.Errorf("making the worker: %w", err)
 	}
-	a.serve(links, leases, now)
-	return nil
+	return a.serve(links, leases, now)
 }
 
 // Addr is where the gRPC API listens.
@@ -310,6 +344,9 @@ func (a *App) reload(ctx context.Context, file *config.Config, err error) {
 	for _, warning := range file.Warnings {
 		a.tel.Logger.WarnContext(ctx, "config.warning", slog.String("problem", warning.String()))
 	}
+	if err := a.access.Apply(file.Callers); err != nil {
+		a.tel.Logger.ErrorContext(ctx, "callers.refused", slog.String("error", err.Error()), slog.String("effect", "those who could call before still can"))
+	}
 	err = a.connectors.Apply(ctx, file)
 	if failed, is := errors.AsType[*connector.NotOpenedError](err); is {
 		a.tel.Logger.ErrorContext(ctx, "config.applied", slog.Int("connectors", len(file.Connectors)-len(failed.Names)),
@@ -319,21 +356,36 @@ func (a *App) reload(ctx context.Context, file *config.Config, err error) {
 	a.tel.Logger.InfoContext(ctx, "config.applied", slog.Int("connectors", len(file.Connectors)))
 }
 
-// watchStore keeps the health service true to whether Redis can be written.
+// watchStore keeps the health service true to whether Redis can be written, and tells
+// when and why it can't.
 func (a *App) watchStore(ctx context.Context) {
 	const interval = time.Second
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	refused, since := "", time.Time{}
 	for {
 		status := healthpb.HealthCheckResponse_SERVING
 		check, cancel := context.WithTimeout(ctx, interval)
-		if err := a.store.Check(check); err != nil {
-			status = healthpb.HealthCheckResponse_NOT_SERVING
-		}
+		err := a.store.Check(check)
 		cancel()
 		if ctx.Err() != nil {
 			return
 		}
+		reason := datastore.Reason(err)
+		if err != nil {
+			status = healthpb.HealthCheckResponse_NOT_SERVING
+		}
+		switch {
+		case reason != "" && reason != refused:
+			if refused == "" {
+				since = time.Now() //nolint:forbidigo // only told
+			}
+			a.tel.Logger.WarnContext(ctx, "redis.refuses", slog.String(telemetry.KeyReason, reason), slog.String("error", err.Error()))
+		case reason == "" && refused != "":
+			a.tel.Logger.InfoContext(ctx, "redis.back", slog.String(telemetry.KeyReason, refused),
+				slog.Float64("seconds", time.Since(since).Seconds()))
+		}
+		refused = reason
 		a.health.SetServingStatus("", status)
 		select {
 		case <-ctx.Done():

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 )
 
 // ErrDrift tells that something differs, or still does after a repair.
@@ -20,8 +21,8 @@ var ErrDrift = errors.New("some tickets and work items are not in step")
 // DriftConfig says what is compared, and what is repaired.
 type DriftConfig struct {
 	Connector string
-	// Core is the gRPC target of sync-core.
-	Core string
+	// Core is how sync-core is reached.
+	Core transport.Client
 	// Tickets are the only ones to be shown and repaired; empty: all.
 	Tickets []int64
 	// Repair is the side that wins: alvao or azure-devops, or policy for what the

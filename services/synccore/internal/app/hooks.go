@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/deskhook"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/hookkey"
 	"github.com/tandem-sync/tandem/services/synccore/internal/subscription"
@@ -40,7 +41,7 @@ func PrintHooks(out io.Writer, file string) error {
 		row("  Basic authentication user name", hookkey.AzureDevOpsUser)
 		row("  Basic authentication password", hookkey.AzureDevOpsPassword(hook))
 		row("Alvao webhooks", one.Alvao.URL+"/webhooks")
-		row("  webhookUrl", cfg.PublicURL+"/hooks/alvao/"+one.Name+"/"+hookkey.AlvaoToken(hook, one.Name))
+		row("  webhookUrl", deskhook.Address(cfg.PublicURL, one.Name, hookkey.AlvaoToken(hook, one.Name)))
 		row("Alvao application", "")
 		row("  URL", cfg.PublicURL+"/hooks/alvao/"+one.Name)
 		row("  key", hookkey.AlvaoApplicationKey(hook, one.Name))

@@ -138,7 +138,7 @@ func TestSignInByEntra(t *testing.T) {
 		defer mu.Unlock()
 		return time.Now().Add(ahead)
 	}
-	o, err := newOpener(tel, limiter.NewLedger(redistest.Embedded(t)), "test", now)
+	o, err := newOpener(tel, limiter.NewLedger(redistest.Embedded(t)), nil, "test", now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestConnectorsWithOneTokenShareALimiter(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tel.Shutdown(t.Context()) })
-	o, err := newOpener(tel, nil, "test", time.Now)
+	o, err := newOpener(tel, nil, nil, "test", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

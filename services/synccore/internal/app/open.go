@@ -28,6 +28,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 	"github.com/tandem-sync/tandem/services/synccore/internal/teams"
 )
@@ -40,16 +41,18 @@ type opener struct {
 	version string
 	now     func() time.Time
 	limits  *limits
+	// pushed is what Alvao's application told of ticket logs.
+	pushed *pushed.Logs
 	// entra sends the requests for tokens; nil: a pool of its own for each connector.
 	entra http.RoundTripper
 }
 
-func newOpener(tel *telemetry.Telemetry, ledger *limiter.Ledger, version string, now func() time.Time) (*opener, error) {
+func newOpener(tel *telemetry.Telemetry, ledger *limiter.Ledger, logs *pushed.Logs, version string, now func() time.Time) (*opener, error) {
 	limits, err := newLimits(tel.Meters.Meter("github.com/tandem-sync/tandem/services/synccore/app"), ledger, now)
 	if err != nil {
 		return nil, err
 	}
-	return &opener{secrets: &secret.Store{}, tracers: tel.Tracers, meters: tel.Meters, version: version, now: now, limits: limits}, nil
+	return &opener{secrets: &secret.Store{}, tracers: tel.Tracers, meters: tel.Meters, version: version, now: now, limits: limits, pushed: logs}, nil
 }
 
 func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
@@ -97,7 +100,7 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 		BaseURL: cfg.Alvao.URL, WebURL: cfg.Alvao.WebURL, Service: cfg.Alvao.Service,
 		ExternalIDField: cfg.Alvao.ExternalIDField, Username: cfg.Alvao.Credentials.Username,
 		Password: o.read(cfg.Alvao.Credentials.Ref), Credential: deskLogin.credential, Base: desk, Now: o.now, UserAgent: agent,
-		DefaultLocation: cfg.Alvao.Location, Gate: deskGate,
+		DefaultLocation: cfg.Alvao.Location, Gate: deskGate, Pushed: pushedTo{o.pushed, cfg.Name},
 	})
 	if err != nil {
 		closeAll()
@@ -130,7 +133,8 @@ func (o *opener) open(cfg config.Connector) (connector.Clients, error) {
 	}
 	return connector.Clients{
 		Tickets: tickets{alvaoClient}, WorkItems: workItems{azureClient, wants}, Channels: channels,
-		Hooks: azureClient, HookPassword: o.hookPassword(cfg.AzureDevOps.Hooks.Secret),
+		Hooks: azureClient, HookPassword: o.hookKey(cfg.AzureDevOps.Hooks.Secret, hookkey.AzureDevOpsPassword),
+		DeskHooks: alvaoClient, DeskToken: o.hookKey(cfg.Alvao.Hooks.Secret, func(secret string) string { return hookkey.AlvaoToken(secret, cfg.Name) }),
 		Close: func() { closeAll(); closeChannels() },
 		Expiry: func(system item.System) time.Time {
 			if system == item.AzureDevOps {
@@ -202,9 +206,9 @@ func (o *opener) read(ref secret.Ref) func() (string, error) {
 	}
 }
 
-// hookPassword gives the password of service hooks, derived anew each time from the
+// hookKey gives what webhooks show at the gateway, derived anew each time from the
 // present hook secret.
-func (o *opener) hookPassword(ref secret.Ref) func() (string, error) {
+func (o *opener) hookKey(ref secret.Ref, derive func(secret string) string) func() (string, error) {
 	return func() (string, error) {
 		value, err := o.secrets.Get(ref)
 		if err != nil {
@@ -213,7 +217,7 @@ func (o *opener) hookPassword(ref secret.Ref) func() (string, error) {
 		if err := hookkey.Check(value.Reveal()); err != nil {
 			return "", fault.Wrap(err, fault.Misconfigured, "The hook secret in %s is too short.", ref)
 		}
-		return hookkey.AzureDevOpsPassword(value.Reveal()), nil
+		return derive(value.Reveal()), nil
 	}
 }
 
@@ -254,6 +258,22 @@ type tickets struct{ *alvao.Client }
 // InStatus implements connector.Tickets.
 func (t tickets) InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error] {
 	return t.Tickets(ctx, alvao.Query{Service: t.Service(), Statuses: statuses})
+}
+
+// pushedTo is what the application told to one connector.
+type pushedTo struct {
+	logs      *pushed.Logs
+	connector string
+}
+
+// Log implements alvao.Pushed.
+func (p pushedTo) Log(ctx context.Context, ticket int64) ([]item.PushedRecord, error) {
+	return p.logs.Log(ctx, p.connector, ticket)
+}
+
+// Heard implements alvao.Pushed.
+func (p pushedTo) Heard(ctx context.Context) (time.Time, error) {
+	return p.logs.Heard(ctx, p.connector)
 }
 
 // workItems gives the Azure DevOps client the shape that connectors ask for.

@@ -19,6 +19,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/limiter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/rebuild"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 )
@@ -77,7 +78,10 @@ func (a *App) rebuild(ctx context.Context, cfg config.Connector, options connect
 	}
 	now := time.Now //nolint:forbidigo // the one place where the clock enters this command
 	links, leases, origins := link.New(a.store), lease.New(a.store), origin.New(a.store)
-	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.cfg.Version, now)
+	if a.pushed, err = pushed.New(a.store, pushed.Limits{}, now); err != nil {
+		return fmt.Errorf("opening what applications pushed: %w", err)
+	}
+	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.pushed, a.cfg.Version, now)
 	if err != nil {
 		return err
 	}

@@ -10,10 +10,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/transport"
 )
 
 const (
@@ -44,8 +44,8 @@ var ErrHeld = errors.New("what the resync would write waits for ReleaseConnector
 type ResyncConfig struct {
 	// Connectors are names; empty: all.
 	Connectors []string
-	// Core is the gRPC target of sync-core.
-	Core string
+	// Core is how sync-core is reached.
+	Core transport.Client
 	// Timeout bounds all of it.
 	Timeout time.Duration
 }
@@ -70,14 +70,13 @@ type caller struct {
 	core       string
 }
 
-func callCore(core string, out io.Writer) (*caller, func() error, error) {
-	conn, err := grpc.NewClient(core, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(resyncCalls), grpc.WithDisableServiceConfig())
+func callCore(core transport.Client, out io.Writer) (*caller, func() error, error) {
+	conn, err := transport.Dial(core, grpc.WithDefaultServiceConfig(resyncCalls), grpc.WithDisableServiceConfig())
 	if err != nil {
-		return nil, nil, fmt.Errorf("setting up the client of sync-core: %w", err)
+		return nil, nil, err
 	}
 	return &caller{
-		connectors: tandemv1.NewConnectorServiceClient(conn), resyncs: tandemv1.NewResyncServiceClient(conn), out: out, core: core,
+		connectors: tandemv1.NewConnectorServiceClient(conn), resyncs: tandemv1.NewResyncServiceClient(conn), out: out, core: core.Target,
 	}, conn.Close, nil
 }
 

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
@@ -32,34 +31,42 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 )
 
-// maxMessage is the most bytes of one gRPC message: a payload of 64 KiB with room.
-const maxMessage = 256 << 10
-
 // serve makes the gRPC server and the admin server.
-func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Time) {
-	a.server = grpc.NewServer(
-		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Time) error {
+	var err error
+	if a.access, err = a.guard(now); err != nil {
+		return err
+	}
+	protection, err := a.protection()
+	if err != nil {
+		return err
+	}
+	a.server = grpc.NewServer(append(serverLimits(),
+		grpc.Creds(protection),
 		grpc.StatsHandler(otelgrpc.NewServerHandler(
 			otelgrpc.WithTracerProvider(a.tel.Tracers), otelgrpc.WithMeterProvider(a.tel.Meters),
 			otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
-		grpc.ChainUnaryInterceptor(a.logCall),
-		grpc.ChainStreamInterceptor(a.endStream),
-	)
+		grpc.ChainUnaryInterceptor(a.logCall, a.access.Unary),
+		grpc.ChainStreamInterceptor(a.endStream, a.access.Stream),
+	)...)
 	described := describer{a.connectors}
 	tandemv1.RegisterEventServiceServer(a.server, &api.EventService{
-		Inbox: a.inbox, Connectors: described, Now: now, TraceParent: traceParent,
+		Inbox: a.inbox, Pushed: a.pushed, Connectors: described, Now: now, TraceParent: traceParent,
 	})
 	tandemv1.RegisterLinkServiceServer(a.server, &api.LinkService{
 		Links: links, Leases: leases, Inbox: a.inbox, Connectors: described, Now: now,
 	})
-	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{Connectors: described})
+	tandemv1.RegisterConnectorServiceServer(a.server, &api.ConnectorService{
+		Connectors: described, Mappings: mappings{a.connectors}, Now: now,
+	})
 	tandemv1.RegisterResyncServiceServer(a.server, &api.ResyncService{Connectors: described, Resyncs: described})
 	a.health = health.NewServer()
 	a.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	healthpb.RegisterHealthServer(a.server, a.health)
 	reflection.Register(a.server)
+	if err := a.complete(); err != nil {
+		return err
+	}
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", a.tel.Metrics)
@@ -73,6 +80,7 @@ func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Tim
 		w.WriteHeader(http.StatusOK)
 	})
 	a.admin = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	return nil
 }
 
 // logCall writes one line for each call and turns a panic into an error of that call.

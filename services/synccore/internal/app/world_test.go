@@ -112,7 +112,7 @@ func (w *world) write(t *testing.T, name, content string) {
 // config is a configuration with those connectors.
 func (w *world) config(head string, connectors ...string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "publicUrl: https://tandem.contoso.com\nhookSecrets: [{file: %s}]\naccessTokens: {\"0\": {file: %s}}\n%sconnectors:\n", w.path("hook"), w.path("pat"), head)
+	fmt.Fprintf(&b, "publicUrl: https://tandem.contoso.com\nhookSecrets: [{file: %s}]\naccessTokens: {\"0\": {file: %s}}\ncallers: {anonymous: admin, limit: {perSecond: 10000, burst: 10000}}\n%sconnectors:\n", w.path("hook"), w.path("pat"), head)
 	for _, name := range connectors {
 		// No two may join the same pair, or share a ticket's field.
 		project, field := sandbox.Project, alvao.ExternalIDColumn
@@ -122,7 +122,7 @@ func (w *world) config(head string, connectors ...string) string {
 		fmt.Fprintf(&b, `  - name: %s
     pollInterval: 1h
     azureDevOps: {manageHooks: false}
-    alvao: {url: "%s/AlvaoRestApi", service: Development, externalIdField: %s, credentials: {username: tandem, password: {file: %s}}}
+    alvao: {url: "%s/AlvaoRestApi", service: Development, manageHooks: false, externalIdField: %s, credentials: {username: tandem, password: {file: %s}}}
     settings:
       {"ConnectorType": "AzureDevOps", "URL": "%s/azuredevops/contoso/%s", "AccessToken": "0",
        "AttributeMap": {"System.Title": "[$TicketTitle$]", "System.WorkItemType": "Task"},
@@ -146,7 +146,7 @@ func (w *world) ticket(t *testing.T, status string) int64 {
 // settings are those of a process with an embedded Redis on free ports.
 func (w *world) settings(change ...func(*app.Config)) app.Config {
 	cfg := app.Config{
-		File: w.path("tandem.yaml"), Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", Redis: "embedded", RedisPrefix: "tandem:",
+		File: w.path("tandem.yaml"), Listen: "127.0.0.1:0", InsecureGRPC: true, AdminListen: "127.0.0.1:0", Redis: "embedded", RedisPrefix: "tandem:",
 		Workers: 4, Grace: 10 * time.Second, SampleRatio: 1, LogLevel: "info", Version: "test",
 	}
 	for _, f := range change {

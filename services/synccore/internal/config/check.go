@@ -112,6 +112,20 @@ func (c *Config) reachable(file string) Problems {
 	if err := checkCA(c.Mail.CAFile); err != nil {
 		warn("mail.caFile", err, "Give a readable PEM file of certificates")
 	}
+	for i, token := range c.Callers.Tokens {
+		if token.Secret.IsZero() {
+			continue
+		}
+		path := fmt.Sprintf("callers.tokens[%d].secret", i)
+		if value, ok := read(path, token.Secret); ok && len(value.Reveal()) < MinCallerToken {
+			warn(path, errShortToken, "Make a longer one, as with: openssl rand -hex 32")
+		}
+	}
+	for i, issuer := range c.Callers.Issuers {
+		if err := checkCA(issuer.CAFile); err != nil {
+			warn(fmt.Sprintf("callers.issuers[%d].caFile", i), err, "Give a readable PEM file of certificates")
+		}
+	}
 	for i, connector := range c.Connectors {
 		path := fmt.Sprintf("connectors[%d]", i)
 		if account := connector.Alvao.Credentials; account.Username != "" {
@@ -136,14 +150,22 @@ func (c *Config) reachable(file string) Problems {
 	return warnings
 }
 
+// MinCallerToken is the least length of a bearer token of the API, in bytes.
+const MinCallerToken = 32
+
+var errShortToken = errors.New("the token is shorter than 32 characters")
+
 var errNoWebhook = errors.New("the secret is not an address that begins with https://")
 
 // isWebhook tells whether a secret is an address that a card can be posted to.
 func isWebhook(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Host != "" && u.User == nil &&
-		(u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()))
+		(u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
 }
+
+// isLoopback tells whether a host is this machine.
+func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
 func checkCA(path string) error {
 	if path == "" {

@@ -33,6 +33,8 @@ type Config struct {
 	HookSecrets []secret.Ref
 	// AllowVolatileRedis accepts a Redis whose settings may lose data.
 	AllowVolatileRedis bool
+	// Callers say who may call the API.
+	Callers Callers
 	// Mail is the server that mails are sent by; the zero value: none.
 	Mail Mail
 	// Connectors are the pairings, in the order written. May be empty.
@@ -128,6 +130,9 @@ type Alvao struct {
 	Location *time.Location
 	// Limit bounds how much the tenant is asked.
 	Limit Limit
+	// Hooks says which webhooks Tandem sees to; the zero value: none, they are a person's
+	// matter.
+	Hooks Hooks
 }
 
 // Limit bounds the calls that one sync-core makes to a system. Alvao documents none of
@@ -166,14 +171,14 @@ type AzureDevOps struct {
 	Hooks Hooks
 }
 
-// Hooks are the service hooks that Tandem sees to.
+// Hooks are the webhooks of a system that Tandem sees to.
 type Hooks struct {
 	// PublicURL is Config.PublicURL, Secret the first of Config.HookSecrets.
 	PublicURL string
 	Secret    secret.Ref
 }
 
-// Managed tells whether Tandem sees to the service hooks.
+// Managed tells whether Tandem sees to them.
 func (h Hooks) Managed() bool { return h.PublicURL != "" }
 
 // Connector finds a connector by name; nil if there is none.
@@ -191,7 +196,7 @@ func (c *Config) Path() string { return c.path }
 
 // defaults are all the values that a file need not give.
 func defaults() (Config, Connector) {
-	config := Config{Resync: Resync{Interval: time.Hour}}
+	config := Config{Resync: Resync{Interval: time.Hour}, Callers: Callers{Limit: defaultLimit()}}
 	connector := Connector{
 		Alvao:        Alvao{ExternalIDField: "ExternalTicketId", Location: time.UTC, Limit: Limit{PerSecond: 20, Concurrent: 8}},
 		Settings:     mapping.Settings{OpenCommand: true, TicketReporter: "Default"},

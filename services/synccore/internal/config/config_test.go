@@ -417,11 +417,18 @@ func TestManagedHooks(t *testing.T) {
 		"on without a URL":  {"hookSecrets: [{env: HOOK}]\n", "{manageHooks: true}", config.Hooks{}, 1},
 		"off without a URL": {"hookSecrets: [{env: HOOK}]\n", "{manageHooks: false}", config.Hooks{}, 0},
 	} {
-		text := tc.head + file("\n"+indent(seedSettings(t), "      "))
+		text := tc.head + "callers: {tokens: [{name: gateway, role: edge, secret: {env: EDGE}}]}\n" + file("\n"+indent(seedSettings(t), "      "))
 		if tc.connector != "" {
 			text = strings.Replace(text, "    settings:", "    azureDevOps: "+tc.connector+"\n    settings:", 1)
 		}
 		c := parse(t, text)
+		if on := tc.head != "" && c.HookSecrets != nil && c.PublicURL != ""; c.Connectors[0].Alvao.Hooks.Managed() != on {
+			t.Errorf("%s: those at Alvao are managed: %v", name, !on)
+		}
+		at := "      service: Development\n"
+		if off := parse(t, strings.Replace(text, at, at+"      manageHooks: false\n", 1)); off.Connectors[0].Alvao.Hooks.Managed() {
+			t.Errorf("%s: those at Alvao are managed although they were not to be", name)
+		}
 		if got := c.Connectors[0].AzureDevOps.Hooks; got != tc.want || got.Managed() != (tc.want != config.Hooks{}) || len(c.Warnings) != tc.warnings {
 			t.Errorf("%s: %+v, %v", name, got, c.Warnings)
 		}

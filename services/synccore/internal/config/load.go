@@ -89,7 +89,7 @@ func parse(file, dir string, content []byte) (*Config, error) {
 
 func (r *reader) config(root value) Config {
 	config, connector := defaults()
-	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "mail", "connectors", "brake")
+	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "callers", "mail", "connectors", "brake")
 	if !ok {
 		return config
 	}
@@ -123,6 +123,11 @@ func (r *reader) config(root value) Config {
 		}
 	}
 	r.collisions(config.Connectors, places)
+	config.Callers = r.callers(o.get("callers"), config.Connectors)
+	if config.PublicURL != "" && len(config.HookSecrets) > 0 && !config.Callers.Edge() {
+		r.warn(o.get("callers").at(o.get("publicUrl").at(root)), "publicUrl asks for live events, but nobody may bring them",
+			"Add the gateway to callers, as in tokens: [{name: gateway, role: edge, secret: {file: /path/of/the/token}}]")
+	}
 	config.Mail = r.mail(o.get("mail"))
 	r.useMail(o, config.Mail, config.Connectors, places)
 	config.AccessTokens = map[string]Credential{}
@@ -213,7 +218,7 @@ func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes
 		r.report(o.get("name"), fmt.Sprintf("%q can't be a connector's name", c.Name),
 			"Use small letters, digits and dashes, a letter first, at most 63 in all")
 	}
-	c.Alvao = r.alvao(o, c.Alvao)
+	c.Alvao = r.alvao(o, c.Alvao, hooks)
 	c.AzureDevOps = r.azureDevOps(o.get("azureDevOps"), hooks)
 	c.PollInterval = r.duration(o.get("pollInterval"), c.PollInterval)
 	c.Messages = r.messages(o.get("messages"), c.Messages)
@@ -245,13 +250,13 @@ func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes
 	return c, true
 }
 
-func (r *reader) alvao(connector object, a Alvao) Alvao {
+func (r *reader) alvao(connector object, a Alvao, hooks Hooks) Alvao {
 	v := connector.get("alvao")
 	if v.absent() {
 		r.missing(connector, "alvao", "Add url, service and credentials of Alvao")
 		return a
 	}
-	o, ok := r.object(v, "url", "webUrl", "service", "process", "externalIdField", "credentials", "caFile", "timeZone", "limit")
+	o, ok := r.object(v, "url", "webUrl", "service", "process", "externalIdField", "credentials", "caFile", "timeZone", "limit", "manageHooks")
 	if !ok {
 		return a
 	}
@@ -285,6 +290,7 @@ func (r *reader) alvao(connector object, a Alvao) Alvao {
 		a.Location = r.location(at, a.Location)
 	}
 	a.Limit = r.limit(o.get("limit"), a.Limit)
+	a.Hooks = r.manageHooks(o.get("manageHooks"), hooks)
 	return a
 }
 
@@ -344,12 +350,7 @@ func (r *reader) azureDevOps(v value, hooks Hooks) AzureDevOps {
 		return AzureDevOps{Hooks: hooks}
 	}
 	a := AzureDevOps{CAFile: r.path(o.get("caFile"))}
-	if at := o.get("manageHooks"); r.flag(at, hooks.Managed()) {
-		a.Hooks = hooks
-		if !hooks.Managed() {
-			r.warn(at, "there are no service hooks to manage without publicUrl and hookSecrets", "Set both, or remove manageHooks")
-		}
-	}
+	a.Hooks = r.manageHooks(o.get("manageHooks"), hooks)
 	if at := o.get("apiVersion"); !at.absent() {
 		a.APIVersion = at.node.Value
 		// 7.1 without quotes is a number and is meant all the same.
@@ -358,6 +359,17 @@ func (r *reader) azureDevOps(v value, hooks Hooks) AzureDevOps {
 		}
 	}
 	return a
+}
+
+// manageHooks reads whether Tandem sees to a system's webhooks.
+func (r *reader) manageHooks(v value, hooks Hooks) Hooks {
+	if !r.flag(v, hooks.Managed()) {
+		return Hooks{}
+	}
+	if !hooks.Managed() {
+		r.warn(v, "there are no webhooks to manage without publicUrl and hookSecrets", "Set both, or remove manageHooks")
+	}
+	return hooks
 }
 
 func (r *reader) location(v value, otherwise *time.Location) *time.Location {

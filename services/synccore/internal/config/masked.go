@@ -21,6 +21,7 @@ func (c *Config) Masked() string {
 		"accessTokens", tokens(c.AccessTokens),
 		"hookSecrets", sequence(c.HookSecrets, refNode),
 		"allowVolatileRedis", c.AllowVolatileRedis,
+		"callers", callersNode(c.Callers),
 	)
 	if c.Mail.Host != "" {
 		add(root, "mail", mailNode(c.Mail))
@@ -55,6 +56,7 @@ func connectorNode(c Connector) *yaml.Node {
 			"caFile", given(c.Alvao.CAFile),
 			"timeZone", c.Alvao.Location.String(),
 			"limit", objectNode("perSecond", c.Alvao.Limit.PerSecond, "concurrent", c.Alvao.Limit.Concurrent),
+			"manageHooks", c.Alvao.Hooks.Managed(),
 		),
 		"azureDevOps", objectNode("apiVersion", given(c.AzureDevOps.APIVersion), "caFile", given(c.AzureDevOps.CAFile), "manageHooks", c.AzureDevOps.Hooks.Managed()),
 		"settings", objectNode(

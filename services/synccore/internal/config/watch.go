@@ -213,6 +213,12 @@ func referenced(absolute string, c *Config) []string {
 		return paths
 	}
 	refs := append(slices.Clone(c.HookSecrets), c.Mail.Password, secret.Ref{File: c.Mail.CAFile})
+	for _, token := range c.Callers.Tokens {
+		refs = append(refs, token.Secret)
+	}
+	for _, issuer := range c.Callers.Issuers {
+		refs = append(refs, secret.Ref{File: issuer.CAFile})
+	}
 	for _, credential := range c.AccessTokens {
 		refs = append(refs, credential.refs()...)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
+	"github.com/tandem-sync/tandem/services/synccore/internal/deskhook"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
@@ -49,6 +50,8 @@ type Tickets interface {
 	InStatus(ctx context.Context, statuses []string) iter.Seq2[item.Ticket, error]
 	// Latest finds the youngest of the service's tickets; false: there is none.
 	Latest(ctx context.Context) (item.Ticket, bool, error)
+	// Raw reads a ticket as Alvao sends it.
+	Raw(ctx context.Context, id int64) (map[string]any, error)
 	// TicketOfURL recognises the URL of a ticket of this tenant.
 	TicketOfURL(url string) (ticket int64, ok bool)
 	// Check asks whether the connector can work.
@@ -68,6 +71,8 @@ type WorkItems interface {
 	Covers(accountURL, projectID, projectName string) (match, known bool)
 	// CheckHooks tells how the service hooks fare that lead to the connector.
 	CheckHooks(ctx context.Context) []item.Finding
+	// Raw reads a work item as Azure DevOps sends it.
+	Raw(ctx context.Context, id int64) (map[string]any, error)
 	// Validate asks whether a draft would be made, and writes nothing.
 	Validate(ctx context.Context, draft item.Draft) []item.Finding
 	// Check asks whether the connector can work.
@@ -118,6 +123,10 @@ type Clients struct {
 	// matter.
 	Hooks        subscription.Boards
 	HookPassword func() (string, error)
+	// DeskHooks is the way to the webhooks at Alvao that Tandem sees to, DeskToken the
+	// token in their address, read anew each time; nil where they are a person's matter.
+	DeskHooks deskhook.Desk
+	DeskToken func() (string, error)
 	// Channels is how the solvers of tickets are told of comments.
 	Channels notice.Channels
 	// Close lets go of idle connections. It may be called while calls are under way.
@@ -143,11 +152,18 @@ type Deps struct {
 	// ProbeEvery is how often a system that refuses the token is asked again; 0 means
 	// 15 s.
 	ProbeEvery time.Duration
-	// HooksEvery is how often it is looked after the service hooks, of which Azure DevOps
-	// switches off those whose deliveries failed; 0 means 5 minutes.
+	// HooksEvery is how often it is looked after the webhooks of both systems, of which
+	// Azure DevOps switches off those whose deliveries failed; 0 means 5 minutes.
 	HooksEvery time.Duration
 	// ResyncLook is how often it is looked whether a resync is due; 0 means 15 s.
 	ResyncLook time.Duration
+	// Decisions keeps what looks at items came to; nil: nobody does.
+	Decisions Decisions
+}
+
+// Decisions keeps what looks at items came to, for who asks why.
+type Decisions interface {
+	NoteDecision(ctx context.Context, key item.Key, decision item.Decision) error
 }
 
 // running is one connector at work.
@@ -168,15 +184,21 @@ type running struct {
 	settings string
 	// keeper sees to the service hooks; nil: a person does.
 	keeper *subscription.Keeper
+	// deskKeeper sees to the webhooks at Alvao; nil: a person does.
+	deskKeeper *deskhook.Keeper
 	// missed tells that service hooks may not have told of events since the last poll of
 	// work items.
 	missed atomic.Bool
+	// deskMissed tells the same of webhooks at Alvao and of tickets.
+	deskMissed atomic.Bool
 
 	ready atomic.Bool
 	// again asks for a probe now, resyncNow for a look whether a resync is due, hooksNow
-	// for one after the service hooks, changesNow for a poll of work items.
-	again, resyncNow, hooksNow, changesNow chan struct{}
-	resyncs                                retries
+	// and deskHooksNow for one after the webhooks of either system, changesNow and
+	// ticketsNow for a poll of work items or of tickets.
+	again, resyncNow, hooksNow, deskHooksNow, changesNow, ticketsNow chan struct{}
+
+	resyncs retries
 	// resynced tells that this process has seen that no resync is overdue. It is for the
 	// goroutine that runs them.
 	resynced bool
@@ -206,9 +228,9 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 	r := &running{
 		cfg: cfg, resync: resyncEvery, authorities: authorities, deps: deps, clients: clients,
 		settings: fingerprint(cfg), started: deps.Now(), again: make(chan struct{}, 1), resyncNow: make(chan struct{}, 1),
-		hooksNow: make(chan struct{}, 1), changesNow: make(chan struct{}, 1),
+		hooksNow: make(chan struct{}, 1), deskHooksNow: make(chan struct{}, 1), changesNow: make(chan struct{}, 1), ticketsNow: make(chan struct{}, 1),
 	}
-	r.keeper = r.newKeeper()
+	r.keeper, r.deskKeeper = r.newKeeper(), r.newDeskKeeper()
 	r.redact()
 	r.tickets, r.workItems = guardedTickets{clients.Tickets, r}, guardedWorkItems{clients.WorkItems, r}
 	ctx, r.stop = context.WithCancel(ctx)
@@ -233,15 +255,19 @@ func (r *running) redact() {
 
 // close stops polling and resyncing; rounds in hand go on to their end.
 func (r *running) close() {
-	r.stop()
-	r.done.Wait()
+	r.halt()
 	r.clients.Close()
 }
 
-// askAgain has refused tokens tried now, and service hooks compared, since a file may
+func (r *running) halt() {
+	r.stop()
+	r.done.Wait()
+}
+
+// askAgain has refused tokens tried now, and webhooks compared, since a file may
 // have changed.
 func (r *running) askAgain() {
-	for _, asked := range []chan struct{}{r.again, r.hooksNow} {
+	for _, asked := range []chan struct{}{r.again, r.hooksNow, r.deskHooksNow} {
 		select {
 		case asked <- struct{}{}:
 		default:
@@ -261,7 +287,7 @@ func (r *running) tend(ctx context.Context) {
 	// Each has a goroutine of its own, so that a long resync does not keep a poll or a
 	// new token waiting.
 	var all sync.WaitGroup
-	all.Go(func() { every(ctx, r.cfg.PollInterval, nil, r.runPoll) })
+	all.Go(func() { every(ctx, r.cfg.PollInterval, r.ticketsNow, r.runPoll) })
 	all.Go(func() { every(ctx, r.cfg.PollInterval, r.changesNow, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed
 	// while the process was down is made up for at start.
@@ -269,6 +295,9 @@ func (r *running) tend(ctx context.Context) {
 	all.Go(func() { every(ctx, r.deps.ProbeEvery, r.again, r.probe) })
 	all.Go(func() { every(ctx, expiryEvery, nil, r.warnOfExpiry) })
 	all.Go(func() { every(ctx, r.deps.HooksEvery, r.hooksNow, r.watchHooks) })
+	if r.deskKeeper != nil {
+		all.Go(func() { every(ctx, r.deps.HooksEvery, r.deskHooksNow, r.watchDeskHooks) })
+	}
 	all.Wait()
 }
 
@@ -402,7 +431,9 @@ func (r *running) listExisting(ctx context.Context) error {
 }
 
 func (r *running) runPoll(ctx context.Context) {
-	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, nil, func(ctx context.Context, _ lease.Lease) error {
+	missed := func(context.Context, time.Time) bool { return r.deskMissed.Load() }
+	r.turn(ctx, turnPoll, r.cfg.PollInterval, []item.System{item.Alvao}, missed, func(ctx context.Context, _ lease.Lease) error {
+		r.deskMissed.Store(false)
 		from, err := r.from(ctx)
 		if err != nil {
 			return err
@@ -447,7 +478,9 @@ const (
 	// turnChanges is the poll of work items.
 	turnChanges = "changes"
 	turnHooks   = "hooks"
-	turnTTL     = 30 * time.Second
+	// turnDeskHooks is the look after the webhooks at Alvao.
+	turnDeskHooks = "desk-hooks"
+	turnTTL       = 30 * time.Second
 )
 
 func (r *running) turnKey(name string) item.Key {
@@ -459,6 +492,8 @@ func (r *running) turnKey(name string) item.Key {
 		key.ID = -1
 	case turnHooks:
 		key.ID = -2
+	case turnDeskHooks:
+		key.System, key.ID = item.Alvao, -2
 	}
 	return key
 }

@@ -135,13 +135,18 @@ func (g guardedTickets) SetExternalID(ctx context.Context, ticket item.Ticket, v
 }
 
 // Records implements reconcile.Tickets.
-func (g guardedTickets) Records(ctx context.Context, ticketID, sinceID int64) ([]item.Record, error) {
-	return guarded(ctx, g.r, item.Alvao, func() ([]item.Record, error) { return g.Tickets.Records(ctx, ticketID, sinceID) })
+func (g guardedTickets) Log(ctx context.Context, ticketID int64) (item.Log, error) {
+	return guarded(ctx, g.r, item.Alvao, func() (item.Log, error) { return g.Tickets.Log(ctx, ticketID) })
 }
 
 // Person implements reconcile.Tickets.
 func (g guardedTickets) Person(ctx context.Context, id int64) (item.Person, error) {
 	return guarded(ctx, g.r, item.Alvao, func() (item.Person, error) { return g.Tickets.Person(ctx, id) })
+}
+
+// Account implements reconcile.Tickets.
+func (g guardedTickets) Account(ctx context.Context) (int64, error) {
+	return guarded(ctx, g.r, item.Alvao, func() (int64, error) { return g.Tickets.Account(ctx) })
 }
 
 // AddRecord implements reconcile.Tickets.

@@ -3,6 +3,7 @@ package connector
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,27 +25,38 @@ type Refusal struct {
 type health struct {
 	mu      sync.Mutex
 	refused map[item.System]Refusal
-	// limits says in sentences what does not work though the tokens are accepted.
-	limits string
+	// limits says in sentences what does not work though the tokens are accepted, by
+	// system.
+	limits map[item.System]string
 	// hooks counts the service hooks that Tandem sees to by their status; nil: not known.
 	hooks map[string]int
 }
 
-// limit takes the news of what does not work, and of the service hooks behind it, and
-// tells whether the sentences are news.
-func (h *health) limit(sentences string, hooks map[string]int) bool {
+// limit takes the news of what does not work with a system, and tells whether the
+// sentences are news.
+func (h *health) limit(system item.System, sentences string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	was := h.limits
-	h.limits, h.hooks = sentences, hooks
+	was := h.limits[system]
+	if h.limits == nil {
+		h.limits = map[item.System]string{}
+	}
+	h.limits[system] = sentences
 	return was != sentences
 }
 
-// limited gives what limit took last. The map must not be changed.
+// count takes the news of the service hooks.
+func (h *health) count(hooks map[string]int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hooks = hooks
+}
+
+// limited gives what limit and count took last. The map must not be changed.
 func (h *health) limited() (string, map[string]int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.limits, h.hooks
+	return strings.TrimSpace(h.limits[item.AzureDevOps] + " " + h.limits[item.Alvao]), h.hooks
 }
 
 // refuse takes the news that a system refused the token, and tells whether it is news.

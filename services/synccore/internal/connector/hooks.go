@@ -5,7 +5,10 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/deskhook"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/subscription"
 )
@@ -89,11 +92,91 @@ func (r *running) tellOfHooks(ctx context.Context, report subscription.Report) s
 		}
 	}
 	told := strings.Join(sentences, " ")
-	switch news := r.health.limit(told, report.Statuses); {
+	r.health.count(report.Statuses)
+	switch news := r.health.limit(item.AzureDevOps, told); {
 	case news && told != "":
 		r.deps.Logger.WarnContext(ctx, "connector.degraded", slog.String("connector", r.cfg.Name), slog.String("reason", told))
 	case news:
 		r.deps.Logger.InfoContext(ctx, "connector.hooks", slog.String("connector", r.cfg.Name))
 	}
 	return told
+}
+
+// newDeskKeeper makes what sees to the webhooks at Alvao; nil where that is a person's
+// matter.
+func (r *running) newDeskKeeper() *deskhook.Keeper {
+	hooks := r.cfg.Alvao.Hooks
+	if !hooks.Managed() || r.clients.DeskHooks == nil {
+		return nil
+	}
+	return &deskhook.Keeper{
+		Connector: r.cfg.Name, Tenant: r.cfg.Alvao.URL, Service: r.cfg.Alvao.Service, Process: r.cfg.Alvao.Process,
+		Statuses: statusesOf(r.cfg.Rules.Statuses), Desk: r.clients.DeskHooks, Notes: r.deps.Origins, Leases: r.deps.Leases,
+		Turn: r.turnKey(turnDeskHooks), Now: r.deps.Now,
+		Address: func() (string, error) {
+			token, err := r.clients.DeskToken()
+			return deskhook.Address(hooks.PublicURL, r.cfg.Name, token), err
+		},
+	}
+}
+
+// watchDeskHooks sees to the webhooks at Alvao, and has the tickets be polled where they
+// may not have told of changes.
+func (r *running) watchDeskHooks(ctx context.Context) {
+	if r.health.allow(item.Alvao) != nil {
+		return
+	}
+	report := r.deskKeeper.Once(ctx)
+	if ctx.Err() != nil || report.Finding.Check == "" {
+		return
+	}
+	for _, done := range report.Done {
+		r.deps.Logger.InfoContext(ctx, "hooks.changed", slog.String("connector", r.cfg.Name), slog.String("change", done))
+	}
+	r.tellOfDeskHooks(ctx, report)
+	if report.Missed {
+		r.deskMissed.Store(true)
+		select {
+		case r.ticketsNow <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// checkDeskHooks looks how the webhooks at Alvao fare and changes none.
+func (r *running) checkDeskHooks(ctx context.Context) []item.Finding {
+	if r.deskKeeper == nil {
+		return nil
+	}
+	return []item.Finding{r.deskKeeper.Look(ctx).Finding}
+}
+
+func (r *running) tellOfDeskHooks(ctx context.Context, report deskhook.Report) {
+	told := ""
+	if report.Failed {
+		told = report.Finding.Detail + " " + report.Finding.Remedy
+	}
+	switch news := r.health.limit(item.Alvao, told); {
+	case news && told != "":
+		r.deps.Logger.WarnContext(ctx, "connector.degraded", slog.String("connector", r.cfg.Name), slog.String("reason", told))
+	case news:
+		r.deps.Logger.InfoContext(ctx, "connector.hooks", slog.String("connector", r.cfg.Name))
+	}
+}
+
+// retireTime is how long removing the webhooks of a connector that is no more may take.
+const retireTime = 15 * time.Second
+
+// retire removes what Tandem made at the systems for a connector that is no more. It must
+// have been halted.
+func (r *running) retire(ctx context.Context) {
+	if r.deskKeeper == nil || r.health.allow(item.Alvao) != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, retireTime)
+	defer cancel()
+	err := r.deskKeeper.Retire(ctx)
+	if err != nil && !fault.Is(err, fault.Conflict) {
+		r.deps.Logger.WarnContext(ctx, "hooks.left", slog.String("connector", r.cfg.Name), slog.String("error", err.Error()))
+	}
 }

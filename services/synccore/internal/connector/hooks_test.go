@@ -172,3 +172,61 @@ func TestHooksUnlisted(t *testing.T) {
 		t.Error(fmt.Sprint(summary.Degraded, summary.Hooks))
 	}
 }
+
+// deskManaged has Tandem see to the webhooks at Alvao, with their token in the file hook.
+func (r *replica) deskManaged(c *config.Connector, _ *mapping.Settings) {
+	c.Alvao.Hooks = config.Hooks{PublicURL: "https://tandem.example", Secret: secret.Ref{File: filepath.Join(r.dir, "hook")}}
+}
+
+// deskHooks are the addresses that the webhooks at Alvao post to, each with the status
+// that it tells of.
+func (r *replica) deskHooks() []string {
+	var all []string
+	for _, h := range r.desk.Webhooks() {
+		all = append(all, h.Status+" "+h.URL)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TestDeskHooksAreSeenTo: the webhooks at Alvao are made once by several replicas, get a
+// new token, are told of by a check, and go with the connector.
+func TestDeskHooksAreSeenTo(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	write(t, r.dir, "hook", "first")
+	another := newReplica(t, r.systems, r.store, r.dir)
+	another.apply(t, another.settings(t, name, another.deskManaged))
+	r.apply(t, r.settings(t, name, r.deskManaged))
+	with := func(token string) []string {
+		at := " https://tandem.example/hooks/alvao/development/" + token
+		return []string{"Development" + at, "Development pending" + at, "Testing" + at}
+	}
+	eventually(t, "the webhooks are made", func() bool { return slices.Equal(r.deskHooks(), with("first")) })
+	write(t, r.dir, "hook", "second")
+	r.apply(t, r.settings(t, name, r.deskManaged))
+	eventually(t, "the new token is there", func() bool { return slices.Equal(r.deskHooks(), with("second")) })
+	found, err := r.set.Check(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(found, func(f item.Finding) bool { return f.Check == "alvao.webhooks" && f.Severity == item.OK }) {
+		t.Errorf("%+v", found)
+	}
+	if summary, _ := r.set.Get(name); strings.Contains(summary.Degraded, "Alvao takes") {
+		t.Errorf("degraded: %s", summary.Degraded)
+	}
+	// A status that Alvao does not know is told, and the rest works.
+	wrong := func(c *config.Connector, s *mapping.Settings) {
+		r.deskManaged(c, s)
+		s.StatusMap[2].Status = "Tseting"
+	}
+	r.apply(t, r.settings(t, name, wrong))
+	eventually(t, "it is degraded", func() bool {
+		summary, _ := r.set.Get(name)
+		return strings.Contains(summary.Degraded, `"Tseting"`)
+	})
+	another.apply(t)
+	r.apply(t)
+	eventually(t, "none is left", func() bool { return len(r.deskHooks()) == 0 })
+}

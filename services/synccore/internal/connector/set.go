@@ -77,7 +77,11 @@ func (s *Set) Apply(ctx context.Context, cfg *config.Config) error {
 	s.mu.Unlock()
 	for name, one := range old {
 		if next[name] != one {
-			one.close()
+			one.halt()
+			if next[name] == nil {
+				one.retire(ctx)
+			}
+			one.clients.Close()
 			s.deps.Logger.InfoContext(ctx, "connector.stopped", slog.String("connector", name))
 			// The one before may have held the turn when its successor first looked.
 			next[name].lookAgain()
@@ -152,6 +156,7 @@ func (s *Set) Handle(ctx context.Context, d inbox.Delivery) (worker.Served, erro
 	}
 	report, err := s.deps.Engine.Handle(ctx, r.forRound(), hints(d))
 	s.settle(ctx, d, report.Writes, report.Parked, err)
+	s.note(ctx, d, report, err)
 	return worker.Served{Forward: report.Forward, Attrs: attrs(report)}, err
 }
 
@@ -288,7 +293,7 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
 	}
 	hooks := r.checkHooks(ctx)
-	found := slices.Concat(r.clients.WorkItems.Check(ctx), hooks, r.clients.Tickets.Check(ctx), r.clients.Channels.Check(ctx), r.checkExpiry())
+	found := slices.Concat(r.clients.WorkItems.Check(ctx), hooks, r.clients.Tickets.Check(ctx), r.checkDeskHooks(ctx), r.clients.Channels.Check(ctx), r.checkExpiry())
 	if slices.ContainsFunc(found, func(f item.Finding) bool { return f.Severity == item.Error }) {
 		return found, nil // what follows would only say the same in other words
 	}

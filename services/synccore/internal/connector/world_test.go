@@ -259,6 +259,7 @@ func open(t *testing.T, calls *calls, secrets *secret.Store) func(config.Connect
 		return connector.Clients{
 			Tickets: tickets{desk}, WorkItems: workItems{boards}, Close: connections.CloseIdleConnections,
 			Hooks: boards, HookPassword: read(cfg.AzureDevOps.Hooks.Secret),
+			DeskHooks: desk, DeskToken: read(cfg.Alvao.Hooks.Secret),
 		}, nil
 	}
 }

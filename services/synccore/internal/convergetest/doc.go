@@ -10,6 +10,10 @@
 // ones being the wires: HTTP calls go straight to the stand-ins' handlers, and Redis is
 // the embedded one at the end of a pipe.
 //
+// Beside the random histories there are acts: short histories in which a process dies after
+// each single step that it takes over the wires, by the table of steps, and the next one
+// dies as well.
+//
 // The one invariant: what is expected is taken from what people did and from the
 // stand-ins' own data, never from what Tandem remembers.
 package convergetest

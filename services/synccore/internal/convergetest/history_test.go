@@ -119,7 +119,7 @@ func tale(t *testing.T, seed uint64, script []step) ([]string, []string) {
 		if *verbose {
 			logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		}
-		w, err := newWorld(t.Context(), seed, logger)
+		w, err := newWorld(t.Context(), seed, shapeOf(seed), logger)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,10 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/letter"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mail"
+	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
@@ -49,6 +52,12 @@ type process struct {
 	// count counts effects; the process dies at the one numbered at, if not 0.
 	count, at int
 	before    bool
+	// steps are all that the process did, by name and in order; it dies after the one that
+	// end tells, if that is not nil.
+	steps []string
+	end   *ending
+	// asleep is until when the process does nothing.
+	asleep time.Time
 }
 
 // doom sets the effect, from now, at which the process dies.
@@ -64,17 +73,20 @@ func (p *process) isDead() bool {
 	return p.dead
 }
 
-// live runs what has an effect if the process lives, and tells whether it lives on.
-func (p *process) live(effect bool, do func() error) error {
+// live runs a step, which may have an effect, if the process lives, and tells whether it
+// lives on.
+func (p *process) live(step string, effect bool, do func() error) error {
+	p.w.hold(p, step)
 	p.mu.Lock()
 	if p.dead {
 		p.mu.Unlock()
 		return errDead
 	}
-	last := false
+	p.steps = append(p.steps, step)
+	last := p.end.at(step)
 	if effect {
 		p.count++
-		last = p.count == p.at
+		last = last || p.count == p.at
 	}
 	if last && p.before {
 		p.dead = true
@@ -97,7 +109,11 @@ func (p *process) live(effect bool, do func() error) error {
 // RoundTrip implements http.RoundTripper: the process' calls.
 func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	var answer *http.Response
-	err := p.live(r.Method != http.MethodGet, func() error {
+	name, err := callName(r)
+	if err != nil {
+		return nil, err
+	}
+	err = p.live(name, r.Method != http.MethodGet, func() error {
 		var err error
 		answer, err = p.w.call(r) //nolint:bodyclose // the caller closes it
 		return err
@@ -114,7 +130,16 @@ func (p *process) DialHook(next redis.DialHook) redis.DialHook { return next }
 // ProcessHook implements redis.Hook. All that changes anything is a script.
 func (p *process) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := p.live(cmd.Name() == "evalsha", func() error { return next(ctx, cmd) })
+		held := p.w.paused == p
+		err := p.live(p.w.commandName(cmd), cmd.Name() == "evalsha", func() error {
+			if held = held || p.w.paused == p; held {
+				// A command that was on its way when the process was stopped is sent when it
+				// wakes, whatever it may then know.
+				ctx = context.WithoutCancel(ctx)
+			}
+			return next(ctx, cmd)
+		})
+		p.w.heard(p, cmd)
 		if errors.Is(err, errDead) {
 			cmd.SetErr(err)
 		}
@@ -125,7 +150,7 @@ func (p *process) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // ProcessPipelineHook implements redis.Hook.
 func (p *process) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		return p.live(true, func() error { return next(ctx, cmds) })
+		return p.live("together: "+p.w.commandName(cmds[0]), true, func() error { return next(ctx, cmds) })
 	}
 }
 
@@ -195,12 +220,36 @@ func (p *process) open(cfg config.Connector) (connector.Clients, error) {
 	if err != nil {
 		return connector.Clients{}, err
 	}
-	return connector.Clients{Tickets: tickets{desk}, WorkItems: workItems{boards}, Close: func() {}}, nil
+	clients := connector.Clients{Tickets: tickets{desk}, WorkItems: workItems{boards}, Close: func() {}}
+	if p.w.solved {
+		template, problems := letter.Parse("", "")
+		if len(problems) > 0 {
+			return connector.Clients{}, problems[0]
+		}
+		clients.Channels = notice.Channels{Letter: template, Mail: postman{p}}
+	}
+	return clients, nil
 }
+
+// postman takes a process' mails.
+type postman struct{ p *process }
+
+// Send implements notice.Mailer.
+func (m postman) Send(_ context.Context, letter mail.Mail) error {
+	return m.p.live("mail send", true, func() error {
+		m.p.w.mu.Lock()
+		defer m.p.w.mu.Unlock()
+		m.p.w.mails = append(m.p.w.mails, letter)
+		return nil
+	})
+}
+
+// Check implements notice.Mailer.
+func (m postman) Check(context.Context) item.Finding { return item.Finding{} }
 
 // start starts a process.
 func (w *world) start(ctx context.Context) (*process, error) {
-	p := &process{w: w, ended: make(chan struct{})}
+	p := &process{w: w, ended: make(chan struct{}), end: w.nextEnding()}
 	var err error
 	p.redis, err = datastore.Open(ctx, datastore.Options{
 		URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return w.redis.Dial() },
@@ -215,10 +264,17 @@ func (w *world) start(ctx context.Context) (*process, error) {
 	p.turn = &turnstile{Inbox: p.inbox, look: make(chan struct{})}
 	links, leases, origins, logger := link.New(p.redis), lease.New(p.redis), origin.New(p.redis), w.logger
 	tracers := tracenoop.NewTracerProvider()
+	engine := reconcile.Config{Links: links, Leases: leases, Origins: origins, Tracers: tracers, Now: time.Now}
+	if w.solved {
+		engine.Inbox = p.inbox
+	}
+	notices, err := notice.New(notice.Config{Links: links, Leases: leases, Tracers: tracers, Meters: metricnoop.NewMeterProvider(), Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
 	p.set = connector.NewSet(connector.Deps{
 		Open: p.open, Links: links, Leases: leases, Origins: origins, Inbox: p.inbox, Runs: runs.New(p.redis),
-		Logger: logger, Now: time.Now,
-		Engine: reconcile.New(reconcile.Config{Links: links, Leases: leases, Origins: origins, Tracers: tracers, Now: time.Now}),
+		Logger: logger, Now: time.Now, Engine: reconcile.New(engine), Notices: notices,
 	})
 	work, err := worker.New(worker.Config{
 		Inbox: p.turn, Handler: p.set.Handle, Logger: logger, Tracers: tracers, Meters: metricnoop.NewMeterProvider(),
@@ -238,8 +294,8 @@ func (w *world) start(ctx context.Context) (*process, error) {
 	return p, nil
 }
 
-// end stops a process; one that is dead already lets go of what it holds in memory.
-func (p *process) end() error {
+// finish stops a process; one that is dead already lets go of what it holds in memory.
+func (p *process) finish() error {
 	p.stop()
 	<-p.ended
 	p.set.Close()

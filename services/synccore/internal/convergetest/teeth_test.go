@@ -55,42 +55,76 @@ func plants() []plant {
 func TestTeeth(t *testing.T) {
 	for _, p := range plants() {
 		t.Run(p.name, func(t *testing.T) {
-			file, err := filepath.Abs(filepath.Join("..", filepath.FromSlash(p.file)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := strings.Count(string(text), p.old); n != 1 {
-				t.Fatalf("%s holds %d times what the bug replaces; mend the plant", p.file, n)
-			}
-			dir := t.TempDir()
-			planted := filepath.Join(dir, "planted.go")
-			if err := os.WriteFile(planted, []byte(strings.Replace(string(text), p.old, p.bug, 1)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: planted}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			list := filepath.Join(dir, "overlay.json")
-			if err := os.WriteFile(list, overlay, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			out, err := exec.CommandContext(t.Context(), "go", "test", "-overlay="+list, "-vet=off", "-run=^TestRandomHistoriesConverge$", ".",
-				"-histories=2000", "-as-is").CombinedOutput()
-			switch {
-			case err == nil:
-				t.Error("the suite did not notice")
-			case !strings.Contains(string(out), "did not converge"):
-				t.Errorf("the suite failed otherwise: %s", out)
-			default:
-				at := strings.Index(string(out), "did not converge")
-				line, _, _ := strings.Cut(strings.TrimSpace(string(out[at+len("did not converge:"):])), "\n")
-				t.Logf("noticed: %.300s", line)
-			}
+			p.bite(t, "did not converge", "-run=^TestRandomHistoriesConverge$", "-histories=2000", "-as-is")
 		})
+	}
+}
+
+// TestCrashTeeth plants bugs that only a death at the wrong moment brings to light, and sees
+// the crashes after every step of the table, without any sample, find them.
+func TestCrashTeeth(t *testing.T) {
+	for _, p := range []plant{
+		{
+			"forget to look for the mark before creating", "plan/pairing.go",
+			"	if !sides.Searched {\n", "	if false {\n",
+		},
+		{
+			"remember a message before posting it", "reconcile/carry.go",
+			"	target, err := deed(ctx, step, hash)\n",
+			"	if err := r.mirror(ctx, step.Source, item.Mirror{Target: \"1\", Hash: hash}); err != nil {\n		return err\n	}\n	target, err := deed(ctx, step, hash)\n",
+		},
+		{
+			"forget the mark when creating", "reconcile/steps.go",
+			"rules.Draft(data, fields, MarkOf(ticket.ID), ", "rules.Draft(data, fields, MarkOf(1), ",
+		},
+		{
+			"forget that a note was begun", "plan/life.go",
+			"	case !sides.NoteSought:\n		return", "	case false:\n		return",
+		},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			p.bite(t, "with a death after each of", "-run=^TestCrashAfterEveryStep$", "-crashes=0")
+		})
+	}
+}
+
+// bite plants the bug, and sees tests fail and say so.
+func (p plant) bite(t *testing.T, sign string, args ...string) {
+	t.Helper()
+	file, err := filepath.Abs(filepath.Join("..", filepath.FromSlash(p.file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), p.old); n != 1 {
+		t.Fatalf("%s holds %d times what the bug replaces; mend the plant", p.file, n)
+	}
+	dir := t.TempDir()
+	planted := filepath.Join(dir, "planted.go")
+	if err := os.WriteFile(planted, []byte(strings.Replace(string(text), p.old, p.bug, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: planted}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := append([]string{"test", "-overlay=" + list, "-vet=off", "."}, args...)
+	out, err := exec.CommandContext(t.Context(), "go", all...).CombinedOutput()
+	switch {
+	case err == nil:
+		t.Error("the suite did not notice")
+	case !strings.Contains(string(out), sign):
+		t.Errorf("the suite failed otherwise: %s", out)
+	default:
+		at := strings.Index(string(out), sign)
+		line, _, _ := strings.Cut(strings.TrimSpace(string(out[at+len(sign):])), "\n  ")
+		t.Logf("noticed: %.400s", line)
 	}
 }

@@ -2,6 +2,7 @@ package convergetest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/inbox"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+	"github.com/tandem-sync/tandem/services/synccore/internal/mail"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 )
@@ -35,6 +37,9 @@ const (
 	developer = "jana.dvorakova@contoso.com"
 	tester    = "petr.svoboda@contoso.com"
 	tandem    = "tandem@contoso.com"
+
+	// maxFile is the largest file that crosses.
+	maxFile = 1 << 20
 
 	resyncEvery = 10 * time.Minute
 	pollEvery   = 2 * time.Minute
@@ -133,12 +138,32 @@ type world struct {
 	creating sync.Mutex
 	created  map[int]int
 
+	// scripts are the names of the stores' scripts, endings when the next processes die,
+	// lives what those that have ended did, deaths how many died.
+	scripts map[string]string
+	endings []*ending
+	lives   [][]string
+	deaths  int
+	// solved tells that tickets have a solver who is told of comments by mail.
+	solved bool
+
 	// ticked is up to when keys have expired.
 	ticked time.Time
 
 	mu      sync.Mutex
 	process *process
-	calm    bool
+	// second is another replica; nil: there is none.
+	second *process
+	// pause is before which step a process is stopped; paused is the one that was, and late
+	// what Redis said to the commands that it sent when it woke.
+	pause  *ending
+	paused *process
+	late   []string
+	// strike answers a call in a system's stead, or gives nil; nil: it answers none.
+	strike func(*http.Request) *http.Response
+	// mails are those that arrived.
+	mails []mail.Mail
+	calm  bool
 }
 
 func (w *world) alive() *process {
@@ -155,11 +180,15 @@ func (w *world) isCalm() bool {
 }
 
 // newWorld makes a world. It must be called in a bubble.
-func newWorld(ctx context.Context, seed uint64, logger *slog.Logger) (*world, error) {
+func newWorld(ctx context.Context, seed uint64, shape shape, logger *slog.Logger) (*world, error) {
 	// The bubble's time begins in 2000, before anybody in the directory was born.
 	time.Sleep(time.Until(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC))) //nolint:forbidigo // virtual time
-	w := &world{seed: seed, shape: shapeOf(seed), logger: logger, redis: miniredis.NewMiniRedis(), calm: true, created: map[int]int{}}
+	w := &world{seed: seed, shape: shape, logger: logger, redis: miniredis.NewMiniRedis(), calm: true, created: map[int]int{}}
 	w.ticked = time.Now()
+	var err error
+	if w.scripts, err = readScripts(); err != nil {
+		return nil, err
+	}
 	w.weather = &weather{seed: seed, seen: map[string]uint64{}}
 
 	process := standazure.Basic()
@@ -173,7 +202,6 @@ func newWorld(ctx context.Context, seed uint64, logger *slog.Logger) (*world, er
 			Client: &http.Client{Transport: wire(w.receive)}, Parallel: 1, Delay: time.Second, Intercept: w.fate,
 		},
 	})
-	var err error
 	w.desk, err = standalvao.New(standalvao.Options{
 		BaseURL: vendors, Tenant: w.shape.tenant, Seed: seed, HookWorkers: 1, Client: &http.Client{Transport: wire(w.receive)},
 	})
@@ -252,7 +280,7 @@ func (w *world) configure() error {
 			StatusMap: w.shape.pairs(), TicketReporter: "Requester", SyncCommunication: true,
 		},
 		PollInterval: pollEvery, Brake: brake.Settings{Share: 0.2, AtLeast: 25}, Redact: config.Redact{Shipped: true},
-		Messages: config.Messages{SinceLinked: w.shape.sinceLinked, ShowToRequester: w.shape.reveal, Format: w.shape.format, MaxFile: 1 << 20},
+		Messages: config.Messages{SinceLinked: w.shape.sinceLinked, ShowToRequester: w.shape.reveal, Format: w.shape.format, MaxFile: maxFile},
 	}
 	rules, problems := mapping.Compile(w.settings.Settings, mapping.Policy{Conflict: w.shape.conflict, ExistingTickets: w.shape.existing})
 	if len(problems) > 0 {
@@ -302,7 +330,13 @@ func (w *world) bury() error {
 	if p == nil {
 		return nil
 	}
-	return p.end()
+	dead := p.isDead()
+	err := p.finish()
+	w.lives = append(w.lives, p.steps)
+	if dead {
+		w.deaths++
+	}
+	return err
 }
 
 // pass lets time pass, in steps after each of which the worker looks into the inbox.
@@ -330,18 +364,18 @@ func (w *world) tick() {
 func (w *world) pump() error {
 	synctest.Wait()
 	p := w.alive()
-	if p == nil {
-		return nil
-	}
-	if w.ready() {
+	for _, one := range []*process{p, w.second} {
+		if one == nil || !w.ready() {
+			continue
+		}
 		select {
-		case p.turn.look <- struct{}{}:
+		case one.turn.look <- struct{}{}:
 			synctest.Wait()
 		default:
 			// It has its hands full.
 		}
 	}
-	if p.isDead() {
+	if p != nil && p.isDead() {
 		return w.bury()
 	}
 	return nil
@@ -370,6 +404,9 @@ func (w *world) ready() bool {
 func (w *world) close() error {
 	w.calmly(true, 0)
 	err := w.bury()
+	if w.second != nil {
+		err = errors.Join(err, w.second.finish())
+	}
 	_ = w.queue.Close()
 	w.desk.Close()
 	_ = w.boards.Close()

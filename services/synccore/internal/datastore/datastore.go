@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
@@ -33,10 +32,14 @@ const Embedded = "embedded"
 // DefaultKeyPrefix begins every key unless Options say otherwise.
 const DefaultKeyPrefix = "tandem:"
 
+// InboxTag is the hash tag of the inbox, and so names the node of a cluster without
+// which no event can be taken.
+const InboxTag = "inbox"
+
 // Options say which Redis to use and how.
 type Options struct {
-	// URL is redis://…, rediss://… (TLS), unix://… or the word embedded. Its form is
-	// that of go-redis: redis://user:password@host:6379/0?pool_size=20.
+	// URL is redis://… for one server, redis+sentinel://… or redis+cluster://… (rediss… with
+	// TLS), unix://… or the word embedded; address.go tells all forms.
 	URL string
 	// KeyPrefix begins every key, so that several installations can share a server.
 	// Empty: DefaultKeyPrefix. It must not hold braces, which place keys in a cluster.
@@ -44,6 +47,9 @@ type Options struct {
 	// AllowVolatile accepts a Redis whose settings lose data. What would have been
 	// refused is then told by Warnings.
 	AllowVolatile bool
+	// Replicas is how many replicas must have what RunReplicated writes. Zero value:
+	// AutoReplicas.
+	Replicas Replicas
 	// TracerProvider, when set, makes a span of each command of a trace, without its
 	// arguments.
 	TracerProvider trace.TracerProvider
@@ -60,9 +66,15 @@ type Options struct {
 // Store is an open Redis. It is safe for concurrent use.
 type Store struct {
 	client   redis.UniversalClient
+	options  *redis.UniversalOptions
+	mode     mode
 	prefix   string
+	replicas Replicas
 	warnings []string
 	embedded *embedded
+	vitals   vitals
+	// refused counts what could not be stored; nil without a MeterProvider.
+	refused metric.Int64Counter
 }
 
 // Open connects, checks that the server's settings do not lose data, and returns
@@ -73,7 +85,7 @@ type Store struct {
 // fault.Misconfigured when the options or the server's settings are wrong (it does
 // not).
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{prefix: o.KeyPrefix}
+	s := &Store{prefix: o.KeyPrefix, replicas: o.Replicas}
 	if s.prefix == "" {
 		s.prefix = DefaultKeyPrefix
 	}
@@ -89,12 +101,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context, o Options) error {
-	options, err := s.options(o)
-	if err != nil {
+	var err error
+	if s.options, err = s.read(o); err != nil {
 		return err
 	}
-	s.client = redis.NewUniversalClient(options)
-	if err := instrument(s.client, o); err != nil {
+	s.client = redis.NewUniversalClient(s.options)
+	if err := s.instrument(o); err != nil {
 		return err
 	}
 	if s.embedded != nil {
@@ -107,9 +119,9 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	return s.checkSettings(ctx, o.AllowVolatile)
 }
 
-// options turns the URL into what the client needs, and starts the embedded
+// read turns the URL into what the client needs, and starts the embedded
 // server where the URL asks for it.
-func (s *Store) options(o Options) (*redis.UniversalOptions, error) {
+func (s *Store) read(o Options) (*redis.UniversalOptions, error) {
 	if o.URL == Embedded {
 		e, err := startEmbedded(o.Ticks)
 		if err != nil {
@@ -118,48 +130,15 @@ func (s *Store) options(o Options) (*redis.UniversalOptions, error) {
 		s.embedded = e
 		return universal(&redis.Options{Addr: e.server.Addr()}), nil
 	}
-	single, err := redis.ParseURL(o.URL)
+	a, err := parseAddress(o.URL)
 	if err != nil {
-		// The parser's own words repeat the URL, and with it the password.
-		return nil, fault.New(fault.Misconfigured,
-			"The Redis address %s can't be read; write redis://host:6379/0, rediss://host:6379/0 for TLS, or embedded.", masked(o.URL))
+		return nil, unreadable(o.URL, err)
 	}
-	u := universal(single)
+	s.mode = a.mode
 	if o.Dial != nil {
-		u.Dialer = func(context.Context, string, string) (net.Conn, error) { return o.Dial() }
+		a.options.Dialer = func(context.Context, string, string) (net.Conn, error) { return o.Dial() }
 	}
-	return u, nil
-}
-
-func universal(o *redis.Options) *redis.UniversalOptions {
-	const patience = 3 * time.Second
-	u := &redis.UniversalOptions{
-		Addrs: []string{o.Addr}, DB: o.DB, Username: o.Username, Password: o.Password,
-		ClientName: o.ClientName, TLSConfig: o.TLSConfig, Dialer: o.Dialer,
-		MaxRetries: o.MaxRetries, MinRetryBackoff: o.MinRetryBackoff, MaxRetryBackoff: o.MaxRetryBackoff,
-		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
-		PoolFIFO: o.PoolFIFO, PoolSize: o.PoolSize, PoolTimeout: o.PoolTimeout,
-		MinIdleConns: o.MinIdleConns, MaxIdleConns: o.MaxIdleConns, MaxActiveConns: o.MaxActiveConns,
-		ConnMaxIdleTime: o.ConnMaxIdleTime, ConnMaxLifetime: o.ConnMaxLifetime,
-		// A caller's deadline ends a command that the server does not answer.
-		ContextTimeoutEnabled: true,
-		// Nothing of RESP3 is used, and Redis 7.0 does not know CLIENT SETINFO.
-		Protocol: 2, DisableIdentity: true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}
-	if o.Network == "unix" {
-		u.Dialer = unixDialer(o.Addr)
-	}
-	if u.DialTimeout == 0 {
-		u.DialTimeout = patience
-	}
-	if u.ReadTimeout == 0 {
-		u.ReadTimeout = patience
-	}
-	if u.WriteTimeout == 0 {
-		u.WriteTimeout = patience
-	}
-	return u
+	return a.options, nil
 }
 
 // Client is the connection; it is closed by Close.
@@ -176,13 +155,14 @@ func (s *Store) Warnings() []string { return s.warnings }
 // Check tells whether the server takes writes. A replica, or a server that is out of
 // memory, still answers a ping and is of no use. What it writes does not stay.
 func (s *Store) Check(ctx context.Context) error {
-	key := s.Key("probe", "alive")
+	// With the tag of the inbox, on the node of a cluster that new events need.
+	key := s.Key(InboxTag, "alive")
 	_, err := s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.Set(ctx, key, "1", time.Minute)
 		pipe.Del(ctx, key)
 		return nil
 	})
-	return Fault(err, "asking Redis for a sign of life")
+	return s.counted(ctx, Fault(err, "asking Redis for a sign of life"))
 }
 
 // Close ends all connections, and the embedded server with its content.
@@ -202,9 +182,12 @@ func (s *Store) Close() error {
 
 // masked is an address without its credentials.
 func masked(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
+	scheme, rest, found := strings.Cut(address, "://")
+	hosts, first := splitHosts(rest)
+	u, err := url.Parse("redis://" + first)
+	// A password with an unescaped slash would make the host of what stands before it.
+	if !found || err != nil || u.Host == "" || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
 		return "(not shown, as it may hold a password)"
 	}
-	return u.Scheme + "://" + u.Host
+	return scheme + "://" + strings.Join(hosts, ",")
 }

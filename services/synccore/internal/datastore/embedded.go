@@ -1,9 +1,7 @@
 package datastore
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -62,11 +60,4 @@ func (e *embedded) stop() {
 	close(e.done)
 	e.wait.Wait()
 	e.server.Close()
-}
-
-func unixDialer(path string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	}
 }

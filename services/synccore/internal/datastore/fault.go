@@ -22,6 +22,8 @@ func refusals() map[string]string {
 		"READONLY":    "Redis is a read-only replica; point Tandem at the primary or wait for the fail-over to end.",
 		"LOADING":     "Redis is loading its data after a start; Tandem continues when it is done.",
 		"MASTERDOWN":  "Redis is a replica that lost its primary; Tandem continues when the fail-over is done.",
+		"MOVED":       "The Redis cluster is moving keys, or failing over; Tandem tries again.",
+		"ASK":         "The Redis cluster is moving keys; Tandem tries again.",
 		"CLUSTERDOWN": "The Redis cluster does not serve all keys; bring its missing nodes back.",
 		"TRYAGAIN":    "The Redis cluster is moving keys; Tandem tries again.",
 		"NOREPLICAS":  "Redis has fewer replicas in step than min-replicas-to-write asks for; bring its replicas back.",
@@ -31,6 +33,53 @@ func refusals() map[string]string {
 		"BUSY":        "Redis is busy with a script of somebody else; Tandem tries again.",
 		"UNKILLABLE":  "Redis is busy with a script of somebody else; Tandem tries again.",
 	}
+}
+
+// The causes of refusals that are Tandem's own, as Redis would name them.
+var (
+	errMemory   = errors.New("OOM used_memory is near maxmemory")
+	errReplicas = errors.New("NOREPLICAS too few replicas confirmed a write")
+)
+
+// Reasons why Redis stores nothing, as metrics and logs name them.
+const (
+	ReasonUnreachable = "unreachable"
+	ReasonOther       = "other"
+)
+
+// reasons name the same words for metrics.
+func reasons() map[string]string {
+	return map[string]string{
+		"OOM": "maxmemory", "MISCONF": "disk", "READONLY": "read_only", "LOADING": "loading", "MASTERDOWN": "fail_over",
+		"CLUSTERDOWN": "cluster", "TRYAGAIN": "cluster", "MOVED": "cluster", "ASK": "cluster", "NOREPLICAS": "replicas",
+		"NOAUTH": "credentials", "WRONGPASS": "credentials", "NOPERM": "forbidden", "BUSY": "busy", "UNKILLABLE": "busy",
+	}
+}
+
+// Reason names in a word why Redis stores nothing, for a metric: there are about a dozen.
+// It is empty where err is none of Redis, such as a cancelled context.
+func Reason(err error) string {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return ""
+	}
+	word := ""
+	if reply, ok := errors.AsType[redis.Error](err); ok {
+		word = refusal(reply)
+	} else if errors.Is(err, errMemory) || errors.Is(err, errReplicas) {
+		word = map[bool]string{true: "OOM", false: "NOREPLICAS"}[errors.Is(err, errMemory)]
+	} else {
+		return ReasonUnreachable
+	}
+	if name, ok := reasons()[word]; ok {
+		return name
+	}
+	return ReasonOther
+}
+
+// refusal is the word with which Redis begins an error.
+func refusal(reply redis.Error) string {
+	word, _, _ := strings.Cut(strings.TrimPrefix(reply.Error(), "-"), " ")
+	return word
 }
 
 // Fault gives an error of go-redis the kind a caller can act on: everything that
@@ -44,13 +93,15 @@ func Fault(err error, doing string) error {
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
+	if fault.Is(err, fault.Unavailable) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
 	var reply redis.Error
 	if !errors.As(err, &reply) {
 		return fault.Wrap(fmt.Errorf("%s: %w", doing, err), fault.Unavailable,
 			"Redis can't be reached or does not answer in time; Tandem tries again by itself.")
 	}
-	word, _, _ := strings.Cut(strings.TrimPrefix(reply.Error(), "-"), " ")
-	if text, ok := refusals()[word]; ok {
+	if text, ok := refusals()[refusal(reply)]; ok {
 		return fault.Wrap(fmt.Errorf("%s: %w", doing, err), fault.Unavailable, "%s", text)
 	}
 	return fmt.Errorf("%s: %w", doing, err)

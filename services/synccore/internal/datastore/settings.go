@@ -2,10 +2,13 @@ package datastore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 )
@@ -21,63 +24,87 @@ type settings struct {
 	lastWrite string
 }
 
-// Durable tells whether the server keeps what it acknowledges, as it is set now: an
-// administrator may change settings while it runs, and a disk may fill up. What the
-// server does not let be seen counts as right. It asks the server.
+// Durable tells whether the servers that take writes keep what they acknowledge, as they
+// are set now: an administrator may change settings while they run, a disk may fill up,
+// and after a fail-over it is another server. What a server does not let be seen counts as
+// right. It asks the servers.
 func (s *Store) Durable(ctx context.Context) bool {
 	if s.embedded != nil {
 		return false
 	}
-	found := s.readSettings(ctx)
-	return found.lastWrite != "err" && !slices.ContainsFunc(found.problems(), func(p problem) bool { return p.volatile })
+	durable := true
+	for _, n := range s.primaries(ctx) {
+		found, _ := readSettings(ctx, n.client) // one that is away loses nothing
+		if found.lastWrite == "err" || slices.ContainsFunc(found.problems(""), func(p problem) bool { return p.volatile }) {
+			durable = false
+		}
+	}
+	return durable
 }
 
-// checkSettings refuses a server that loses data, or warns where it was allowed to.
+// checkSettings refuses servers that lose data, or warns where it was allowed to. In a
+// cluster and behind sentinels any node may be the next to take writes, so all are looked
+// at; one that can't be reached now is told of.
 func (s *Store) checkSettings(ctx context.Context, allowVolatile bool) error {
-	found := s.readSettings(ctx)
-	for _, p := range found.problems() {
-		if p.volatile && allowVolatile {
-			s.warnings = append(s.warnings, p.text+" It is accepted because volatile Redis is allowed.")
+	nodes, close := s.nodes(ctx)
+	defer close()
+	for _, n := range nodes {
+		found, seen := readSettings(ctx, n.client)
+		if !seen {
+			s.warnings = append(s.warnings, fmt.Sprintf("Redis at %s can't be reached, so nobody knows whether it would keep data; "+
+				"make sure by hand that it has appendonly yes and maxmemory-policy noeviction.", n.name))
 			continue
 		}
-		return fault.New(fault.Misconfigured, "%s", p.text)
+		for _, p := range found.problems(n.name) {
+			if p.volatile && allowVolatile {
+				s.warnings = append(s.warnings, p.text+" It is accepted because volatile Redis is allowed.")
+				continue
+			}
+			return fault.New(fault.Misconfigured, "%s", p.text)
+		}
+		s.warnings = append(s.warnings, found.warnings(n.name)...)
 	}
-	s.warnings = append(s.warnings, found.warnings()...)
 	return nil
 }
 
 // readSettings asks in both ways there are, as hosted servers often forbid one of
-// them: CONFIG is @admin, INFO is @dangerous.
-func (s *Store) readSettings(ctx context.Context) settings {
+// them: CONFIG is @admin, INFO is @dangerous. It tells whether the server answered at all.
+func readSettings(ctx context.Context, client *redis.Client) (settings, bool) {
 	var found settings
-	for _, section := range []string{"server", "persistence", "memory"} {
-		text, err := s.client.Info(ctx, section).Result()
-		if err != nil {
-			continue // forbidden: told as "could not be seen"
-		}
-		for line := range strings.Lines(text) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-			switch name {
-			case "redis_version":
-				found.version = value
-			case "aof_enabled":
-				found.appendOnly = map[string]string{"0": "no", "1": "yes"}[value]
-			case "aof_last_write_status":
-				found.lastWrite = value
-			case "maxmemory_policy":
-				found.eviction = value
-			}
-		}
+	answered := false
+	heard := func(err error) bool {
+		var reply redis.Error
+		answered = answered || err == nil || errors.As(err, &reply)
+		return err == nil // forbidden: told as "could not be seen"
+	}
+	text, err := client.Info(ctx, "server", "persistence", "memory").Result()
+	if heard(err) {
+		info := readInfo(text)
+		found.version = info["redis_version"]
+		found.appendOnly = map[string]string{"0": "no", "1": "yes"}[info["aof_enabled"]]
+		found.lastWrite = info["aof_last_write_status"]
+		found.eviction = info["maxmemory_policy"]
 	}
 	for name, into := range map[string]*string{
 		"appendonly": &found.appendOnly, "appendfsync": &found.appendFsync, "maxmemory-policy": &found.eviction,
 	} {
-		values, err := s.client.ConfigGet(ctx, name).Result()
-		if err == nil && values[name] != "" {
+		values, err := client.ConfigGet(ctx, name).Result()
+		if heard(err) && values[name] != "" {
 			*into = values[name]
 		}
 	}
-	return found
+	return found, answered
+}
+
+// readInfo takes an answer of INFO apart.
+func readInfo(text string) map[string]string {
+	info := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info
 }
 
 // problem is a setting that Tandem does not work with.
@@ -87,27 +114,30 @@ type problem struct {
 	volatile bool
 }
 
-func (f settings) problems() []problem {
+// problems are told with the node's name; empty where there is but one.
+func (f settings) problems(node string) []problem {
+	redis := named(node)
 	var list []problem
 	if f.version != "" && !atLeast(f.version, 7, 0) {
 		list = append(list, problem{text: fmt.Sprintf(
-			"Redis is version %s, and Tandem needs 7.0 or newer; upgrade the server.", f.version)})
+			"%s is version %s, and Tandem needs 7.0 or newer; upgrade the server.", redis, f.version)})
 	}
 	if f.appendOnly == "no" {
-		list = append(list, problem{volatile: true, text: "Redis has appendonly set to no and loses acknowledged events " +
+		list = append(list, problem{volatile: true, text: redis + " has appendonly set to no and loses acknowledged events " +
 			"when it dies; set appendonly yes in redis.conf (or CONFIG SET appendonly yes, then CONFIG REWRITE)."})
 	}
 	if f.eviction != "" && f.eviction != "noeviction" {
-		list = append(list, problem{volatile: true, text: fmt.Sprintf("Redis has maxmemory-policy set to %s and throws links "+
-			"and events away when memory is short; set maxmemory-policy noeviction.", f.eviction)})
+		list = append(list, problem{volatile: true, text: fmt.Sprintf("%s has maxmemory-policy set to %s and throws links "+
+			"and events away when memory is short; set maxmemory-policy noeviction.", redis, f.eviction)})
 	}
 	return list
 }
 
-func (f settings) warnings() []string {
+func (f settings) warnings(node string) []string {
+	redis := named(node)
 	var list []string
 	if f.appendFsync == "no" {
-		list = append(list, "Redis has appendfsync set to no, so a power cut may lose half a minute of events; set appendfsync everysec.")
+		list = append(list, redis+" has appendfsync set to no, so a power cut may lose half a minute of events; set appendfsync everysec.")
 	}
 	var unseen []string
 	for name, value := range map[string]string{"version": f.version, "appendonly": f.appendOnly, "maxmemory-policy": f.eviction} {
@@ -116,10 +146,18 @@ func (f settings) warnings() []string {
 		}
 	}
 	if len(unseen) > 0 {
-		list = append(list, fmt.Sprintf("Redis does not let this user see %s (neither CONFIG GET nor INFO); make sure by hand "+
-			"that it is 7.0 or newer with appendonly yes and maxmemory-policy noeviction.", inOrder(unseen)))
+		list = append(list, fmt.Sprintf("%s does not let this user see %s (neither CONFIG GET nor INFO); make sure by hand "+
+			"that it is 7.0 or newer with appendonly yes and maxmemory-policy noeviction.", redis, inOrder(unseen)))
 	}
 	return list
+}
+
+// named begins a sentence about a node.
+func named(node string) string {
+	if node == "" {
+		return "Redis"
+	}
+	return "Redis at " + node
 }
 
 // atLeast compares the first two numbers of a version; what is no version passes,

@@ -7,11 +7,14 @@ import (
 
 	"github.com/redis/go-redis/extra/redisotel/v9"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-func instrument(client redis.UniversalClient, o Options) error {
+func (s *Store) instrument(o Options) error {
+	client := s.client
 	if o.TracerProvider != nil {
 		err := redisotel.InstrumentTracing(client,
 			redisotel.WithTracerProvider(withinTraces{TracerProvider: o.TracerProvider}),
@@ -31,8 +34,21 @@ func instrument(client redis.UniversalClient, o Options) error {
 		if err != nil {
 			return fmt.Errorf("measuring Redis: %w", err)
 		}
+		s.refused, err = o.MeterProvider.Meter("github.com/tandem-sync/tandem/services/synccore/datastore").Int64Counter("tandem.redis.refusals",
+			metric.WithDescription("Writes that Redis refused, did not answer or was spared, by reason; also the probe of each second."))
+		if err != nil {
+			return fmt.Errorf("making the metric tandem.redis.refusals: %w", err)
+		}
 	}
 	return nil
+}
+
+// counted counts a failure of storing something, and returns it.
+func (s *Store) counted(ctx context.Context, err error) error {
+	if reason := Reason(err); reason != "" && s.refused != nil {
+		s.refused.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", reason)))
+	}
+	return err
 }
 
 // untraced leaves out the commands that say nothing of a change's way: waiting for

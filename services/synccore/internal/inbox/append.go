@@ -36,7 +36,7 @@ type appendAnswer struct {
 // was stored within the dedup window before.
 //
 // Calls made while Redis is busy with earlier ones are stored together in one step;
-// a lone call waits for nothing. It fails with fault.Unavailable when Redis refuses
+// a lone call waits for nothing but a replica of Redis, where there is one. It fails with fault.Unavailable when Redis refuses
 // or can't be reached, with fault.Throttled when the inbox is full, and with
 // fault.Invalid when e names no item. When the context ends first the hint may have been stored or not;
 // repeating it is always safe; a deadline that passed is fault.Unavailable, too.
@@ -115,10 +115,11 @@ func newCall(ctx context.Context, e item.Event) (*appendCall, error) {
 	if len(payload) > MaxPayload {
 		payload = nil
 	}
+	bucket, number := seen(e.ID)
 	return &appendCall{
 		ctx: ctx,
 		args: []any{
-			seenKey(e.ID), name, newID(e.Key), text, payload, max(e.Revision, 0), traceParent(e),
+			bucket, number, name, newID(e.Key), text, payload, max(e.Revision, 0), traceParent(e),
 			laneOf(e),
 		},
 		size:   len(payload) + len(text),
@@ -153,15 +154,19 @@ func (b *Inbox) gather(first *appendCall) []*appendCall {
 }
 
 func (b *Inbox) storeBatch(calls []*appendCall) {
-	args := make([]any, 0, 3+len(calls[0].args)*len(calls))
-	args = append(args, b.options.MaxItems, b.options.DedupWindow.Milliseconds(), len(calls))
+	args := make([]any, 0, 4+len(calls[0].args)*len(calls))
+	args = append(args, b.prefix, b.options.MaxItems, b.options.half(), len(calls))
 	for _, call := range calls {
 		args = append(args, call.args...)
 	}
 	// One caller's leaving must not fail the others, so the batch has a time of its own.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(calls[0].ctx), b.options.CommitTimeout)
 	defer cancel()
-	verdicts, err := b.run(ctx, "append", args...).Int64Slice()
+	var verdicts []int64
+	cmd, err := b.store.RunReplicated(ctx, b.scripts["append"], datastore.InboxTag, b.keys, args...)
+	if err == nil {
+		verdicts, err = cmd.Int64Slice()
+	}
 	if err == nil && len(verdicts) != len(calls) {
 		err = fmt.Errorf("storing %d hints: Redis answered for %d", len(calls), len(verdicts))
 	}

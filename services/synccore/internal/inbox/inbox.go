@@ -90,8 +90,9 @@ type Options struct {
 	// Visibility is how long a received item stays away from other workers without
 	// Extend. Default 20 s.
 	Visibility time.Duration
-	// DedupWindow is how long an event id is remembered. Default 72 h, twice the 36 h
-	// over which Azure DevOps repeats a delivery (azure-devops.md §1.7).
+	// DedupWindow is how long an event id is remembered at least; half as long again at most.
+	// Default 72 h, twice the 36 h over which Azure DevOps repeats a delivery
+	// (azure-devops.md §1.7).
 	DedupWindow time.Duration
 	// MaxItems is how many items are stored at most; a hint for one more is refused.
 	// Default 1,000,000.
@@ -163,10 +164,9 @@ type Inbox struct {
 
 // New opens the inbox kept in store. Close it before the store.
 func New(store *datastore.Store, o Options) (*Inbox, error) {
-	key := func(name string) string { return store.Key("inbox", name) }
+	keys := newKeys(store)
 	b := &Inbox{
-		store: store, options: o.withDefaults(), prefix: key(""),
-		keys:    []string{key("live"), key("background"), key("due"), key("running"), key("age")},
+		store: store, options: o.withDefaults(), prefix: keys.prefix, keys: keys.fixed,
 		scripts: make(map[string]*redis.Script),
 		calls:   make(chan *appendCall), closing: make(chan struct{}),
 	}

@@ -41,8 +41,6 @@ type Delivery struct {
 	// within a quarter of an hour of the one before, without a counted Retry between them,
 	// and without a late word of the last one, which shows that it was only cut off.
 	Lapses int
-	// Redelivered tells that it was tried before, counted or not.
-	Redelivered bool
 	// LastReason and LastTraceID tell of the try before; empty for the first.
 	LastReason, LastTraceID string
 	// Background tells that all hints are background work.
@@ -75,23 +73,13 @@ const MaxReceive = 256
 // put aside and tried again later, and become dead letters in the end.
 func (b *Inbox) Receive(ctx context.Context, most int, block time.Duration) ([]Delivery, error) {
 	most = min(max(most, 1), MaxReceive)
-	return b.receive(ctx, most, most, block)
-}
-
-// ReceiveLive is Receive that leaves background items where they are: for a caller
-// that keeps some of its workers free for live ones.
-func (b *Inbox) ReceiveLive(ctx context.Context, most int, block time.Duration) ([]Delivery, error) {
-	return b.receive(ctx, min(max(most, 1), MaxReceive), 0, block)
-}
-
-func (b *Inbox) receive(ctx context.Context, most, background int, block time.Duration) ([]Delivery, error) {
 	waiting, cancel := context.WithTimeout(ctx, max(block, 0))
 	defer cancel()
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("waiting for items: %w", err)
 		}
-		taken, next, err := b.take(ctx, most, background)
+		taken, next, err := b.take(ctx, most)
 		if err != nil || len(taken) > 0 {
 			return taken, err
 		}
@@ -99,7 +87,7 @@ func (b *Inbox) receive(ctx context.Context, most, background int, block time.Du
 			continue // more was due than one sweep takes
 		}
 		if waiting.Err() == nil {
-			err = b.wait(waiting, next, background > 0)
+			err = b.wait(waiting, next)
 		}
 		if err != nil {
 			return nil, err
@@ -112,7 +100,7 @@ func (b *Inbox) receive(ctx context.Context, most, background int, block time.Du
 
 // take receives what is ready, and tells the time until something is due; negative:
 // nothing will be.
-func (b *Inbox) take(ctx context.Context, most, background int) ([]Delivery, time.Duration, error) {
+func (b *Inbox) take(ctx context.Context, most int) ([]Delivery, time.Duration, error) {
 	// An answer that is not read would leave its items to nobody until they lapse.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.options.CommitTimeout)
 	defer cancel()
@@ -120,7 +108,7 @@ func (b *Inbox) take(ctx context.Context, most, background int) ([]Delivery, tim
 	if err != nil {
 		return nil, 0, err
 	}
-	answer, err := b.run(ctx, "receive", base, b.options.Replica, most, background,
+	answer, err := b.run(ctx, "receive", base, b.options.Replica, most,
 		b.liveRun.Load(), b.options.LiveShare, b.options.Visibility.Milliseconds()).Slice()
 	if err != nil {
 		return nil, 0, datastore.Fault(err, "receiving items")
@@ -166,7 +154,7 @@ func (b *Inbox) putAside(ctx context.Context, row []string, cause error) error {
 	if len(row) != batchFields+deliveryFields {
 		return cause // it comes back when its visibility ends
 	}
-	name, token := row[batchFields+3], row[batchFields+5]
+	name, token := row[batchFields+3], row[batchFields+4]
 	tries, _ := strconv.Atoi(row[batchFields]) // that may be what can't be read
 	wait := lastAside
 	if doubled := firstAside << min(max(tries, 0), 10); doubled < wait {
@@ -198,11 +186,10 @@ func tokenBase() (int64, error) {
 }
 
 // deliveryFields is how many values of an item follow those of its group.
-const deliveryFields = 8
+const deliveryFields = 7
 
 // decodeDelivery reads what the script tells of an item: its group, failed tries, the
-// last reason and trace, its key, whether it was tried before, its token, unexpected
-// failures, and lapses.
+// last reason and trace, its key, its token, unexpected failures, and lapses.
 func decodeDelivery(v []string) (Delivery, error) {
 	if len(v) != batchFields+deliveryFields {
 		return Delivery{}, fmt.Errorf("decoding delivery: %d values", len(v))
@@ -213,7 +200,7 @@ func decodeDelivery(v []string) (Delivery, error) {
 	}
 	rest := v[batchFields:]
 	var counts [3]int
-	for i, text := range []string{rest[0], rest[6], rest[7]} {
+	for i, text := range []string{rest[0], rest[5], rest[6]} {
 		if counts[i], err = strconv.Atoi(text); err != nil {
 			return Delivery{}, fmt.Errorf("decoding failures: %w", err)
 		}
@@ -222,21 +209,21 @@ func decodeDelivery(v []string) (Delivery, error) {
 	if err != nil {
 		return Delivery{}, fmt.Errorf("decoding delivery: %w", err)
 	}
-	token, err := strconv.ParseInt(rest[5], 10, 64)
+	token, err := strconv.ParseInt(rest[4], 10, 64)
 	if err != nil {
 		return Delivery{}, fmt.Errorf("decoding token: %w", err)
 	}
 	return Delivery{
 		ID: g.id, Key: key, First: g.first, Last: g.last, Count: g.count, MaxRevision: g.revision,
 		Attempt: counts[0], Unexpected: counts[1], Lapses: counts[2],
-		Redelivered: rest[4] == "1", LastReason: rest[1], LastTraceID: rest[2],
+		LastReason: rest[1], LastTraceID: rest[2],
 		Background: g.background, Force: g.force, TraceParents: g.traceParents, Token: token,
 	}, nil
 }
 
 // wait returns when an item may be ready: when a stream has an entry, when next has
 // passed (if positive), or when ctx ends.
-func (b *Inbox) wait(ctx context.Context, next time.Duration, background bool) error {
+func (b *Inbox) wait(ctx context.Context, next time.Duration) error {
 	block := waitSlice
 	if next > 0 {
 		block = min(block, next)
@@ -244,10 +231,7 @@ func (b *Inbox) wait(ctx context.Context, next time.Duration, background bool) e
 	if end, ok := ctx.Deadline(); ok {
 		block = max(min(block, time.Until(end)), time.Millisecond) // Redis takes 0 for ever
 	}
-	lanes := []string{b.keys[0], "0"}
-	if background {
-		lanes = []string{b.keys[0], b.keys[1], "0", "0"}
-	}
+	lanes := []string{b.keys[0], b.keys[1], "0", "0"}
 	// The client does not end a blocked read when a context is cancelled; so the read
 	// goes on beside the caller and ends within a slice, or, when Redis does not answer,
 	// a little later.

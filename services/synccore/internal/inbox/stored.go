@@ -2,8 +2,6 @@ package inbox
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -161,16 +159,6 @@ func keyOfID(connector, id string) (item.Key, bool) {
 	}
 	k.ID = n
 	return k, true
-}
-
-// seenKey is what is remembered of an event id: a digest, so that the memory for one
-// does not depend on its sender.
-func seenKey(id string) string {
-	if id == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(id))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // traceParent is e's traceparent if it has the length that W3C Trace Context fixes

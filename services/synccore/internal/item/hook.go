@@ -43,3 +43,16 @@ type Hook struct {
 type HookDraft struct {
 	Event, ProjectID, URL, User string
 }
+
+// DeskHook is what one of Alvao's built-in webhooks is to tell of: tickets that enter a
+// status of a process, or tickets whose field changes.
+type DeskHook struct {
+	// URL is where it posts to; it holds a token and is a secret.
+	URL string
+	// Process and Status are the status that tickets enter; empty with Field.
+	Process, Status string
+	// Field is the number of the field that changes; 0: it is about a status.
+	Field int64
+	// Service restricts it to tickets of one service.
+	Service string
+}

@@ -151,6 +151,13 @@ type Record struct {
 	Important bool
 	// Attachments are its files, inline images among them.
 	Attachments []Attachment
+	// Cut tells that the end of a long text is missing.
+	Cut bool
+	// Removed tells that the record was deleted. Only a partial Log lists such.
+	Removed bool
+	// RemovedFiles are the ids of files that were deleted of it. Only a partial Log
+	// tells them.
+	RemovedFiles []string
 }
 
 // WorkItem is a work item as Azure DevOps shows it (facts azure-devops.md §2).

@@ -228,6 +228,9 @@ func (l *Links) List(ctx context.Context, connector string, pageSize int, pageTo
 	if err != nil {
 		return nil, "", err
 	}
+	if err := l.heal(ctx, connector, links); err != nil {
+		return nil, "", err
+	}
 	next := ""
 	if len(members) == pageSize {
 		last, _ := readEntry(members[len(members)-1])

@@ -24,9 +24,11 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // the scripts
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -59,7 +61,7 @@ const (
 type Links struct {
 	store                      *datastore.Store
 	put, delete, claim, mirror *redis.Script
-	notice                     *redis.Script
+	notice, fix, drop          *redis.Script
 }
 
 // New returns the links kept in store.
@@ -68,6 +70,7 @@ func New(store *datastore.Store) *Links {
 		store: store,
 		put:   redis.NewScript(putLua), delete: redis.NewScript(deleteLua), claim: redis.NewScript(claimLua),
 		mirror: redis.NewScript(mirrorLua), notice: redis.NewScript(noticeLua),
+		fix: redis.NewScript(fixLua), drop: redis.NewScript(dropLua),
 	}
 }
 
@@ -76,7 +79,18 @@ func TicketKey(connector string, ticket int64) item.Key {
 	return item.Key{Connector: connector, System: item.Alvao, ID: ticket}
 }
 
-func (l *Links) linkKey(k item.Key) string    { return l.store.Key(lease.Tag(k), "link") }
+// KeyOf is the Redis key of a ticket's link. It is there as long as the link is.
+func KeyOf(store *datastore.Store, connector string, ticket int64) string {
+	return store.Key(lease.Tag(TicketKey(connector, ticket)), "link")
+}
+
+// PushedKey is the Redis key of what Alvao's application told of a ticket's log (package
+// pushed). It stays for as long as the link, and after that as long as its history.
+func PushedKey(store *datastore.Store, connector string, ticket int64) string {
+	return store.Key(lease.Tag(TicketKey(connector, ticket)), "pushed")
+}
+
+func (l *Links) linkKey(k item.Key) string    { return KeyOf(l.store, k.Connector, k.ID) }
 func (l *Links) historyKey(k item.Key) string { return l.store.Key(lease.Tag(k), "history") }
 
 // Get returns the link of a ticket; the zero Link, whose Version is 0, when there is
@@ -155,34 +169,70 @@ func (l *Links) Put(ctx context.Context, held lease.Lease, want item.Link, chang
 	if err != nil {
 		return item.Link{}, err
 	}
-	write := func(indexed int) (string, int64, error) {
-		args := append([]any{held.Token, want.Version, text, want.WorkItem, indexed, HistoryCap}, entries...)
-		answer, err := l.put.Run(ctx, l.store.Client(),
-			[]string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k)}, args...).Slice()
-		if err != nil {
-			return "", 0, datastore.Fault(err, "writing link")
-		}
-		verdict, _ := answer[0].(string)
-		version, _ := answer[1].(int64)
-		return verdict, version, nil
+	keys := []string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k)}
+	write := func(indexed int) (verdict, error) {
+		args := append([]any{held.Token, want.Version, text, want.WorkItem, indexed, HistoryCap, string(want.State)}, entries...)
+		return l.write(ctx, want, keys, args)
 	}
-	verdict, version, err := write(0)
-	if err == nil && verdict == "index" {
+	v, err := write(0)
+	if err == nil && v.word == "index" {
 		if err := l.index(ctx, held, want.WorkItem); err != nil {
-			return item.Link{}, err
+			return item.Link{}, errors.Join(err, l.refused(ctx, want))
 		}
-		verdict, version, err = write(1)
+		v, err = write(1)
 	}
 	switch {
 	case err != nil:
 		return item.Link{}, err
-	case verdict == "lost":
-		return item.Link{}, lease.Lost(k)
-	case verdict == "version":
-		return item.Link{}, stale(want, version)
+	case v.word == "lost":
+		return item.Link{}, errors.Join(lease.Lost(k), l.refused(ctx, want))
+	case v.word == "version":
+		return item.Link{}, errors.Join(stale(want, v.version), l.refused(ctx, want))
 	}
-	want.Version = version
+	want.Version = v.version
+	if v.version > 1 && v.state != string(want.State) {
+		// The link is written; an entry too many is dropped by the next reader too.
+		_ = l.left(ctx, want, v.state)
+	}
 	return want, nil
+}
+
+// verdict is what came of a write.
+type verdict struct {
+	word    string
+	version int64
+	// state is what the link's was before; empty: not told.
+	state string
+}
+
+// write enters want into the index of states, writes it and has it told, in one round
+// trip.
+func (l *Links) write(ctx context.Context, want item.Link, keys []string, args []any) (verdict, error) {
+	pipe := l.store.Client().Pipeline()
+	l.indexState(ctx, pipe, want)
+	written := l.put.EvalSha(ctx, pipe, keys, args...)
+	l.announce(ctx, pipe, want.Connector, want.Ticket, want.Version+1)
+	_, err := pipe.Exec(ctx)
+	if redis.HasErrorPrefix(written.Err(), "NOSCRIPT") {
+		// A Redis that was just started knows no scripts.
+		written = l.put.Eval(ctx, l.store.Client(), keys, args...)
+		announced := l.announce(ctx, l.store.Client(), want.Connector, want.Ticket, want.Version+1)
+		err = cmp.Or(written.Err(), announced.Err())
+	}
+	if err != nil {
+		return verdict{}, datastore.Fault(err, "writing link")
+	}
+	answer, err := written.Slice()
+	if err != nil {
+		return verdict{}, datastore.Fault(err, "writing link")
+	}
+	var v verdict
+	v.word, _ = answer[0].(string)
+	v.version, _ = answer[1].(int64)
+	if len(answer) > 2 {
+		v.state, _ = answer[2].(string)
+	}
+	return v, nil
 }
 
 func stale(l item.Link, stored int64) error {
@@ -206,7 +256,7 @@ func (l *Links) Delete(ctx context.Context, held lease.Lease, gone item.Link, ch
 	}
 	args := append([]any{held.Token, gone.Version, historyAfterDelete.Milliseconds()}, entries...)
 	answer, err := l.delete.Run(ctx, l.store.Client(),
-		[]string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k), l.mirrorsKey(k), l.noticesKey(k)}, args...).StringSlice()
+		[]string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k), l.mirrorsKey(k), l.noticesKey(k), PushedKey(l.store, k.Connector, k.ID)}, args...).StringSlice()
 	if err != nil {
 		return datastore.Fault(err, "deleting link")
 	}
@@ -216,6 +266,15 @@ func (l *Links) Delete(ctx context.Context, held lease.Lease, gone item.Link, ch
 	case "version":
 		stored, _ := strconv.ParseInt(answer[1], 10, 64) // only shown
 		return stale(gone, stored)
+	}
+	if answer[1] == "" {
+		return nil // it was deleted before
+	}
+	if err := l.announce(ctx, l.store.Client(), gone.Connector, gone.Ticket, 0).Err(); err != nil {
+		return datastore.Fault(err, "telling that a link was deleted")
+	}
+	if err := l.left(ctx, item.Link{Connector: gone.Connector, Ticket: gone.Ticket, Updated: gone.Updated}, ""); err != nil {
+		return err
 	}
 	return l.unindex(ctx, held, answer[1], answer[2])
 }

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -45,19 +44,19 @@ func TicketDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules) 
 	case gone:
 		return when(known.WorkItemBack)
 	}
-	external, number := strings.TrimSpace(ticket.ExternalID), strconv.FormatInt(link.WorkItem, 10)
+	external := strings.TrimSpace(ticket.ExternalID)
 	told := external != "" || len(ticket.Custom) > 0
 	if link.Parked == nil {
-		return max(when((told && external != number) || !mapping.Same(ticket.Status, link.Agreed.Status)), talkDoubt(link, ticket, rules))
+		return max(when((told && !carries(external, link.WorkItem)) || !mapping.Same(ticket.Status, link.Agreed.Status)), talkDoubt(link, ticket, rules))
 	}
 	switch parked := strings.TrimSpace(link.Parked.ExternalID); {
 	case !mapping.Same(ticket.Status, link.Parked.Status), told && external != parked:
 		return Strong
-	case !told && parked != number:
+	case !told && !carries(parked, link.WorkItem):
 		return Slight
 	case ticketStirred(link, ticket):
 		return Strong
-	case parked != number:
+	case !carries(parked, link.WorkItem):
 		// No messages cross while it is not clear whose they are.
 		return None
 	default:
@@ -89,24 +88,20 @@ func pairingDoubt(link item.Link, ticket item.Ticket, known Listed, rules Rules)
 	external := strings.TrimSpace(ticket.ExternalID)
 	mapped := len(rules.Map.States(ticket.Status)) > 0
 	untold := external == "" && len(ticket.Custom) == 0
-	if external != "" {
-		if id, err := strconv.ParseInt(external, 10, 64); err != nil || id <= 0 {
-			return None
-		}
-	}
+	_, numbered := itemNumber(external)
 	switch {
 	case link.Parked != nil:
 		switch {
 		case !mapping.Same(ticket.Status, link.Parked.Status):
-			return when(mapped || external != "")
+			return when(mapped || numbered)
 		case ticketStirred(link, ticket):
-			return when(mapped || external != "")
+			return when(mapped || numbered)
 		case untold && link.Parked.ExternalID != "":
 			return Slight
 		default:
-			return when(external != link.Parked.ExternalID && (mapped || external != ""))
+			return when(external != link.Parked.ExternalID && (mapped || numbered))
 		}
-	case external != "":
+	case numbered:
 		return Strong
 	case known.Existing && mapped && untold:
 		// It may carry a work item's number, which the list does not show.

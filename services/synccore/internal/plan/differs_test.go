@@ -106,7 +106,9 @@ func TestDoubtAboutOldTickets(t *testing.T) {
 		"mapped and new":                   {item.Ticket{Status: "Development"}, plan.Listed{}, plan.Strong},
 		"unmapped and new":                 {item.Ticket{Status: "New"}, plan.Listed{}, plan.None},
 		"of another service":               {item.Ticket{Status: "Development", Service: "Payroll"}, plan.Listed{}, plan.None},
-		"carries what is no number of one": {item.Ticket{Status: "Development", ExternalID: "INC-7"}, plan.Listed{}, plan.None},
+		"carries what is no number of one": {item.Ticket{Status: "Development", ExternalID: "INC-7"}, plan.Listed{}, plan.Strong},
+		"the same, but old":                {item.Ticket{Status: "Development", ExternalID: "INC-7"}, plan.Listed{Existing: true}, plan.None},
+		"the same, and unmapped":           {item.Ticket{Status: "New", ExternalID: "INC-7"}, plan.Listed{}, plan.None},
 	} {
 		if got := plan.TicketDoubt(item.Link{}, tc.ticket, tc.known, w.rules); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)

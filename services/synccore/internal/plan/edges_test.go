@@ -199,8 +199,8 @@ func TestDoubtAboutParkedTicketsWithoutWorkItem(t *testing.T) {
 		"the list shows no number":       {item.Ticket{Status: "Development"}, plan.Slight},
 		"the number was cleared":         {item.Ticket{Status: "Development", Custom: told}, plan.Strong},
 		"another number":                 {item.Ticket{Status: "Development", ExternalID: "8"}, plan.Strong},
-		"no number of one":               {item.Ticket{Status: "Development", ExternalID: "0"}, plan.None},
-		"a number below":                 {item.Ticket{Status: "Development", ExternalID: "-1"}, plan.None},
+		"no number of one":               {item.Ticket{Status: "Development", ExternalID: "0"}, plan.Strong},
+		"left the map, no number of one": {item.Ticket{Status: "New", ExternalID: "INC-7"}, plan.None},
 		"left the map":                   {item.Ticket{Status: "New", Custom: told}, plan.None},
 		"left the map, carries a number": {item.Ticket{Status: "New", ExternalID: "7"}, plan.Strong},
 	} {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func foreign(told, wanted string) bool {
 // leave remembers that one side is away, and that the other is to be told.
 func leave(link item.Link, sides Sides, who item.System, text string) Step {
 	if !link.Exists() || link.State == item.LinkGone {
-		return Step{Kind: Rest, Reason: link.Reason}
+		return Step{Kind: Rest, Reason: cmp.Or(link.Reason, text)}
 	}
 	next := link
 	next.State, next.Reason, next.Away = item.LinkGone, text, who

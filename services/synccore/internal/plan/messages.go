@@ -204,13 +204,20 @@ func begin(m Message, sides Sides, known item.Mirror) Step {
 }
 
 // retracted tells on the other side that a message was deleted. Both sides were read
-// to their end, so what is not there is gone.
+// to their end, so what is not there is gone; of a log that is partial only what is
+// listed as deleted.
 func retracted(sides Sides, present map[string]bool, rules Rules) (Step, bool) {
 	sources := make([]string, 0, len(sides.Mirrors))
+	deleted := map[string]bool{}
+	for _, m := range sides.Messages {
+		if m.Deleted {
+			deleted[m.Source] = true
+		}
+	}
 	for source, known := range sides.Mirrors {
 		off := rules.OffToAlvao
 		if strings.HasPrefix(source, string(item.Alvao)+"/") {
-			off = rules.OffToAzureDevOps
+			off = rules.OffToAzureDevOps || sides.LogPartial && !deleted[source]
 		}
 		if !off && !present[source] && !known.Gone && known.Target != "" && known.Posting.IsZero() {
 			sources = append(sources, source)

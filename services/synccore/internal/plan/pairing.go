@@ -21,7 +21,7 @@ func pairing(link item.Link, sides Sides, rules Rules) Step {
 		return Step{Kind: Rest, Reason: fmt.Sprintf("ticket %d follows process %q, not %q", ticket.ID, ticket.Process, rules.Process)}
 	}
 	if ticket.ExternalID != "" {
-		return adoptByExternalID(link, sides)
+		return adoptByExternalID(link, sides, rules)
 	}
 	if sides.Searched && sides.WorkItem != nil {
 		return adopt(link, sides, fmt.Sprintf("Work item %d carries the mark of ticket %d and was adopted.", sides.WorkItem.ID, ticket.ID))
@@ -54,14 +54,19 @@ func pairing(link item.Link, sides Sides, rules Rules) Step {
 	return Step{Kind: Remember, Link: next, Reason: "the intention to create is stored first"}
 }
 
-func adoptByExternalID(link item.Link, sides Sides) Step {
+func adoptByExternalID(link item.Link, sides Sides, rules Rules) Step {
 	ticket := sides.Ticket
-	id, err := strconv.ParseInt(strings.TrimSpace(ticket.ExternalID), 10, 64)
-	if err != nil || id <= 0 {
+	id, numbered := itemNumber(ticket.ExternalID)
+	if !numbered && (sides.LeaveAlone || len(rules.Map.States(ticket.Status)) == 0) {
 		return Step{Kind: Rest, Reason: fmt.Sprintf("ticket %d carries the external id %q, which is no work item number", ticket.ID, ticket.ExternalID)}
 	}
 	if parkedHere(link, sides) {
 		return Step{Kind: Rest, Reason: link.Reason}
+	}
+	if !numbered {
+		return park(link, sides, fmt.Sprintf(
+			"Ticket %d is in status %q and would get a work item, but its external id %q is no work item number; clear the field to have a new work item made, or write a work item's number into it.",
+			ticket.ID, ticket.Status, ticket.ExternalID))
 	}
 	if sides.WorkItemGone {
 		return park(link, sides, fmt.Sprintf(
@@ -98,6 +103,20 @@ func adoptByExternalID(link item.Link, sides Sides) Step {
 	return adopt(link, sides, fmt.Sprintf("Ticket %d already carried work item %d, which was adopted.", ticket.ID, id))
 }
 
+// itemNumber reads a work item's number as people write it, also "#11"; false: it is
+// none.
+func itemNumber(external string) (int64, bool) {
+	digits := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(external), "#"))
+	id, err := strconv.ParseInt(digits, 10, 64)
+	return id, err == nil && id > 0 && digits[0] != '+'
+}
+
+// carries tells whether an external id is the number of that work item.
+func carries(external string, workItem int64) bool {
+	id, numbered := itemNumber(external)
+	return numbered && id == workItem
+}
+
 // adopt takes sides.WorkItem as the ticket's own. An item that nobody has touched
 // since it was made (revision 1) is our own create whose answer was lost: there the
 // ticket decides. For any other one nothing was ever agreed.
@@ -116,11 +135,10 @@ func adopt(link item.Link, sides Sides, detail string) Step {
 // marks keeps the two marks that the link can be rebuilt from.
 func marks(link item.Link, sides Sides) (Step, bool) {
 	ticket, workItem := sides.Ticket, sides.WorkItem
-	number := strconv.FormatInt(workItem.ID, 10)
 	switch external := strings.TrimSpace(ticket.ExternalID); {
 	case external == "":
 		return Step{Kind: WriteExternalID, WorkItem: workItem.ID, Reason: "the ticket must carry the work item's number"}, true
-	case external != number:
+	case !carries(external, workItem.ID):
 		if parkedHere(link, sides) {
 			return Step{Kind: Rest, Reason: link.Reason}, true
 		}
@@ -128,13 +146,13 @@ func marks(link item.Link, sides Sides) (Step, bool) {
 			"Ticket %d carries the external id %q but is linked to work item %d; write %d into the field, or delete the link.",
 			ticket.ID, external, workItem.ID, workItem.ID))
 		// What is edited once more is no more news.
-		if link.Parked == nil || link.Parked.ExternalID == "" || link.Parked.ExternalID == number {
+		if link.Parked == nil || link.Parked.ExternalID == "" || carries(link.Parked.ExternalID, workItem.ID) {
 			step.Link = tell(step.Link, sides, item.AzureDevOps, fmt.Sprintf(
 				"The external id of the ticket was changed to %q in Alvao; nothing is kept in step until it is %d again.", external, workItem.ID))
 		}
 		return step, true
 	}
-	if p := link.Parked; p != nil && p.ExternalID != "" && p.ExternalID != number {
+	if p := link.Parked; p != nil && p.ExternalID != "" && !carries(p.ExternalID, workItem.ID) {
 		next := link
 		next.State, next.Reason, next.Parked = item.LinkActive, "", nil
 		text := fmt.Sprintf("The ticket carries the number %d again; both are kept in step again.", workItem.ID)

@@ -181,6 +181,8 @@ type Sides struct {
 	MessagesRead bool
 	Messages     []Message
 	Mirrors      map[string]item.Mirror
+	// LogPartial tells that Messages may lack some of Alvao's (item.Log).
+	LogPartial bool
 	// Posting is the source whose posting was stored in this round, so that no earlier
 	// posting can be under way.
 	Posting string

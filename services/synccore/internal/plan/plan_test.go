@@ -200,14 +200,54 @@ func TestExternalIDOfNoWorkItem(t *testing.T) {
 	}
 }
 
+// An external id that is no number is another system's: nothing is made beside it, and
+// a person is told why. Outside the StatusMap it is nobody's matter.
 func TestExternalIDThatIsNoNumberIsNotOurs(t *testing.T) {
 	t.Parallel()
 	w := basic(t)
-	w.setStatus("Development")
+	w.setStatus("New")
 	w.ticket.ExternalID = "JIRA-7"
 	w.converge(t)
-	if w.created != 0 || w.writes != 0 {
-		t.Errorf("created %d, wrote %d", w.created, w.writes)
+	if w.created != 0 || w.writes != 0 || w.link.State == item.LinkParked {
+		t.Fatalf("created %d, wrote %d, link %+v", w.created, w.writes, w.link)
+	}
+	w.setStatus("Development")
+	w.converge(t)
+	w.converge(t)
+	if w.created != 0 || w.writes != 0 || w.link.State != item.LinkParked || !strings.Contains(w.link.Reason, `"JIRA-7" is no work item number; clear the field`) {
+		t.Fatalf("created %d, wrote %d, link %+v", w.created, w.writes, w.link)
+	}
+	if doubt := plan.TicketDoubt(w.link, w.ticket, plan.Listed{}, w.rules); doubt != plan.None {
+		t.Errorf("doubt %v about what a person has to mend", doubt)
+	}
+	w.ticket.ExternalID = ""
+	w.converge(t)
+	if w.created != 1 || w.link.State != item.LinkActive || w.link.Reason != "" {
+		t.Errorf("after the field was cleared: created %d, link %+v", w.created, w.link)
+	}
+}
+
+// People write a work item's number as Azure DevOps shows it.
+func TestExternalIDWithSign(t *testing.T) {
+	t.Parallel()
+	w := linked(t, basic(t))
+	number := w.ticket.ExternalID
+	for _, text := range []string{"#" + number, " # " + number, "0" + number} {
+		w.ticket.ExternalID = text
+		w.converge(t)
+		if w.link.State != item.LinkActive || len(w.notes) != 0 || w.ticket.ExternalID != text {
+			t.Errorf("%q: link %+v, notes %q, external id %q", text, w.link, w.notes, w.ticket.ExternalID)
+		}
+		if doubt := plan.TicketDoubt(w.link, w.ticket, plan.Listed{}, w.rules); doubt != plan.None {
+			t.Errorf("%q: doubt %v", text, doubt)
+		}
+	}
+	for _, text := range []string{"#", "##45", "#+45", "#-45", "45#"} {
+		w.ticket.ExternalID = text
+		w.converge(t)
+		if w.link.State != item.LinkParked {
+			t.Errorf("%q was taken for %s", text, number)
+		}
 	}
 }
 

@@ -78,6 +78,8 @@ type talk struct {
 	// sums are the hashes of the contents of files that were read in this round, by
 	// source.
 	sums map[string]string
+	// records are the numbers of all records of the ticket.
+	records []int64
 }
 
 // sameMoment is how long after an activity another one may be told with the same time:
@@ -88,7 +90,7 @@ const sameMoment = 2 * time.Second
 // Where the log can't be read nothing crosses: without it nobody could tell what has
 // crossed already.
 func (r *round) readMessages(ctx context.Context) error {
-	var records []item.Record
+	var log item.Log
 	var comments []item.Comment
 	var mirrors map[string]item.Mirror
 	// What was read before this is part of what is read now.
@@ -100,7 +102,7 @@ func (r *round) readMessages(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		var err error
-		records, err = r.connector.Tickets.Records(groupCtx, r.link.Ticket, 0)
+		log, err = r.connector.Tickets.Log(groupCtx, r.link.Ticket)
 		if err != nil {
 			return fmt.Errorf("reading the log of ticket %d: %w", r.link.Ticket, err)
 		}
@@ -136,8 +138,10 @@ func (r *round) readMessages(ctx context.Context) error {
 			return err
 		}
 	}
-	r.talk = r.hear(records, comments)
+	r.talk = r.hear(log.Records, comments)
+	r.talk.records = numbers(log.Records)
 	r.sides.MessagesRead, r.sides.Messages, r.sides.Mirrors = true, r.talk.messages, mirrors
+	r.sides.LogPartial = log.Partial
 	r.sides.TalkRev, r.sides.TalkSeen = rev, seen
 	return nil
 }
@@ -199,6 +203,10 @@ func (t *talk) add(m plan.Message, s said) {
 }
 
 func (r *round) hearRecord(t *talk, record *item.Record) {
+	if record.Removed {
+		hearRemoved(t, record)
+		return
+	}
 	source := r.recordSource(*record)
 	text := r.engine.texts.Read(source)
 	of, hash := r.mirrored(item.Alvao, text)
@@ -224,6 +232,9 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 		Source: sourceOf(item.Alvao, kindRecord, record.ID), Side: item.Alvao, Shape: plan.Text, Created: record.Created, ID: record.ID,
 		Hash: contentHash(normal), Crosses: kept == "" && !empty, KeptBy: unless(empty, kept), Target: number,
 	}, said{record: record})
+	for _, id := range record.RemovedFiles {
+		hearRemovedFile(t, record, id)
+	}
 	for i := range record.Attachments {
 		file := &record.Attachments[i]
 		id, err := strconv.ParseInt(file.ID, 10, 64)
@@ -238,6 +249,34 @@ func (r *round) hearRecord(t *talk, record *item.Record) {
 		}, said{file: file, record: record})
 		t.files = append(t.files, attached{side: item.Alvao, source: source, target: file.ID, file: file})
 	}
+}
+
+// hearRemoved takes up that a record was deleted, and its files with it.
+func hearRemoved(t *talk, record *item.Record) {
+	t.add(plan.Message{
+		Source: sourceOf(item.Alvao, kindRecord, record.ID), Side: item.Alvao, Shape: plan.Text, ID: record.ID, Deleted: true,
+	}, said{record: record})
+	for _, file := range record.Attachments {
+		hearRemovedFile(t, record, file.ID)
+	}
+	for _, id := range record.RemovedFiles {
+		hearRemovedFile(t, record, id)
+	}
+}
+
+func hearRemovedFile(t *talk, record *item.Record, file string) {
+	id, err := strconv.ParseInt(file, 10, 64)
+	if err != nil {
+		return
+	}
+	t.add(plan.Message{
+		Source: sourceOf(item.Alvao, kindFile, id), Side: item.Alvao, Shape: plan.File, ID: record.ID, Deleted: true, Target: file,
+	}, said{record: record})
+}
+
+// standing are the records that were not deleted.
+func standing(records []item.Record) []item.Record {
+	return slices.DeleteFunc(slices.Clone(records), func(record item.Record) bool { return record.Removed })
 }
 
 // keeps names the setting that keeps a message back; empty: it crosses.

@@ -65,8 +65,8 @@ func (r *round) findNote(ctx context.Context) error {
 func (r *round) textsOn(ctx context.Context, side item.System) ([]richtext.Source, error) {
 	var texts []richtext.Source
 	if side == item.Alvao {
-		records, err := r.connector.Tickets.Records(ctx, r.link.Ticket, 0)
-		for _, record := range records {
+		log, err := r.connector.Tickets.Log(ctx, r.link.Ticket)
+		for _, record := range standing(log.Records) {
 			texts = append(texts, r.recordSource(record))
 		}
 		return texts, err

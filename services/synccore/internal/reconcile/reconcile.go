@@ -50,10 +50,13 @@ type Tickets interface {
 	SetStatus(ctx context.Context, ticket item.Ticket, status string) (item.Ticket, error)
 	// SetExternalID writes the external-id field and returns the ticket with it.
 	SetExternalID(ctx context.Context, ticket item.Ticket, value string) (item.Ticket, error)
-	// Records reads the log entries of a ticket above an id, oldest first.
-	Records(ctx context.Context, ticketID, sinceID int64) ([]item.Record, error)
+	// Log reads a ticket's log, or what Alvao's application told of it.
+	Log(ctx context.Context, ticketID int64) (item.Log, error)
 	// Person reads a user.
 	Person(ctx context.Context, id int64) (item.Person, error)
+	// Account is the person that the calls are made as; fault.NotFound if that can't be
+	// told.
+	Account(ctx context.Context) (person int64, err error)
 	// AddRecord writes a record, once: an answer that is lost is not asked for again.
 	AddRecord(ctx context.Context, ticketID int64, record item.NewRecord) (item.Record, error)
 	// OpenFile opens a file of a record; the caller closes it. The size is -1 if not told.
@@ -185,6 +188,10 @@ type Report struct {
 	Forward *item.Key
 	// Parked tells that a change waits because a system refused it.
 	Parked bool
+	// Rules tells rule by rule why the round began as it did.
+	Rules []item.Verdict
+	// TraceID names the trace of the round; empty: there is none.
+	TraceID string
 }
 
 // Config is what an Engine is made of. All fields are required but LeaseTTL and Inbox.
@@ -232,6 +239,9 @@ func (e *Engine) Handle(ctx context.Context, connector Connector, hints Hints) (
 	defer span.End()
 
 	report, err := e.round(ctx, connector, hints)
+	if span.SpanContext().HasTraceID() {
+		report.TraceID = span.SpanContext().TraceID().String()
+	}
 	span.SetAttributes(
 		attribute.Int64("tandem.work_item.id", report.WorkItem),
 		attribute.Int("tandem.writes", report.Writes),
@@ -247,6 +257,9 @@ func (e *Engine) Handle(ctx context.Context, connector Connector, hints Hints) (
 // linked may still be ours, if the link was lost: its hyperlink tells.
 func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) (Report, error) {
 	report := Report{WorkItem: hints.Key.ID}
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		report.TraceID = span.TraceID().String()
+	}
 	ticket, found, err := e.cfg.Links.TicketOf(ctx, connector.Name, hints.Key.ID)
 	if err != nil {
 		return report, fmt.Errorf("looking up the ticket of work item %d: %w", hints.Key.ID, err)
@@ -316,6 +329,9 @@ func (e *Engine) underLease(ctx context.Context, held lease.Lease, connector Con
 		}
 	}
 	err = r.run(ctx)
+	if err == nil {
+		err = r.unseen(ctx, hints)
+	}
 	report.WorkItem = r.link.WorkItem
 	report.Parked = r.link.State == item.LinkParked
 	return err
@@ -521,6 +537,9 @@ func (r *round) readWorkItem(ctx context.Context, id int64) error {
 func (r *round) run(ctx context.Context) error {
 	for r.more() {
 		step := plan.Next(r.link, r.sides, r.rules())
+		if r.report.Rules == nil {
+			r.report.Rules = plan.Judge(r.link, r.sides, r.rules(), step)
+		}
 		switch step.Kind {
 		case plan.Rest:
 			r.report.Reason = r.reason(step.Reason)

@@ -212,7 +212,7 @@ func (r *round) data(ctx context.Context, needs template.Needs) (template.Data, 
 	person(needs.Solver, ticket.SolverID, &data.Solver)
 	if needs.Log {
 		group.Go(func() error {
-			records, err := r.connector.Tickets.Records(groupCtx, ticket.ID, 0)
+			log, err := r.connector.Tickets.Log(groupCtx, ticket.ID)
 			if fault.Is(err, fault.NotFound) {
 				// Some tenants don't let the log be read (alvao.md §2.4): the variables then
 				// show that there is no message.
@@ -221,7 +221,7 @@ func (r *round) data(ctx context.Context, needs template.Needs) (template.Data, 
 			if err != nil {
 				return fmt.Errorf("reading the log of ticket %d: %w", ticket.ID, err)
 			}
-			data.Records = r.forFields(records)
+			data.Records = r.forFields(standing(log.Records))
 			return nil
 		})
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 )
 
@@ -72,6 +73,8 @@ type options struct {
 	// attributes are further entries of the AttributeMap.
 	attributes []mapping.AttributeText
 	faults     *fault.Set
+	// application has Alvao's application tell of records, which REST then does not show.
+	application bool
 }
 
 // talking has messages cross.
@@ -106,6 +109,17 @@ func setup(t *testing.T, change ...func(*options)) *world {
 	})
 	mux.Handle("/azuredevops/", http.StripPrefix("/azuredevops", w.boards))
 	o.desk.BaseURL = host.URL
+	store := redistest.Embedded(t)
+	w.store = store
+	logs, err := pushed.New(store, pushed.Limits{}, w.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.application {
+		o.desk.Tenant.LogUnreadable, o.desk.Tenant.NoWebhooks = true, true
+		o.desk.Application = &standalvao.Application{URL: host.URL + "/application", Skip: []string{standalvao.ApplicationAccount}, Bodies: true}
+		mux.Handle("/application", applicationHook(t, logs))
+	}
 	desk, err := standalvao.New(o.desk)
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +146,7 @@ func setup(t *testing.T, change ...func(*options)) *world {
 	tickets, err := alvao.New(alvao.Options{
 		BaseURL: host.URL + "/AlvaoRestApi", Service: "Development", Username: "tandem", Password: secret("tandem"),
 		Base: pool, Now: w.clock, PerSecond: 10_000, Burst: 10_000,
+		Pushed: toldTo{logs},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -142,8 +157,6 @@ func setup(t *testing.T, change ...func(*options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := redistest.Embedded(t)
-	w.store = store
 	w.links, w.origins = link.New(store), origin.New(store)
 	if err := w.origins.MarkComplete(t.Context(), name); err != nil {
 		t.Fatal(err)

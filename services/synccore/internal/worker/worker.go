@@ -318,9 +318,26 @@ func (w *Worker) measure(ctx context.Context, d inbox.Delivery, verdict string) 
 	w.served.Add(ctx, 1, metric.WithAttributes(
 		attribute.String("connector", d.Key.Connector), attribute.String("outcome", verdict)))
 	if verdict == string(Finish) {
-		w.lag.Record(ctx, w.cfg.Now().Sub(d.First.Received).Seconds(),
-			metric.WithAttributes(attribute.String("connector", d.Key.Connector)))
+		w.lag.Record(ctx, w.cfg.Now().Sub(d.First.Received).Seconds(), metric.WithAttributes(
+			attribute.String("connector", d.Key.Connector), attribute.String("direction", direction(d)), attribute.String("work", work(d))))
 	}
+}
+
+// direction is where the oldest hint's change was to be carried. A hint of a work item is
+// still one after it was handed to the ticket.
+func direction(d inbox.Delivery) string {
+	if d.First.Key.System == item.AzureDevOps {
+		return "toAlvao"
+	}
+	return "toAzureDevOps"
+}
+
+// work tells whether somebody waits for it, or only a resync asked.
+func work(d inbox.Delivery) string {
+	if d.Background {
+		return "background"
+	}
+	return "live"
 }
 
 // putBack hands over what a shutdown cut off: without a word to the inbox it would only

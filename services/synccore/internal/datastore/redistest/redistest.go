@@ -10,16 +10,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
@@ -30,16 +34,20 @@ const patience = 30 * time.Second
 
 // Server is a redis-server on a free port of the loopback interface.
 type Server struct {
-	port     string
-	dir      string
-	settings []string
-	command  *exec.Cmd
-	exited   chan struct{}
+	port string
+	dir  string
+	// arguments are those of redis-server, made from the port.
+	arguments func(port string) []string
+	// patient: the server outlives a write beyond its file size limit.
+	patient bool
+	command   *exec.Cmd
+	exited    chan struct{}
 }
 
 // Main runs a package's tests and fails if one left a goroutine behind. go-redis's look for
 // a server that went away is none: it ends by itself, up to a second after its pool was closed.
 func Main(m *testing.M) {
+	datastore.LogTo(slog.New(slog.DiscardHandler))
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
@@ -50,14 +58,46 @@ func Main(m *testing.M) {
 // TANDEM_REQUIRE_REDIS is 1: then it fails.
 func Start(tb testing.TB, settings ...string) *Server {
 	tb.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		const text = "no redis-server in PATH (Debian: apt-get install redis-server)"
-		if os.Getenv("CI") == "true" || os.Getenv("TANDEM_REQUIRE_REDIS") == "1" {
-			tb.Fatal(text)
+	return launch(tb, false, func(port, dir string) []string {
+		return append([]string{
+			"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "",
+			"--appendonly", "yes", "--appendfsync", "everysec",
+		}, settings...)
+	})
+}
+
+// StartOnDisk is Start for a server whose disk the test can fill.
+func StartOnDisk(tb testing.TB) *Server {
+	tb.Helper()
+	return launch(tb, true, func(port, dir string) []string {
+		return []string{
+			"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
 		}
-		tb.Skip(text)
+	})
+}
+
+// FillDisk lets the server's files grow no more, as on a full disk; reads and memory are as
+// before. It is modelled with a limit of the process (setrlimit RLIMIT_FSIZE), whose error
+// is EFBIG in place of ENOSPC; Redis does the same with both.
+func (s *Server) FillDisk(tb testing.TB) { tb.Helper(); s.limit(tb, "1") }
+
+// FreeDisk ends FillDisk.
+func (s *Server) FreeDisk(tb testing.TB) { tb.Helper(); s.limit(tb, "unlimited") }
+
+func (s *Server) limit(tb testing.TB, size string) {
+	tb.Helper()
+	out, err := exec.CommandContext(tb.Context(), "prlimit", "--pid", strconv.Itoa(s.Process().Pid), "--fsize="+size+":").CombinedOutput() //nolint:gosec // a test's own arguments
+	if err != nil {
+		tb.Fatalf("limiting the files of redis-server: %v %s", err, out)
 	}
-	s := &Server{dir: tb.TempDir(), settings: settings}
+}
+
+// launch starts a redis-server of any kind.
+func launch(tb testing.TB, patient bool, arguments func(port, dir string) []string) *Server {
+	tb.Helper()
+	need(tb)
+	s := &Server{dir: tb.TempDir(), patient: patient}
+	s.arguments = func(port string) []string { return arguments(port, s.dir) }
 	tb.Cleanup(s.Kill)
 	const tries = 5 // another process may take the free port first
 	var err error
@@ -69,6 +109,18 @@ func Start(tb testing.TB, settings ...string) *Server {
 	}
 	tb.Fatalf("starting redis-server: %v", err)
 	return nil
+}
+
+// need skips or fails the test where there is no redis-server.
+func need(tb testing.TB) {
+	tb.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		const text = "no redis-server in PATH (Debian: apt-get install redis-server)"
+		if os.Getenv("CI") == "true" || os.Getenv("TANDEM_REQUIRE_REDIS") == "1" {
+			tb.Fatal(text)
+		}
+		tb.Skip(text)
+	}
 }
 
 func freePort(tb testing.TB) string {
@@ -100,12 +152,14 @@ func (s *Server) start() error {
 		return fmt.Errorf("creating log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	arguments := append([]string{
-		"--bind", "127.0.0.1", "--port", s.port, "--dir", s.dir, "--save", "",
-		"--appendonly", "yes", "--appendfsync", "everysec",
-	}, s.settings...)
-	s.command = exec.CommandContext(context.Background(), "redis-server", arguments...) //nolint:gosec // a test's own arguments
+	words := append([]string{"redis-server"}, s.arguments(s.port)...)
+	if s.patient {
+		// The signal of that limit would end it; a shell can have it ignored.
+		words = append([]string{"sh", "-c", `trap "" XFSZ; exec "$@"`, "sh"}, words...)
+	}
+	s.command = exec.CommandContext(context.Background(), words[0], words[1:]...) //nolint:gosec // a test's own arguments
 	s.command.Stdout, s.command.Stderr = log, log
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.command.Start(); err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
@@ -173,14 +227,29 @@ func (s *Server) Must(tb testing.TB, command string) {
 // Kill ends the server as kill -9 does and waits until it is gone. Killing it again
 // does nothing.
 func (s *Server) Kill() {
-	if s.command == nil {
+	if s.command == nil || s.command.Process == nil {
 		return
 	}
-	_ = s.command.Process.Kill() // it may be gone already
+	// Its children too, which write the append-only file anew; it may be gone already.
+	_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
 	<-s.exited
 }
 
-// Process is the server's process, for tests that pause it.
+// Pause stops the server where it is, as a machine that hangs does, until Resume. It keeps
+// its connections.
+func (s *Server) Pause(tb testing.TB) { tb.Helper(); s.signal(tb, syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
+func (s *Server) Resume(tb testing.TB) { tb.Helper(); s.signal(tb, syscall.SIGCONT) }
+
+func (s *Server) signal(tb testing.TB, signal syscall.Signal) {
+	tb.Helper()
+	if err := s.Process().Signal(signal); err != nil {
+		tb.Fatalf("sending %s: %v", signal, err)
+	}
+}
+
+// Process is the server's process, for tests that watch or pause it.
 func (s *Server) Process() *os.Process { return s.command.Process }
 
 // Address is host:port.
@@ -236,44 +305,52 @@ var prefixes atomic.Int64 //nolint:gochecknoglobals // of the process, as the se
 
 func prefix() string { return "test" + strconv.FormatInt(prefixes.Add(1), 10) + ":" }
 
-// Each runs a suite over every kind of Redis: the embedded one, a redis-server, and a
-// redis-server in cluster mode, which refuses commands and scripts whose keys do not
-// share a slot. open gives each test of the suite a store without keys.
+// Each runs a suite over every kind of Redis: the embedded one, a redis-server, a cluster
+// of three, which refuses commands and scripts whose keys do not share a slot, and a pair
+// behind sentinels. open gives each test of the suite a store without keys.
 func Each(t *testing.T, suite func(t *testing.T, open func(testing.TB) *datastore.Store)) {
 	t.Helper()
-	t.Run("embedded", func(t *testing.T) {
-		t.Parallel()
-		suite(t, Embedded)
-	})
-	t.Run("redis-server", func(t *testing.T) {
-		t.Parallel()
-		suite(t, Start(t).Open)
-	})
-	t.Run("cluster", func(t *testing.T) {
-		t.Parallel()
-		s := Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
-		s.Must(t, "CLUSTER ADDSLOTSRANGE 0 16383")
-		s.awaitCluster(t)
-		suite(t, s.Open)
-	})
+	for name, start := range map[string]func(*testing.T) func(testing.TB) *datastore.Store{
+		"embedded":     func(*testing.T) func(testing.TB) *datastore.Store { return Embedded },
+		"redis-server": func(t *testing.T) func(testing.TB) *datastore.Store { t.Helper(); return Start(t).Open },
+		"cluster": func(t *testing.T) func(testing.TB) *datastore.Store {
+			t.Helper()
+			return StartCluster(t, 0, 15*time.Second).Open
+		},
+		"sentinel": func(t *testing.T) func(testing.TB) *datastore.Store {
+			t.Helper()
+			return StartPair(t, 30*time.Second).Open
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			suite(t, start(t))
+		})
+	}
 }
 
-// awaitCluster waits until the node believes that its cluster is whole.
-func (s *Server) awaitCluster(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		if reply, _ := s.Ask(ctx, "SET {probe} 1"); reply == "+OK" {
-			s.Must(t, "DEL {probe}")
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal("the one-node cluster did not become whole")
-		case <-ticker.C:
-		}
+// Keys are the store's keys that match a pattern, of all nodes.
+func Keys(tb testing.TB, store *datastore.Store, pattern string) []string {
+	tb.Helper()
+	var (
+		mu   sync.Mutex
+		keys []string
+	)
+	read := func(ctx context.Context, c redis.Cmdable) error {
+		found, err := c.Keys(ctx, pattern).Result()
+		mu.Lock()
+		defer mu.Unlock()
+		keys = append(keys, found...)
+		return err
 	}
+	var err error
+	if all, ok := store.Client().(*redis.ClusterClient); ok {
+		err = all.ForEachMaster(tb.Context(), func(ctx context.Context, c *redis.Client) error { return read(ctx, c) })
+	} else {
+		err = read(tb.Context(), store.Client())
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return keys
 }

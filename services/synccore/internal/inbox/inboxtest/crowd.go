@@ -149,7 +149,7 @@ func (c *crowd) serve(r *replica, d inbox.Delivery) {
 	}
 	c.inHand[d.Key] = d.Token
 	c.taken++
-	first := d.Attempt == 0 && !d.Redelivered
+	first := d.Attempt == 0 && d.LastReason == ""
 	c.mu.Unlock()
 
 	release := func(served bool) {

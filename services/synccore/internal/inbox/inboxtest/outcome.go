@@ -21,7 +21,7 @@ func (b *bench) lapses() {
 	first := died.one()
 	died.append(hint(ticket(1)))
 	second := r.one()
-	if second.Attempt != 1 || !second.Redelivered || second.Count != 2 || second.ID != first.ID || second.LastReason == "" {
+	if second.Attempt != 1 || second.Count != 2 || second.ID != first.ID || second.LastReason == "" {
 		b.t.Errorf("%+v", second)
 	}
 	if second.Token == first.Token {
@@ -197,13 +197,13 @@ func (b *bench) counted() {
 	r := b.open(inbox.Options{})
 	r.append(hint(ticket(1)))
 	d := r.one()
-	if d.Attempt != 0 || d.Redelivered || d.LastReason != "" {
+	if d.Attempt != 0 || d.LastReason != "" {
 		b.t.Errorf("%+v", d)
 	}
 	for n := 1; n < 4; n++ {
 		r.retry(d, inbox.RetryOptions{Counted: true, Reason: "no luck", TraceID: "trace"})
 		d = r.one()
-		if d.Attempt != n || !d.Redelivered || d.LastReason != "no luck" || d.LastTraceID != "trace" {
+		if d.Attempt != n || d.LastReason != "no luck" || d.LastTraceID != "trace" {
 			b.t.Errorf("after %d counted retries: %+v", n, d)
 		}
 		r.retry(d, inbox.RetryOptions{Reason: longReason()})
@@ -217,7 +217,7 @@ func (b *bench) counted() {
 	}
 	r.append(hint(ticket(1)))
 	r.done(d)
-	if d = r.one(); d.Attempt != 0 || d.Redelivered || d.LastReason != "" {
+	if d = r.one(); d.Attempt != 0 || d.LastReason != "" {
 		b.t.Errorf("later hints do not start afresh: %+v", d)
 	}
 }

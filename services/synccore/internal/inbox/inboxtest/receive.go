@@ -95,8 +95,8 @@ func (b *bench) wakesWhenDue() {
 	if took := time.Since(began); took < wait/2 || took > 10*wait {
 		b.t.Errorf("it came after %s, want %s", took, wait)
 	}
-	if d.Attempt != 0 || !d.Redelivered {
-		b.t.Errorf("attempt %d, redelivered %t", d.Attempt, d.Redelivered)
+	if d.Attempt != 0 {
+		b.t.Errorf("attempt %d", d.Attempt)
 	}
 }
 
@@ -149,22 +149,6 @@ func (b *bench) promotes() {
 	b.wantOnlyDedup()
 }
 
-func (b *bench) liveOnly() {
-	b.t.Helper()
-	r := b.open(inbox.Options{LiveShare: 1})
-	r.append(background(ticket(1)), hint(ticket(2)), hint(ticket(3)))
-	for _, want := range []item.Key{ticket(2), ticket(3)} {
-		got, err := r.ReceiveLive(b.ctx(), 1, 0)
-		if err != nil || len(got) != 1 || got[0].Key != want {
-			b.t.Fatalf("got %+v %v, want %s", got, err, want)
-		}
-	}
-	if got, err := r.ReceiveLive(b.ctx(), 1, 20*time.Millisecond); err != nil || len(got) != 0 {
-		b.t.Errorf("got %+v %v", got, err)
-	}
-	r.wantItems(1, ticket(1))
-}
-
 func (b *bench) whileRunning() {
 	b.t.Helper()
 	r := b.open(inbox.Options{})
@@ -174,7 +158,7 @@ func (b *bench) whileRunning() {
 	r.wantNone()
 	r.done(d)
 	next := r.one()
-	if next.First.Type != "later" || next.Count != 2 || next.ID == d.ID || next.Background || next.Attempt != 0 || next.Redelivered {
+	if next.First.Type != "later" || next.Count != 2 || next.ID == d.ID || next.Background || next.Attempt != 0 {
 		b.t.Errorf("%+v", next)
 	}
 	r.append(background(ticket(1)))

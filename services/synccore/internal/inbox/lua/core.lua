@@ -12,7 +12,6 @@ local call = redis.call
 --   n  counted failed tries   m  reason of the last failure   x  its trace id
 --   u  how many of the last counted tries failed unexpectedly, one after the other
 --   v  how many holders vanished, when the last one did, and its token
---   y  '1': it was served before
 -- and up to two groups of coalesced hints: W is what is served next or now, P what
 -- came in while W is being served (r only). Each group has, behind w or p:
 --   i  public id   f  first hint   l  last hint, '' for one   p  newest payload   c  count
@@ -31,6 +30,10 @@ local function text(n) return string.format('%.0f', n) end
 local function item(k) return P .. 'item:' .. k end
 local function connector(k) return string.match(k, '^[^/]*') end
 local function heldkey(k) return P .. 'held:' .. connector(k) end
+
+-- An id is remembered in the set idkey(window) .. bucket until idend, see seen.go.
+local function idkey(window) return P .. 'ids:' .. text(window) .. ':' end
+local function idend(window, half) return text((window + 3) * half) end
 
 local function read(it, names)
   local g = call('HMGET', it, unpack(names))
@@ -195,7 +198,7 @@ local function sweep(t, limit)
     lapse(it, t)
     call('HDEL', it, 'k', 'o')
     call('HINCRBY', it, 'n', 1)
-    call('HSET', it, 'y', '1', 'm', 'The worker that served it vanished or was paused for too long.')
+    call('HSET', it, 'm', 'The worker that served it vanished or was paused for too long.')
     enqueue(k, it)
   end
 end

@@ -1,14 +1,13 @@
--- ARGV: prefix, a number no token is near, replica, most items, most background
--- items, live items taken since the last background one, live items per background
--- one, visibility in ms.
+-- ARGV: prefix, a number no token is near, replica, most items, live items taken since
+-- the last background one, live items per background one, visibility in ms.
 -- Returns {ms until something is due (-1: nothing), live items taken since the last
--- background one, items...}, an item being {group W, n, m, x, key, y, token, u, lapses}.
+-- background one, items...}, an item being {group W, n, m, x, key, token, u, lapses}.
 local token, replica = tonumber(ARGV[2]), ARGV[3]
-local left, background, run, share = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local left, run, share = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local t = now()
 sweep(t, 100)
 
-local live, back = call('XLEN', LIVE), math.min(background, call('XLEN', BACK))
+local live, back = call('XLEN', LIVE), call('XLEN', BACK)
 local takelive, takeback = 0, 0
 while left > 0 and takelive + takeback < live + back do
   if takeback < back and (takelive == live or run >= share) then
@@ -29,14 +28,14 @@ local function take(lane, n)
     local e, k = entry[1], entry[2][2]
     local it = item(k)
     entries[#entries + 1] = e
-    local o = call('HMGET', it, 's', 'e', 'n', 'm', 'x', 'y', 'u', 'v')
+    local o = call('HMGET', it, 's', 'e', 'n', 'm', 'x', 'u', 'v')
     if o[1] == 'q' and o[2] == e then
       token = token + 1
       call('HSET', it, 's', 'r', 'k', text(token), 'o', replica)
-      call('ZADD', RUN, text(t + ARGV[8]), k)
+      call('ZADD', RUN, text(t + ARGV[7]), k)
       local row = read(it, W)
-      local lapses = string.match(o[8] or '', '^%d+') or '0'
-      for _, v in ipairs({o[3], o[4] or '', o[5] or '', k, o[6] or '', text(token), o[7] or '0', lapses}) do
+      local lapses = string.match(o[7] or '', '^%d+') or '0'
+      for _, v in ipairs({o[3], o[4] or '', o[5] or '', k, text(token), o[6] or '0', lapses}) do
         row[#row + 1] = v
       end
       out[#out + 1] = row

@@ -7,7 +7,7 @@ if not holds(it, ARGV[3]) then
 end
 call('ZREM', RUN, k)
 call('HDEL', it, 'k', 'o')
-call('HSET', it, 'y', '1', 'm', ARGV[7], 'x', ARGV[8])
+call('HSET', it, 'm', ARGV[7], 'x', ARGV[8])
 if ARGV[5] ~= '0' then
   call('HINCRBY', it, 'n', 1)
   call('HDEL', it, 'v')

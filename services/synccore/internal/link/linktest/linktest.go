@@ -55,6 +55,14 @@ func Run(t *testing.T, open func(testing.TB) *datastore.Store) {
 		"mirrors go with their link":                (*bench).mirrorsDeleted,
 		"a mirror that stands makes its notice due": (*bench).notices,
 		"notices go with their link":                (*bench).noticesDeleted,
+		"queries by state, time and work item":      (*bench).queries,
+		"a page token is of one query":              (*bench).queryTokens,
+		"links of one moment are all listed":        (*bench).sameMoment,
+		"a refused put moves nothing":               (*bench).refusedMovesNothing,
+		"queries mend what a kill left":             (*bench).queryMends,
+		"random queries":                            (*bench).randomQueries,
+		"changes are told in order":                 (*bench).changes,
+		"changes that are not kept are missed":      (*bench).oldChanges,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,4 +1,4 @@
--- KEYS: link, history, lease, mirrors, notices. ARGV: token, version the writer knows, how long the
+-- KEYS: link, history, lease, mirrors, notices, pushed log. ARGV: token, version the writer knows, how long the
 -- history is kept in ms, then history entries, oldest first.
 -- Returns {'ok', token that created the link, work item} | {'lost'} | {'version', stored}.
 if redis.call('GET', KEYS[3]) ~= ARGV[1] then
@@ -16,4 +16,5 @@ for i = 4, #ARGV do
   redis.call('LPUSH', KEYS[2], ARGV[i])
 end
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[6], ARGV[3])
 return {'ok', old[2], old[3]}

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	"google.golang.org/grpc/codes"
+
+	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+)
+
+var requestID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{0,128}$`)
+
+// CreateLink implements tandem.v1.LinkService.
+func (s *LinkService) CreateLink(ctx context.Context, req *tandemv1.CreateLinkRequest) (*tandemv1.CreateLinkResponse, error) {
+	var v violations
+	connector := connectorOf(&v, "parent", req.GetParent())
+	v.check(req.GetTicketId() > 0, "ticket_id", "must be greater than 0")
+	v.check(req.GetWorkItemId() > 0, "work_item_id", "must be greater than 0")
+	v.check(requestID.MatchString(req.GetRequestId()), "request_id", "must be at most 128 letters, digits and signs of -_.:")
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	if _, ok := s.Connectors.Describe(connector); !ok {
+		return nil, noConnector(connector)
+	}
+	if req.GetRequestId() != "" && !req.GetValidateOnly() {
+		err := s.Links.ClaimRequest(ctx, connector, req.GetRequestId(), fmt.Sprintf("%d+%d", req.GetTicketId(), req.GetWorkItemId()))
+		if fault.Is(err, fault.Refused) {
+			return nil, refuse(codes.AlreadyExists, tandemv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED, fault.Sentence(err))
+		}
+		if err != nil {
+			return nil, Status(err)
+		}
+	}
+	made, err := s.Connectors.Link(ctx, connector, req.GetTicketId(), req.GetWorkItemId(), req.GetValidateOnly())
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return nil, noConnector(connector)
+	case fault.Is(err, fault.Invalid):
+		return nil, refuse(codes.FailedPrecondition, tandemv1.ErrorReason_ERROR_REASON_UNFIT_PAIR, fault.Sentence(err))
+	case fault.Is(err, fault.Refused):
+		return nil, refuse(codes.AlreadyExists, tandemv1.ErrorReason_ERROR_REASON_LINK_EXISTS, fault.Sentence(err))
+	case err != nil:
+		return nil, ofVendor(ofLink, err)
+	}
+	if !req.GetValidateOnly() {
+		// If this fails, the next poll or resync finds the pair.
+		_, err = s.Inbox.Append(ctx, item.Event{
+			Key: item.Key{Connector: connector, System: item.Alvao, ID: req.GetTicketId()}, Type: "link", Force: true, Received: s.Now(),
+		})
+		if err != nil {
+			return nil, Status(err)
+		}
+	}
+	return &tandemv1.CreateLinkResponse{Link: linkProto(made)}, nil
+}
+
+// ofVendor is the status of what failed at Alvao or Azure DevOps, or otherwise.
+func ofVendor(otherwise func(error) error, err error) error {
+	switch fault.KindOf(err) {
+	case fault.BadToken, fault.Denied:
+		return refuse(codes.FailedPrecondition, tandemv1.ErrorReason_ERROR_REASON_VENDOR_UNAVAILABLE, fault.Sentence(err))
+	case fault.Unavailable, fault.Throttled:
+		return refuse(codes.Unavailable, tandemv1.ErrorReason_ERROR_REASON_VENDOR_UNAVAILABLE, fault.Sentence(err))
+	default:
+		return otherwise(err)
+	}
+}

@@ -1,0 +1,84 @@
+package link_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/link"
+)
+
+// BenchmarkQuery reads pages of 100 links, with a filter and an order, of more and more
+// links: the time and the 99th percentile must not grow with them.
+func BenchmarkQuery(b *testing.B) {
+	const page = 100
+	server := redistest.Start(b)
+	store := server.Open(b)
+	links := link.New(store)
+	for _, size := range []int64{1_000, 10_000, 100_000} {
+		connector := fmt.Sprintf("of%d", size)
+		fill(b, store, connector, size)
+		// The first question of all has the index compared with the links.
+		if _, _, err := links.Query(b.Context(), connector, link.Query{Descending: true}, page, ""); err != nil {
+			b.Fatal(err)
+		}
+		for name, q := range map[string]link.Query{
+			"parked-newest-first": {States: []item.LinkState{item.LinkParked}, Order: link.ByUpdate, Descending: true},
+			"all-newest-first":    {Order: link.ByUpdate, Descending: true},
+			"active-by-work-item": {States: []item.LinkState{item.LinkActive}, Order: link.ByWorkItem},
+			"by-ticket":           {},
+		} {
+			b.Run(fmt.Sprintf("%s/links=%d", name, size), func(b *testing.B) {
+				took := make([]time.Duration, 0, b.N)
+				token := ""
+				for b.Loop() {
+					begun := time.Now()
+					found, next, err := links.Query(b.Context(), connector, q, page, token)
+					took = append(took, time.Since(begun))
+					if err != nil || next != "" && len(found) != page {
+						b.Fatalf("%d links, %v", len(found), err)
+					}
+					token = next
+				}
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+			})
+		}
+	}
+}
+
+// fill stores links as Put does, many at once.
+func fill(b *testing.B, store *datastore.Store, connector string, size int64) {
+	b.Helper()
+	const batch = 1000
+	states := []item.LinkState{item.LinkActive, item.LinkActive, item.LinkActive, item.LinkParked}
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	index := "links/" + connector
+	for first := int64(1); first <= size; first += batch {
+		pipe := store.Client().Pipeline()
+		for n := first; n < first+batch && n <= size; n++ {
+			one := item.Link{
+				Connector: connector, Ticket: n, TicketURL: "https://contoso.onalvao.com/AlvaoWebApp/Ticket/1", WorkItem: 7*n%size + 1,
+				WorkItemURL: "https://dev.azure.com/contoso/project/_workitems/edit/1", State: states[n%4], Agreed: item.Pair{Status: "Development", State: "To Do"},
+				Created: at, Updated: at.Add(time.Duration(n*7919%size) * time.Second),
+			}
+			text, err := json.Marshal(one)
+			if err != nil {
+				b.Fatal(err)
+			}
+			pipe.HSet(b.Context(), store.Key(lease.Tag(link.TicketKey(connector, n)), "link"), "v", "1", "w", one.WorkItem, "j", text, "c", "1")
+			pipe.ZAdd(b.Context(), store.Key(index, "tickets"), redis.Z{Member: fmt.Sprintf("%019d:1", n)})
+		}
+		if _, err := pipe.Exec(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

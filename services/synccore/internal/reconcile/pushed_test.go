@@ -1,0 +1,231 @@
+package reconcile_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
+	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
+)
+
+// toldTo is what the application told to the test's connector.
+type toldTo struct{ logs *pushed.Logs }
+
+func (p toldTo) Log(ctx context.Context, ticket int64) ([]item.PushedRecord, error) {
+	return p.logs.Log(ctx, name, ticket)
+}
+
+func (p toldTo) Heard(ctx context.Context) (time.Time, error) { return p.logs.Heard(ctx, name) }
+
+// applicationHook takes what the application posts, as gateway and API do. The hints
+// themselves are the test's matter.
+func applicationHook(t *testing.T, logs *pushed.Logs) http.HandlerFunc {
+	t.Helper()
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			TicketID, ActID int64
+			Record          *struct {
+				AsOf, Created                                        time.Time
+				Removed, Bare, ShowToRequester                       bool
+				Mark, Subject, ContentHTML, ContentPlain, Kind, From string
+				Attachments                                          []struct {
+					ID, Size   int64
+					Name, Link string
+				}
+			}
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Errorf("the application posted something else: %v", err)
+		}
+		if in.Record == nil {
+			return
+		}
+		p := item.PushedRecord{AsOf: in.Record.AsOf, Bare: in.Record.Bare, Record: item.Record{
+			ID: in.ActID, Subject: in.Record.Subject, HTML: in.Record.ContentHTML, Plain: in.Record.ContentPlain, Kind: in.Record.Kind,
+			From: in.Record.From, Created: in.Record.Created, ShowToRequester: in.Record.ShowToRequester,
+			Important: in.Record.Mark == "important", Removed: in.Record.Removed,
+		}}
+		for _, a := range in.Record.Attachments {
+			p.Attachments = append(p.Attachments, item.Attachment{ID: strconv.FormatInt(a.ID, 10), Name: a.Name, Size: a.Size, URL: a.Link})
+		}
+		if _, err := logs.Keep(context.WithoutCancel(r.Context()), name, in.TicketID, p); err != nil {
+			t.Errorf("keeping what the application told: %v", err)
+		}
+	}
+}
+
+// byApplication has the application tell of the log, which can't be read.
+func byApplication(o *options) { o.application = true }
+
+// hintedRound waits until the application has told what happened, and runs a round.
+func (c *chat) hintedRound(t *testing.T) {
+	t.Helper()
+	if err := c.desk.Quiet(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.round(t)
+}
+
+func toldChat(t *testing.T) *chat {
+	t.Helper()
+	w := setup(t, talking, byApplication)
+	c := &chat{world: w, ticket: w.ticket(t, "Development")}
+	c.hintedRound(t)
+	c.workItem = w.link(t, c.ticket).WorkItem
+	return c
+}
+
+func TestWhatTheApplicationTellsIsTheLog(t *testing.T) {
+	t.Parallel()
+	c := toldChat(t)
+	if made, _ := c.boards.WorkItem(int(c.workItem)); !strings.Contains(made.Fields["System.Description"].(string), "Smoke") {
+		t.Errorf("the important message is not the description: %v", made.Fields["System.Description"])
+	}
+	written := c.write(t, "<p>It <b>burns</b></p>", standalvao.NewAttachment{Name: "fire.txt", ContentType: "text/plain", Content: []byte("hot")})
+	c.comment(t, "<p>use water</p>")
+	c.hintedRound(t)
+	if n, m, f := len(c.comments("burns")), len(c.records("use water")), len(c.attached("fire.txt")); n != 1 || m != 1 || f != 1 {
+		t.Fatalf("%d comments, %d records and %d files crossed", n, m, f)
+	}
+	if err := c.desk.Quiet(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.quiet(t)
+
+	// An edit edits, and a file that goes with it is told as gone.
+	if err := c.desk.EditMessage(t.Context(), standalvao.Requester, int(c.ticket), written.ID, "<p>It smoulders</p>"); err != nil {
+		t.Fatal(err)
+	}
+	c.hintedRound(t)
+	if n, m := len(c.comments("smoulders")), len(c.comments("burns")); n != 1 || m != 0 {
+		t.Errorf("%d comments say the new text, %d the old one", n, m)
+	}
+	// A deletion is told once.
+	if err := c.desk.DeleteMessage(t.Context(), standalvao.Requester, int(c.ticket), written.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.hintedRound(t)
+	if n := len(c.comments("smoulders")); n != 0 {
+		t.Errorf("%d comments still stand as if the message did", n)
+	}
+	if err := c.desk.Quiet(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.quiet(t)
+}
+
+// What the application did not tell of was not deleted.
+func TestWhatIsNotToldOfIsNotGone(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	c.write(t, "<p>It burns</p>")
+	c.round(t)
+	if n := len(c.comments("burns")); n != 1 {
+		t.Fatalf("%d comments", n)
+	}
+	// From now on the log can't be read, and the application, switched on just now, tells of
+	// what happens from now on.
+	before := c.connector.Tickets
+	t.Cleanup(func() { c.connector.Tickets = before })
+	c.connector.Tickets = onlyTold{c.connector.Tickets, item.Log{Partial: true, Records: []item.Record{
+		{ID: 99_999, Kind: "Note", HTML: "<p>later</p>", From: "Eve", Created: c.clock(), Attachments: []item.Attachment{}},
+	}}}
+	r := c.handle(t, c.ticket)
+	if slices.Contains(r.Steps, plan.Retract) || len(c.comments("burns")) != 1 || len(c.comments("later")) != 1 {
+		t.Errorf("%v: %q", r.Steps, c.comments(""))
+	}
+	c.quiet(t)
+}
+
+// onlyTold knows a log that is told.
+type onlyTold struct {
+	reconcile.Tickets
+	log item.Log
+}
+
+func (o onlyTold) Log(context.Context, int64) (item.Log, error) { return o.log, nil }
+
+// A push that was lost comes with the application's next round of the hour.
+func TestLostPushesAreToldAgain(t *testing.T) {
+	t.Parallel()
+	c := toldChat(t)
+	c.desk.PauseHooks()
+	written := c.write(t, "<p>It burns</p>")
+	gone := c.write(t, "<p>Never mind</p>")
+	c.desk.DropHooks()
+	c.desk.ResumeHooks(false)
+	c.hintedRound(t)
+	if n := len(c.comments("burns")); n != 0 {
+		t.Fatalf("%d comments of what nobody told", n)
+	}
+	c.desk.RunApplication()
+	c.hintedRound(t)
+	if n, m := len(c.comments("burns")), len(c.comments("Never mind")); n != 1 || m != 1 {
+		t.Fatalf("%d and %d comments", n, m)
+	}
+	c.desk.PauseHooks()
+	if err := c.desk.DeleteMessage(t.Context(), standalvao.Requester, int(c.ticket), gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.desk.DropHooks()
+	c.desk.ResumeHooks(false)
+	c.desk.RunApplication()
+	c.hintedRound(t)
+	if n, m := len(c.comments("burns")), len(c.comments("Never mind")); n != 1 || m != 0 {
+		t.Errorf("%d and %d comments after the deletion of %d (of %d)", n, m, gone.ID, written.ID)
+	}
+	if err := c.desk.Quiet(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.quiet(t)
+}
+
+// Wherever the process dies, each message crosses once: what Tandem wrote into the log is
+// told of too.
+func TestToldMessagesCrossOnceWhereverItDies(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("tries each effect of a round")
+	}
+	for _, before := range []bool{false, true} {
+		for at := 1; ; at++ {
+			c := toldChat(t)
+			c.write(t, "<p>It burns</p>")
+			c.comment(t, "<p>use water</p>")
+			if err := c.desk.Quiet(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c.cuts.arm(at, before)
+			_, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket))
+			reached := c.cuts.count >= at
+			c.cuts.arm(0, false)
+			if !reached {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+			for range 3 {
+				if err := c.desk.Quiet(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if _, err = c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); err == nil {
+					break
+				}
+				c.pass(2 * plan.Settle)
+			}
+			if n, m := len(c.comments("burns")), len(c.records("use water")); err != nil || n != 1 || m != 1 {
+				t.Errorf("died at %d (before: %t): %d comments, %d records, %v", at, before, n, m, err)
+			}
+		}
+	}
+}
