@@ -49,7 +49,7 @@ build: ## build every program into .bin
 ##@ Check
 
 .PHONY: test
-test: ## everything CI checks; installs redis-server and chromium if it can
+test: ## everything CI checks; installs redis-server chromium and Mono if it can
 	@MAKE='$(MAKE)' .ci/test.sh
 
 .PHONY: unit
@@ -176,6 +176,15 @@ rules-test: ## each alert of Prometheus, caused and cleared
 	.ci/prometheus.sh
 	.bin/prometheus/promtool check rules deploy/helm/tandem/files/rules.yaml
 	.bin/prometheus/promtool test rules deploy/prometheus/rules_test.yaml
+
+.PHONY: alvao-application
+alvao-application: ## make deploy/alvao/TandemApplication.xml anew from its sources
+	cd deploy/check && GOWORK=off go run ./cmd/alvao-application ../alvao
+
+.PHONY: alvao-test
+alvao-test: $(tools) ## the Alvao application, compiled and run with Mono against the gateway
+	cd deploy/check && GOWORK=off go test -vet=off -count=1 ./application
+	.ci/gotestsum.sh alvao -tags=mono -vet=off -count=1 -timeout=5m -run=TestAlvaoApplication ./services/gateway/internal/app
 
 .PHONY: jaeger-test
 jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which takes minutes once

@@ -56,6 +56,8 @@ type Tickets interface {
 	TicketOfURL(url string) (ticket int64, ok bool)
 	// Check asks whether the connector can work.
 	Check(ctx context.Context) []item.Finding
+	// Capabilities tells what the tenant offers of what not every one does.
+	Capabilities(ctx context.Context) []item.Capability
 }
 
 // WorkItems is what a connector needs of its Azure DevOps project.
@@ -287,6 +289,7 @@ func (r *running) tend(ctx context.Context) {
 	// Each has a goroutine of its own, so that a long resync does not keep a poll or a
 	// new token waiting.
 	var all sync.WaitGroup
+	all.Go(func() { r.tellCapabilities(ctx) })
 	all.Go(func() { every(ctx, r.cfg.PollInterval, r.ticketsNow, r.runPoll) })
 	all.Go(func() { every(ctx, r.cfg.PollInterval, r.changesNow, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed

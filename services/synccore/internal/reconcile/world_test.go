@@ -43,6 +43,8 @@ type world struct {
 	connector reconcile.Connector
 	cuts      *cuts
 	store     *datastore.Store
+	// planted are the faults before both systems, if a test asked for any.
+	planted *fault.Set
 
 	mu  sync.Mutex
 	now time.Time
