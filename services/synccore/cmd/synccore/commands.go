@@ -24,11 +24,7 @@ func commands(out io.Writer) *cobra.Command {
 	root.Args = nil // what follows has to be a command
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-<<<<<<< HEAD
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), rebuildCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
-=======
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), checkConnectorCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
->>>>>>> main
+	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), rebuildCommand(out), checkConnectorCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
 	return root
 }
 
@@ -172,7 +168,6 @@ func driftCommand(out io.Writer) *cobra.Command {
 	return c
 }
 
-<<<<<<< HEAD
 func rebuildCommand(out io.Writer) *cobra.Command {
 	var cfg app.RebuildConfig
 	c := &cobra.Command{
@@ -200,7 +195,9 @@ func rebuildCommand(out io.Writer) *cobra.Command {
 		cfg.Version = telemetry.Version()
 		return app.RebuildLinks(c.Context(), cfg, out, c.ErrOrStderr())
 	})
-=======
+	return c
+}
+
 func checkConnectorCommand(out io.Writer) *cobra.Command {
 	var cfg app.CheckConnectorConfig
 	c := &cobra.Command{
@@ -213,7 +210,6 @@ func checkConnectorCommand(out io.Writer) *cobra.Command {
 	clientSettings(s, &cfg.Core)
 	s.span(&cfg.Timeout, "timeout", 5*time.Minute, "How long to wait for the answers.", "TANDEM_CHECK_TIMEOUT")
 	s.run(func(c *cobra.Command, _ []string) error { return app.CheckConnector(c.Context(), cfg, out) })
->>>>>>> main
 	return c
 }
 
