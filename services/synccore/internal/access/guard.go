@@ -156,4 +156,3 @@ func (s *guardedStream) SendMsg(m any) error {
 	}
 	return s.ServerStream.SendMsg(seen)
 }
-
