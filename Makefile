@@ -92,6 +92,16 @@ PAIRS ?= 100000
 resync-large: ## resync PAIRS (100,000) linked pairs with real programs and Redis, killed in the middle; prints calls, writes, memory
 	go test -tags=e2e -vet=off -count=1 -v -timeout=30m ./services/synccore/e2e -run='^TestResyncOfManyPairs$$' -resync-pairs=$(PAIRS)
 
+# CHAOS is how long `make chaos` attacks, until there were so many CHAOS_KILLS and CHAOS_EVENTS.
+CHAOS ?= 3m
+CHAOS_KILLS ?= 30
+CHAOS_EVENTS ?= 10000
+CHAOS_RATE ?= 100
+.PHONY: chaos
+chaos: ## kill, pause and cut off processes under load; CHAOS=15m CHAOS_KILLS=200 CHAOS_EVENTS=100000 is the long form
+	go test -tags=e2e -vet=off -count=1 -v -timeout=1h ./services/synccore/e2e -run='^TestChaos$$' \
+	  -chaos=$(CHAOS) -chaos-kills=$(CHAOS_KILLS) -chaos-events=$(CHAOS_EVENTS) -chaos-rate=$(CHAOS_RATE) $(if $(CHAOS_SEED),-chaos-seed=$(CHAOS_SEED))
+
 .PHONY: conformance
 conformance: $(tools) ## all requests and answers of both systems in all suites, against the vendors' documents
 	rm -rf .bin/tape/conformance

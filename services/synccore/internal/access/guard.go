@@ -141,11 +141,11 @@ func (s *guardedStream) SendMsg(m any) error {
 		if err != nil {
 			return err
 		}
-		scope, may := c.scope(s.rule)
+		within, may := c.scope(s.rule)
 		if !may {
 			return denied("Caller " + c.Name + " may no longer call " + s.method + ".")
 		}
-		s.policy, s.call.scope = now, scope
+		s.policy, s.call.scope = now, within
 	}
 	if end := s.call.caller.Expires; !end.IsZero() && !s.guard.options.Now().Before(end) {
 		return ended(s.call.caller)

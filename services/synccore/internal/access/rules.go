@@ -39,6 +39,7 @@ func Rules() map[string]Rule {
 		events     = "/tandem.v1.EventService/"
 		links      = "/tandem.v1.LinkService/"
 		connectors = "/tandem.v1.ConnectorService/"
+		resyncs    = "/tandem.v1.ResyncService/"
 	)
 	return map[string]Rule{
 		events + "IngestEvent": {Least: Operator, Edge: true, Believed: "pushed", Writes: true, Connector: "connector"},
@@ -60,10 +61,18 @@ func Rules() map[string]Rule {
 		connectors + "CheckConnector":   {Least: Operator, Connector: "name"},
 		connectors + "ResyncConnector":  {Least: Operator, Writes: true, Connector: "name"},
 		connectors + "ReleaseConnector": {Least: Admin, Writes: true, Connector: "name"},
+
 		// These ask the vendors, and show what stands in tickets.
 		connectors + "PreviewWorkItem": {Least: Operator, Connector: "name"},
 		connectors + "ListExamples":    {Least: Operator, Connector: "name"},
 		connectors + "DiffMapping":     {Least: Operator, Connector: "name"},
+
+		resyncs + "StartResync":  {Least: Operator, Writes: true, Connector: "parent"},
+		resyncs + "GetResync":    {Least: Viewer, Connector: "name"},
+		resyncs + "ListResyncs":  {Least: Viewer, Connector: "parent"},
+		resyncs + "CancelResync": {Least: Operator, Writes: true, Connector: "name"},
+		resyncs + "CheckDrift":   {Least: Operator, Connector: "parent"},
+		resyncs + "RepairDrift":  {Least: Operator, Writes: true, Connector: "name"},
 
 		// Probes and load balancers have no credentials, and it tells no more than whether
 		// sync-core serves.
