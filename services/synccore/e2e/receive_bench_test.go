@@ -59,7 +59,7 @@ func BenchmarkReceive(b *testing.B) {
 		b.Fatal(err)
 	}
 	var bareRates, tandemRates, p99s []float64
-	watched := map[string]int{"gateway": s.Gateway.PID(), "core": s.Core.PID(), "redis": server.PID()}
+	watched := map[string]int{"gateway": s.Gateway.PID(), "core": s.Core.PID(), "redis": server.Process().Pid}
 	spent, events := map[string]time.Duration{}, 0.0
 	for range 3 {
 		rate, _ := load(b, bare, "")

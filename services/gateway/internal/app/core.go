@@ -120,6 +120,7 @@ func serviceConfig(timeout time.Duration) (string, error) {
 					map[string]any{"service": links, "method": "GetLink"},
 					map[string]any{"service": links, "method": "ListLinks"},
 					map[string]any{"service": links, "method": "ListLinkHistory"},
+					map[string]any{"service": links, "method": "ExplainLink"},
 					map[string]any{"service": connectors, "method": "ListConnectors"},
 					map[string]any{"service": connectors, "method": "GetConnector"},
 					map[string]any{"service": resyncs, "method": "GetResync"},
@@ -134,11 +135,16 @@ func serviceConfig(timeout time.Duration) (string, error) {
 			{
 				"name": []any{
 					map[string]any{"service": connectors, "method": "CheckConnector"},
+					map[string]any{"service": connectors, "method": "PreviewWorkItem"},
+					map[string]any{"service": connectors, "method": "ListExamples"},
+					map[string]any{"service": connectors, "method": "DiffMapping"},
 					map[string]any{"service": resyncs, "method": "CheckDrift"},
 					map[string]any{"service": resyncs, "method": "RepairDrift"},
 				},
 				"timeout": protoDuration(max(timeout, checkTimeout)),
 			},
+			// It lasts as long as its caller stays.
+			{"name": []any{map[string]any{"service": links, "method": "WatchLinks"}}},
 			{
 				"name": []any{
 					map[string]any{"service": events},

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -40,7 +41,7 @@ type violation struct {
 }
 
 func (p *problem) write(w http.ResponseWriter, r *http.Request) {
-	p.Type, p.Title, p.TraceID = "about:blank", http.StatusText(p.Status), telemetry.TraceID(r.Context())
+	p.fill(r)
 	body, err := json.Marshal(p)
 	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -52,9 +53,26 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // nobody is left to tell
 }
 
+// fill adds what every problem has.
+func (p *problem) fill(r *http.Request) {
+	p.Type, p.Title, p.TraceID = "about:blank", http.StatusText(p.Status), telemetry.TraceID(r.Context())
+}
+
 // writeError is grpc-gateway's error handler.
 func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
-	state := status.Convert(err)
+	p, wait := problemOf(status.Convert(err))
+	if wait > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64(math.Ceil(wait.Seconds())), 10))
+	}
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="tandem"`)
+	}
+	p.write(w, r)
+}
+
+// problemOf gives a status as a problem, and how long to wait before a retry.
+func problemOf(state *status.Status) (*problem, time.Duration) {
+	wait := time.Duration(0)
 	p := &problem{Status: runtime.HTTPStatusFromCode(state.Code()), Detail: state.Message()}
 	for _, detail := range state.Details() {
 		switch d := detail.(type) {
@@ -67,9 +85,7 @@ func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w h
 				p.Violations = append(p.Violations, violation{Field: v.GetField(), Description: v.GetDescription()})
 			}
 		case *errdetails.RetryInfo:
-			if wait := d.GetRetryDelay().AsDuration(); wait > 0 {
-				w.Header().Set("Retry-After", strconv.FormatInt(int64(math.Ceil(wait.Seconds())), 10))
-			}
+			wait = d.GetRetryDelay().AsDuration()
 		}
 	}
 	if p.Reason == "" {
@@ -77,10 +93,7 @@ func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w h
 			p.Detail = text
 		}
 	}
-	if p.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="tandem"`)
-	}
-	p.write(w, r)
+	return p, wait
 }
 
 // ownSentence replaces the texts of gRPC itself, which name addresses or say nothing

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -32,6 +33,13 @@ const maxBody = 1 << 20
 // the call for the gateway's own where the gateway is known by its certificate.
 const nobody = "Anonymous"
 
+// idempotencyKey is the name under which sync-core is told the header Idempotency-Key,
+// for calls that make something and whose body has no requestId.
+const idempotencyKey = "idempotency-key"
+
+// requestID is what an X-Request-Id must look like to be sent back.
+var requestID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
+
 // NewAPI serves /v1/… through conn.
 func NewAPI(ctx context.Context, conn grpc.ClientConnInterface) (http.Handler, error) {
 	mux := runtime.NewServeMux(
@@ -41,8 +49,10 @@ func NewAPI(ctx context.Context, conn grpc.ClientConnInterface) (http.Handler, e
 			UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
 		}),
 		// sync-core has no use for headers but the authorization, which grpc-gateway passes on
-		// whatever this says.
-		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		// whatever this says, and the key by which a repeat is known.
+		runtime.WithIncomingHeaderMatcher(func(name string) (string, bool) {
+			return idempotencyKey, name == "Idempotency-Key"
+		}),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(writeRoutingError),
@@ -66,6 +76,9 @@ func NewAPI(ctx context.Context, conn grpc.ClientConnInterface) (http.Handler, e
 			return nil, fmt.Errorf("registering the REST API: %w", err)
 		}
 	}
+	if err := handleWatch(mux, tandemv1.NewLinkServiceClient(conn)); err != nil {
+		return nil, err
+	}
 	// A page of another site must not call an open API through a visitor's browser.
 	sameSite := http.NewCrossOriginProtection()
 	sameSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -82,6 +95,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if id := telemetry.TraceID(r.Context()); id != "" {
 		w.Header().Set("Trace-Id", id)
+	}
+	if id := r.Header.Get("X-Request-Id"); requestID.MatchString(id) {
+		w.Header().Set("X-Request-Id", id)
 	}
 	// The body is read here because grpc-gateway can't tell "too large" from
 	// "malformed".

@@ -24,7 +24,7 @@ func commands(out io.Writer) *cobra.Command {
 	root.Args = nil // what follows has to be a command
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
+	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), checkConnectorCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
 	return root
 }
 
@@ -165,6 +165,21 @@ func driftCommand(out io.Writer) *cobra.Command {
 		}
 		return app.Drift(c.Context(), cfg, out)
 	})
+	return c
+}
+
+func checkConnectorCommand(out io.Writer) *cobra.Command {
+	var cfg app.CheckConnectorConfig
+	c := &cobra.Command{
+		Use:   "check-connector",
+		Short: "Have a running sync-core ask both systems whether its connectors can work, and tell what was found. Exit code 0: they can; 1: one can't.",
+		Args:  cobra.NoArgs,
+	}
+	c.Flags().StringArrayVar(&cfg.Connectors, "connector", nil, "Connector to check; may be given several times. Without one: all.")
+	s := settingsOf(c)
+	clientSettings(s, &cfg.Core)
+	s.span(&cfg.Timeout, "timeout", 5*time.Minute, "How long to wait for the answers.", "TANDEM_CHECK_TIMEOUT")
+	s.run(func(c *cobra.Command, _ []string) error { return app.CheckConnector(c.Context(), cfg, out) })
 	return c
 }
 

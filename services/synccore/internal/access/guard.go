@@ -55,6 +55,9 @@ func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err == nil && !call.scope.admits(req, rule, asked) {
 		err = outside(call.caller, asked)
 	}
+	if err == nil && !call.caller.isEdge() && fills(req, rule.Believed) {
+		err = denied("Caller " + call.caller.Name + " may not fill " + rule.Believed + "; what Alvao's application tells comes by the gateway alone, which checks its signature.")
+	}
 	var answer any
 	if err == nil {
 		answer, err = handler(ctx, req)

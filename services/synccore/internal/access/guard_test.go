@@ -137,6 +137,27 @@ func TestRequestsAreRead(t *testing.T) {
 	}
 }
 
+// What Alvao's application told is taken as true, so the gateway alone may bring it.
+func TestWhatIsBelievedComesByTheGateway(t *testing.T) {
+	t.Parallel()
+	w := setup(t, everybody)
+	conn := w.dial(t)
+	for token, want := range map[string]codes.Code{edge: codes.OK, admin: codes.PermissionDenied, operator: codes.PermissionDenied} {
+		for _, tt := range []struct {
+			req  *tandemv1.IngestEventRequest
+			code codes.Code
+		}{
+			{&tandemv1.IngestEventRequest{Connector: connector, Pushed: &tandemv1.PushedRecord{}}, want},
+			{&tandemv1.IngestEventRequest{Connector: connector}, codes.OK},
+		} {
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
+			if _, err := tandemv1.NewEventServiceClient(conn).IngestEvent(ctx, tt.req); code(err) != tt.code {
+				t.Errorf("%s: %v, want %s", tt.req, err, tt.code)
+			}
+		}
+	}
+}
+
 func TestRefusalsSayWhy(t *testing.T) {
 	t.Parallel()
 	w := setup(t, everybody)

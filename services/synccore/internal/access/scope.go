@@ -42,6 +42,17 @@ func targetOf(req any, rule Rule) target {
 	return t
 }
 
+// fills tells whether a request has a value in a field.
+func fills(req any, name string) bool {
+	message, ok := req.(proto.Message)
+	if !ok || name == "" {
+		return false
+	}
+	m := message.ProtoReflect()
+	field := m.Descriptor().Fields().ByName(protoreflect.Name(name))
+	return field != nil && m.Has(field)
+}
+
 // connectorIn reads the connector out of a resource's name.
 func connectorIn(name string) (string, bool) {
 	rest, ok := strings.CutPrefix(name, collection)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
@@ -20,15 +21,19 @@ func (s *LinkService) CreateLink(ctx context.Context, req *tandemv1.CreateLinkRe
 	connector := connectorOf(&v, "parent", req.GetParent())
 	v.check(req.GetTicketId() > 0, "ticket_id", "must be greater than 0")
 	v.check(req.GetWorkItemId() > 0, "work_item_id", "must be greater than 0")
-	v.check(requestID.MatchString(req.GetRequestId()), "request_id", "must be at most 128 letters, digits and signs of -_.:")
+	id := req.GetRequestId()
+	if sent := metadata.ValueFromIncomingContext(ctx, "idempotency-key"); id == "" && len(sent) == 1 {
+		id = sent[0] // over REST the header will do
+	}
+	v.check(requestID.MatchString(id), "request_id", "must be at most 128 letters, digits and signs of -_.:")
 	if err := v.err(); err != nil {
 		return nil, err
 	}
 	if _, ok := s.Connectors.Describe(connector); !ok {
 		return nil, noConnector(connector)
 	}
-	if req.GetRequestId() != "" && !req.GetValidateOnly() {
-		err := s.Links.ClaimRequest(ctx, connector, req.GetRequestId(), fmt.Sprintf("%d+%d", req.GetTicketId(), req.GetWorkItemId()))
+	if id != "" && !req.GetValidateOnly() {
+		err := s.Links.ClaimRequest(ctx, connector, id, fmt.Sprintf("%d+%d", req.GetTicketId(), req.GetWorkItemId()))
 		if fault.Is(err, fault.Refused) {
 			return nil, refuse(codes.AlreadyExists, tandemv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED, fault.Sentence(err))
 		}

@@ -162,10 +162,10 @@ func TestNothingBehindAHint(t *testing.T) {
 		for what, tc := range map[string]struct {
 			ticket, person, least, most int
 		}{
-			"no such ticket":           {4711, 25, 4, 9},
+			"no such ticket":            {4711, 25, 4, 9},
 			"a ticket without a change": {made.ID, 25, 3, 7},
-			"Tandem's own change":      {made.ID, tandemID, 1, 1},
-			"nobody's change":          {made.ID, 0, 1, 1},
+			"Tandem's own change":       {made.ID, tandemID, 1, 1},
+			"nobody's change":           {made.ID, 0, 1, 1},
 		} {
 			before := reads()
 			event, _ := eventOf("/hooks/alvao", fmt.Appendf(nil, `{"requestId":%d,"personId":%d}`, tc.ticket, tc.person))

@@ -6,7 +6,7 @@ package convergetest_test
 func table() []string {
 	return []string{
 		// A connection to Redis is opened.
-		"redis hello",
+		"redis hello", "redis info",
 
 		// The inbox takes a hint in, hands it out, and is told what became of it.
 		"inbox append", "inbox receive", "inbox extend",
@@ -70,6 +70,7 @@ func table() []string {
 // testedElsewhere says of scripts that no act runs why.
 func testedElsewhere() map[string]string {
 	return map[string]string{
+		"inbox compact":  "it brings an older store forward, before anything is served; package inbox tests it",
 		"inbox stats":    "it only reads, for metrics",
 		"pushed keep":    "the acts' tenant lets its log be read; package pushed tests it",
 		"pushed read":    "as above",

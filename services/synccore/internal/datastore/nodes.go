@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -18,29 +19,29 @@ type node struct {
 }
 
 // nodes are all servers that are known behind the address, those that copy others
-// included. close ends the connections that were made for it.
+// included. The second value ends the connections that were made for it.
 func (s *Store) nodes(ctx context.Context) ([]node, func()) {
 	list := s.primaries(ctx)
+	var replicas []node
 	switch s.mode {
 	case sentinel:
-		replicas := s.sentinelReplicas(ctx)
-		return append(list, replicas...), func() {
-			for _, n := range replicas {
-				_ = n.client.Close() // nothing is under way
-			}
-		}
+		replicas = s.sentinelReplicas(ctx)
 	case cluster:
-		list = append(list, clusterNodes(ctx, s.client, (*redis.ClusterClient).ForEachSlave)...)
+		replicas = s.clusterReplicas(ctx)
 	case single:
 	}
-	return list, func() {}
+	return append(list, replicas...), func() {
+		for _, n := range replicas {
+			_ = n.client.Close() // nothing is under way
+		}
+	}
 }
 
 // primaries are the servers that take writes.
 func (s *Store) primaries(ctx context.Context) []node {
 	switch client := s.client.(type) {
 	case *redis.ClusterClient:
-		return clusterNodes(ctx, client, (*redis.ClusterClient).ForEachMaster)
+		return clusterPrimaries(ctx, client)
 	case *redis.Client:
 		n := node{client: client}
 		if s.mode == sentinel {
@@ -52,19 +53,13 @@ func (s *Store) primaries(ctx context.Context) []node {
 	}
 }
 
-func clusterNodes(ctx context.Context, client redis.UniversalClient,
-	each func(*redis.ClusterClient, context.Context, func(context.Context, *redis.Client) error) error,
-) []node {
-	all, ok := client.(*redis.ClusterClient)
-	if !ok {
-		return nil
-	}
+func clusterPrimaries(ctx context.Context, client *redis.ClusterClient) []node {
 	var (
 		mu   sync.Mutex
 		list []node
 	)
 	// A cluster whose nodes can't be told is told of by the first command.
-	_ = each(all, ctx, func(_ context.Context, c *redis.Client) error {
+	_ = client.ForEachMaster(ctx, func(_ context.Context, c *redis.Client) error {
 		mu.Lock()
 		defer mu.Unlock()
 		list = append(list, node{name: c.Options().Addr, client: c})
@@ -72,6 +67,39 @@ func clusterNodes(ctx context.Context, client redis.UniversalClient,
 	})
 	slices.SortFunc(list, func(a, b node) int { return strings.Compare(a.name, b.name) })
 	return list
+}
+
+// clusterReplicas are the servers of a cluster that copy others. The client's own list
+// (CLUSTER SLOTS) leaves out those that nothing was written to yet.
+func (s *Store) clusterReplicas(ctx context.Context) []node {
+	shards, err := s.client.ClusterShards(ctx).Result()
+	if err != nil {
+		return nil // an older server; opening has told of other errors
+	}
+	var list []node
+	for _, shard := range shards {
+		for _, n := range shard.Nodes {
+			port := n.Port
+			if s.options.TLSConfig != nil && n.TLSPort != 0 {
+				port = n.TLSPort
+			}
+			if n.Role == "replica" || n.Role == "slave" {
+				host := n.Endpoint
+				if host == "" || host == "?" {
+					host = n.IP
+				}
+				list = append(list, s.single(net.JoinHostPort(host, strconv.FormatInt(port, 10))))
+			}
+		}
+	}
+	return list
+}
+
+// single is a server by its address, with a connection of its own.
+func (s *Store) single(address string) node {
+	o := *s.options.Simple()
+	o.Addr, o.MaxRetries = address, -1
+	return node{name: address, client: redis.NewClient(&o)}
 }
 
 // sentinelReplicas are the servers that copy the primary, as the first sentinel that
@@ -88,10 +116,7 @@ func (s *Store) sentinelReplicas(ctx context.Context) []node {
 		}
 		var list []node
 		for _, replica := range found {
-			o := *s.options.Simple()
-			o.Addr = net.JoinHostPort(replica["ip"], replica["port"])
-			o.MaxRetries = -1
-			list = append(list, node{name: o.Addr, client: redis.NewClient(&o)})
+			list = append(list, s.single(net.JoinHostPort(replica["ip"], replica["port"])))
 		}
 		return list
 	}

@@ -138,7 +138,7 @@ func TestFailOver(t *testing.T) {
 				case 0:
 					replica.Pause(t)
 					time.Sleep(3 * time.Second) //nolint:forbidigo // the attack's own time
-					l.outage() // what the replica hung is not Tandem's time
+					l.outage()                  // what the replica hung is not Tandem's time
 					primary.Kill()
 					replica.Resume(t)
 				case 1:

@@ -81,6 +81,10 @@ func adoptByExternalID(link item.Link, sides Sides, rules Rules) Step {
 			"Ticket %d carries the external id %d, but that work item belongs to ticket %d; clear the field to have a new one made, or delete the other link.",
 			ticket.ID, id, sides.Taken))
 	}
+	if sides.Ours && (sides.WorkItem.Elsewhere || sides.WorkItem.Deleted) {
+		// Its link was lost: it is gone, and may come back.
+		return adopt(link, sides, fmt.Sprintf("Ticket %d and work item %d carry each other's number; the work item was adopted.", ticket.ID, id))
+	}
 	if sides.WorkItem.Elsewhere {
 		return park(link, sides, fmt.Sprintf(
 			"Ticket %d carries the external id %d, but that work item lies in the project %q; move it here, or clear the field to have a new one made.",

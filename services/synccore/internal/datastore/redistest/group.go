@@ -32,7 +32,7 @@ func StartCluster(tb testing.TB, replicas int, timeout time.Duration, settings .
 	for range masters * (1 + replicas) {
 		// The usual port of the bus is ten thousand higher, which may be none.
 		bus := map[string]string{}
-		c.Servers = append(c.Servers, launch(tb, func(port, dir string) []string {
+		c.Servers = append(c.Servers, launch(tb, false, func(port, dir string) []string {
 			if bus[port] == "" {
 				bus[port] = freePort(tb)
 			}
@@ -73,13 +73,24 @@ func StartCluster(tb testing.TB, replicas int, timeout time.Duration, settings .
 			return i < masters && info["connected_slaves"] == strconv.Itoa(replicas) || i >= masters && info["master_link_status"] == "up"
 		})
 	}
+	for _, s := range c.Servers {
+		Await(tb, "the nodes know the replicas", func() bool {
+			return strings.Count(s.nodes(tb), " slave ")+strings.Count(s.nodes(tb), ",slave ") == masters*replicas
+		})
+	}
 	return c
 }
 
-// node is the server's own line of CLUSTER NODES: id, address@busport, …
+// nodes is CLUSTER NODES: a line for each, with id, address@busport, roles, …
+func (s *Server) nodes(tb testing.TB) string {
+	tb.Helper()
+	return Admin(tb, s, func(ctx context.Context, c *redis.Client) (string, error) { return c.ClusterNodes(ctx).Result() })
+}
+
+// node is the server's own line of nodes.
 func (s *Server) node(tb testing.TB) string {
 	tb.Helper()
-	text := Admin(tb, s, func(ctx context.Context, c *redis.Client) (string, error) { return c.ClusterNodes(ctx).Result() })
+	text := s.nodes(tb)
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "myself") {
 			return line
@@ -197,7 +208,7 @@ func StartPair(tb testing.TB, down time.Duration, settings ...string) *Pair {
 	primary := Start(tb, settings...)
 	p := &Pair{Servers: []*Server{primary, Start(tb, append(settings, "--replicaof", "127.0.0.1 "+primary.port)...)}}
 	for range 3 {
-		p.Sentinels = append(p.Sentinels, launch(tb, func(port, dir string) []string {
+		p.Sentinels = append(p.Sentinels, launch(tb, false, func(port, dir string) []string {
 			file := filepath.Join(dir, "sentinel.conf")
 			text := fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\nsentinel monitor %[3]s 127.0.0.1 %[4]s 2\n"+
 				"sentinel down-after-milliseconds %[3]s %[5]d\nsentinel failover-timeout %[3]s 10000\n",

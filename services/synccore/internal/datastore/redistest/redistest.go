@@ -38,8 +38,10 @@ type Server struct {
 	dir  string
 	// arguments are those of redis-server, made from the port.
 	arguments func(port string) []string
-	command  *exec.Cmd
-	exited   chan struct{}
+	// patient: the server outlives a write beyond its file size limit.
+	patient bool
+	command   *exec.Cmd
+	exited    chan struct{}
 }
 
 // Main runs a package's tests and fails if one left a goroutine behind. go-redis's look for
@@ -56,7 +58,7 @@ func Main(m *testing.M) {
 // TANDEM_REQUIRE_REDIS is 1: then it fails.
 func Start(tb testing.TB, settings ...string) *Server {
 	tb.Helper()
-	return launch(tb, func(port, dir string) []string {
+	return launch(tb, false, func(port, dir string) []string {
 		return append([]string{
 			"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "",
 			"--appendonly", "yes", "--appendfsync", "everysec",
@@ -64,11 +66,37 @@ func Start(tb testing.TB, settings ...string) *Server {
 	})
 }
 
+// StartOnDisk is Start for a server whose disk the test can fill.
+func StartOnDisk(tb testing.TB) *Server {
+	tb.Helper()
+	return launch(tb, true, func(port, dir string) []string {
+		return []string{
+			"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
+		}
+	})
+}
+
+// FillDisk lets the server's files grow no more, as on a full disk; reads and memory are as
+// before. It is modelled with a limit of the process (setrlimit RLIMIT_FSIZE), whose error
+// is EFBIG in place of ENOSPC; Redis does the same with both.
+func (s *Server) FillDisk(tb testing.TB) { tb.Helper(); s.limit(tb, "1") }
+
+// FreeDisk ends FillDisk.
+func (s *Server) FreeDisk(tb testing.TB) { tb.Helper(); s.limit(tb, "unlimited") }
+
+func (s *Server) limit(tb testing.TB, size string) {
+	tb.Helper()
+	out, err := exec.CommandContext(tb.Context(), "prlimit", "--pid", strconv.Itoa(s.Process().Pid), "--fsize="+size+":").CombinedOutput() //nolint:gosec // a test's own arguments
+	if err != nil {
+		tb.Fatalf("limiting the files of redis-server: %v %s", err, out)
+	}
+}
+
 // launch starts a redis-server of any kind.
-func launch(tb testing.TB, arguments func(port, dir string) []string) *Server {
+func launch(tb testing.TB, patient bool, arguments func(port, dir string) []string) *Server {
 	tb.Helper()
 	need(tb)
-	s := &Server{dir: tb.TempDir()}
+	s := &Server{dir: tb.TempDir(), patient: patient}
 	s.arguments = func(port string) []string { return arguments(port, s.dir) }
 	tb.Cleanup(s.Kill)
 	const tries = 5 // another process may take the free port first
@@ -124,8 +152,14 @@ func (s *Server) start() error {
 		return fmt.Errorf("creating log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	s.command = exec.CommandContext(context.Background(), "redis-server", s.arguments(s.port)...) //nolint:gosec // a test's own arguments
+	words := append([]string{"redis-server"}, s.arguments(s.port)...)
+	if s.patient {
+		// The signal of that limit would end it; a shell can have it ignored.
+		words = append([]string{"sh", "-c", `trap "" XFSZ; exec "$@"`, "sh"}, words...)
+	}
+	s.command = exec.CommandContext(context.Background(), words[0], words[1:]...) //nolint:gosec // a test's own arguments
 	s.command.Stdout, s.command.Stderr = log, log
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.command.Start(); err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
@@ -196,7 +230,8 @@ func (s *Server) Kill() {
 	if s.command == nil || s.command.Process == nil {
 		return
 	}
-	_ = s.command.Process.Kill() // it may be gone already
+	// Its children too, which write the append-only file anew; it may be gone already.
+	_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
 	<-s.exited
 }
 

@@ -62,16 +62,16 @@ func (g *group) join(o group) {
 
 // modelItem is an item in the model.
 type modelItem struct {
-	state       inbox.State
-	now, after  *group
-	failures    int
-	unexpected  int
-	lapses      int
-	lapsed      time.Duration // when the last holder vanished
-	vanished    int64         // its token
-	held        bool
-	until       time.Duration // due, or end of visibility
-	token       int64
+	state      inbox.State
+	now, after *group
+	failures   int
+	unexpected int
+	lapses     int
+	lapsed     time.Duration // when the last holder vanished
+	vanished   int64         // its token
+	held       bool
+	until      time.Duration // due, or end of visibility
+	token      int64
 }
 
 // letter is a dead letter in the model.
