@@ -147,8 +147,13 @@ func TestAudit(t *testing.T) {
 	w := setup(t, everybody)
 	conn := w.dial(t)
 	for _, tt := range []struct{ method, token string }{
-		{"DeleteLink", admin}, {"DeleteLink", viewer}, {"DeleteLink", elsewhere}, {"DeleteLink", "unknown"},
-		{"GetLink", admin}, {"IngestEvent", edge}, {"SyncLink", w.issuer.token(t, "first", w.claims("Operator"))},
+		{"DeleteLink", admin},
+		{"DeleteLink", viewer},
+		{"DeleteLink", elsewhere},
+		{"DeleteLink", "unknown"},
+		{"GetLink", admin},
+		{"IngestEvent", edge},
+		{"SyncLink", w.issuer.token(t, "first", w.claims("Operator"))},
 	} {
 		m := find(t, tt.method)
 		_, _ = call(t, conn, m, request(m, connector), "Bearer "+tt.token)

@@ -58,12 +58,12 @@ func Rules() map[string]Rule {
 		connectors + "CheckConnector":   {Least: Operator, Connector: "name"},
 		connectors + "ResyncConnector":  {Least: Operator, Writes: true, Connector: "name"},
 		connectors + "ReleaseConnector": {Least: Admin, Writes: true, Connector: "name"},
-		resyncs + "StartResync":  {Least: Operator, Writes: true, Connector: "parent"},
-		resyncs + "GetResync":    {Least: Viewer, Connector: "name"},
-		resyncs + "ListResyncs":  {Least: Viewer, Connector: "parent"},
-		resyncs + "CancelResync": {Least: Operator, Writes: true, Connector: "name"},
-		resyncs + "CheckDrift":   {Least: Operator, Connector: "parent"},
-		resyncs + "RepairDrift":  {Least: Operator, Writes: true, Connector: "name"},
+		resyncs + "StartResync":         {Least: Operator, Writes: true, Connector: "parent"},
+		resyncs + "GetResync":           {Least: Viewer, Connector: "name"},
+		resyncs + "ListResyncs":         {Least: Viewer, Connector: "parent"},
+		resyncs + "CancelResync":        {Least: Operator, Writes: true, Connector: "name"},
+		resyncs + "CheckDrift":          {Least: Operator, Connector: "parent"},
+		resyncs + "RepairDrift":         {Least: Operator, Writes: true, Connector: "name"},
 
 		// These ask the vendors, and show what stands in tickets.
 		connectors + "PreviewWorkItem": {Least: Operator, Connector: "name"},

@@ -201,7 +201,7 @@ type running struct {
 	// goroutine that runs them.
 	resynced bool
 	stop     context.CancelFunc
-	done    sync.WaitGroup
+	done     sync.WaitGroup
 }
 
 func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration, deps Deps) (*running, error) {
