@@ -18,7 +18,7 @@ const repository = "../.."
 
 // guides are the texts whose commands and names must be true.
 func guides() []string {
-	return []string{"README.md", "deploy/README.md", "deploy/.env.example", "proto/README.md", "services/README.md", "gen/README.md"}
+	return []string{"README.md", "deploy/README.md", "deploy/.env.example", "proto/README.md", "services/README.md", "gen/README.md", "deploy/alvao/README.md"}
 }
 
 // text is a file of the repository.

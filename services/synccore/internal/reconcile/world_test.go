@@ -113,6 +113,7 @@ func setup(t *testing.T, change ...func(*options)) *world {
 	o.desk.BaseURL = host.URL
 	store := redistest.Embedded(t)
 	w.store = store
+	t.Cleanup(host.Close) // what the application posts is served while there is a store
 	logs, err := pushed.New(store, pushed.Limits{}, w.clock)
 	if err != nil {
 		t.Fatal(err)
