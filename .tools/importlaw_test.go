@@ -140,7 +140,7 @@ func law(testPackages []string) []row {
 		add(imports("depguard/miniredis", keepsNothing, miniredis))
 		add(in("planted_test.go", imports("", keepsNothing, redis, miniredis)))
 	}
-	for _, store := range []string{"inbox", "lease", "limiter", "link", "origin", "app"} {
+	for _, store := range []string{"inbox", "lease", "limiter", "link", "origin", "runs", "app"} {
 		add(imports("", synccore+store, redis))
 		add(imports("depguard/miniredis", synccore+store, miniredis))
 	}
