@@ -179,7 +179,7 @@ containers-test: ## the images and the compose stack, with a local engine, pulli
 	.ci/containers.sh
 
 .PHONY: helm-test
-helm-test: $(tools) $(helm) ## the Helm chart, linted and read as the Kubernetes API would
+helm-test: $(tools) $(helm) ## the Helm chart, read as the Kubernetes API would; the guides, that what they name exists
 	cd deploy/check && GOWORK=off ../../.bin/gotestsum --format pkgname-and-test-fails -- -vet=off -count=1 -timeout=10m ./... 2>&1 | tee ../../.bin/helm.log
 
 .PHONY: rules-test

@@ -61,6 +61,7 @@ type chaos struct {
 	kills       map[string]int
 	pauses      map[string]int
 	squalls     map[string]int
+	skews       int
 	recoveries  []time.Duration
 	deadLetters int
 	told        []string
@@ -96,7 +97,7 @@ func TestChaos(t *testing.T) {
 	t.Logf("%s of attack, quiet %s after it: %d tickets, %d things done by people; webhooks: %d accepted, answers %v",
 		attacked.Round(time.Second), time.Since(began).Round(time.Second), c.crowd.size(), c.crowd.deeds, accepted, counts)
 	slices.Sort(c.recoveries)
-	t.Logf("kills %v, pauses %v, squalls %v", c.kills, c.pauses, c.squalls)
+	t.Logf("kills %v, %d starts with a wrong clock, pauses %v, squalls %v", c.kills, c.skews, c.pauses, c.squalls)
 	t.Logf("in step again after a kill within: %v", rounded(c.recoveries))
 	c.judge(counts)
 }
@@ -176,7 +177,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	var toCore *cable
 	client := &http.Client{Transport: c.hooks, Timeout: 20 * time.Second}
 	c.Stack = start(t, stack.Options{
-		Bin: bin, File: "callers: {anonymous: admin, limit: {perSecond: 100000, burst: 1000000}}\n", Redis: "redis://" + toRedis.address() + "/0", KeepLines: 20_000, Connector: "    pollInterval: 5s\n",
+		Bin: bin, Redis: "redis://" + toRedis.address() + "/0", KeepLines: 20_000, Connector: "    pollInterval: 5s\n",
 		Sandbox: sandbox.Options{
 			Seed:        seed,
 			Alvao:       alvao.Options{Client: client, Delivery: alvao.Delivery{Duplicate: 0.2, Reorder: 0.3, ReorderBy: time.Second}},
@@ -313,7 +314,11 @@ func (c *chaos) weather(over <-chan struct{}) {
 
 func (c *chaos) squall(s squall, over <-chan struct{}) error {
 	c.mu.Lock()
-	c.squalls[s.toxic+s.fault]++
+	if s.fault != "" {
+		c.squalls["calls: "+s.fault]++
+	} else {
+		c.squalls["cables: "+s.toxic]++
+	}
 	c.mu.Unlock()
 	if s.fault != "" {
 		_, err := c.Box.Faults.Add(fault.Rule{
@@ -488,6 +493,9 @@ func (c *chaos) revive(b blow) {
 		again = func() error { return c.StartGateway(c.t.Context()) }
 	default:
 		one := c.core(b.victim)
+		if b.skew != 0 {
+			c.skews++
+		}
 		one.program.Env = []string{"TANDEM_TEST_SKEW=" + b.skew.String()}
 		again = func() error { return c.StartBeside(c.t.Context(), one.program, one.address) }
 	}

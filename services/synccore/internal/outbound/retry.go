@@ -77,11 +77,11 @@ func (t *Retry) once(r *http.Request, n int) (*http.Response, error) {
 		leave(nil)
 		return nil, err
 	}
-	if isStream(r.Context()) {
+	if isStream(r.Context()) { //nolint:contextcheck // timely keeps the context
 		return t.stream(r, leave)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), orDefault(t.Timeout, 60*time.Second))
-	out := r.WithContext(ctx)
+	out := r.WithContext(ctx) //nolint:contextcheck // timely keeps the context
 	if n > 1 && r.GetBody != nil {
 		body, err := r.GetBody()
 		if err != nil {

@@ -21,7 +21,7 @@ func timely(r *http.Request) (*http.Request, error) {
 	if reads(r) {
 		return r, nil
 	}
-	ended := func() error {
+	ended := func() error { //nolint:contextcheck // it is the request's
 		if err := tenure.Ended(r.Context()); err != nil {
 			return fmt.Errorf("%w: %w", ErrLate, err)
 		}

@@ -433,6 +433,18 @@ func (r *round) seek(ctx context.Context, marked int64) error {
 	return nil
 }
 
+// bearer is another ticket whose mark a work item has: its tag and a hyperlink to it; 0:
+// none.
+func (r *round) bearer(workItem item.WorkItem) int64 {
+	for _, link := range workItem.Hyperlinks {
+		ticket, ok := r.connector.TicketOfURL(link)
+		if ok && ticket != r.link.Ticket && slices.ContainsFunc(workItem.Tags, func(tag string) bool { return strings.EqualFold(tag, MarkOf(ticket)) }) {
+			return ticket
+		}
+	}
+	return 0
+}
+
 // marked tells whether a work item carries the ticket's mark.
 func (r *round) marked(workItem item.WorkItem) bool {
 	return slices.ContainsFunc(workItem.Tags, func(tag string) bool { return strings.EqualFold(tag, MarkOf(r.link.Ticket)) })
