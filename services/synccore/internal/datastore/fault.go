@@ -62,15 +62,16 @@ func Reason(err error) string {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return ""
 	}
-	word := ""
-	if reply, ok := errors.AsType[redis.Error](err); ok {
-		word = refusal(reply)
-	} else if errors.Is(err, errMemory) || errors.Is(err, errReplicas) {
-		word = map[bool]string{true: "OOM", false: "NOREPLICAS"}[errors.Is(err, errMemory)]
-	} else {
+	reply, ok := errors.AsType[redis.Error](err)
+	switch {
+	case errors.Is(err, errMemory):
+		return reasons()["OOM"]
+	case errors.Is(err, errReplicas):
+		return reasons()["NOREPLICAS"]
+	case !ok:
 		return ReasonUnreachable
 	}
-	if name, ok := reasons()[word]; ok {
+	if name, ok := reasons()[refusal(reply)]; ok {
 		return name
 	}
 	return ReasonOther

@@ -58,7 +58,7 @@ func (s *Store) Upgrade(ctx context.Context, steps []Step) (int, error) {
 		if stored >= known {
 			return from, nil
 		}
-		mine, err := s.upgrade(ctx, stored, steps)
+		mine, err := s.upgrade(ctx, steps)
 		if err != nil || mine {
 			return from, err
 		}
@@ -92,7 +92,7 @@ func (s *Store) layout(ctx context.Context) (int, int, error) {
 }
 
 // upgrade runs the steps that are missing, unless another process is at it.
-func (s *Store) upgrade(ctx context.Context, stored int, steps []Step) (bool, error) {
+func (s *Store) upgrade(ctx context.Context, steps []Step) (bool, error) {
 	key, token := s.Key("schema", "lock"), rand.Text()
 	won, err := s.client.SetNX(ctx, key, token, upgradeLock).Result()
 	if err != nil {
@@ -112,7 +112,8 @@ func (s *Store) upgrade(ctx context.Context, stored int, steps []Step) (bool, er
 		_ = whileOurs("DEL").Run(last, s.client, []string{key}, token).Err() // it ends by itself
 	}()
 	// Another one may have finished between the look and the lock.
-	if stored, _, err = s.layout(working); err != nil {
+	stored, _, err := s.layout(working)
+	if err != nil {
 		return false, err
 	}
 	for _, step := range steps {

@@ -46,8 +46,8 @@ func (s *Store) Durable(ctx context.Context) bool {
 // cluster and behind sentinels any node may be the next to take writes, so all are looked
 // at; one that can't be reached now is told of.
 func (s *Store) checkSettings(ctx context.Context, allowVolatile bool) error {
-	nodes, close := s.nodes(ctx)
-	defer close()
+	nodes, done := s.nodes(ctx)
+	defer done()
 	for _, n := range nodes {
 		found, seen := readSettings(ctx, n.client)
 		if !seen {

@@ -16,7 +16,7 @@ import (
 )
 
 // failOvers is how many fail-overs TestFailOver plays on each group of servers.
-var failOvers = flag.Int("failovers", 1, "fail-overs of each group of servers; make test-redis plays 4") //nolint:gochecknoglobals // a test's flag
+var failOvers = flag.Int("failovers", 1, "fail-overs of each group of servers; make test-redis plays 4")
 
 // silence is how long a primary is missed before another takes its place. Real ones are
 // given more; it is what most of an outage lasts.

@@ -18,7 +18,7 @@ import (
 )
 
 // flood is how many hints TestFlood stores; make flood stores a million.
-var flood = flag.Int("flood", 50_000, "hints of TestFlood") //nolint:gochecknoglobals // a test's flag
+var flood = flag.Int("flood", 50_000, "hints of TestFlood")
 
 // TestFlood: of so many hints 30 % are repeated. While nobody serves them Redis holds an
 // item and its newest payload each, however many hints came; once they are served, the

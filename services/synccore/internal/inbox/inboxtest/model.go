@@ -225,7 +225,7 @@ func (m *model) append(rt *rapid.T) {
 		// The end of the third half of the window, counted from the one that it came in.
 		const half = modelWindow / 2
 		now := m.began + m.time
-		m.seen[e.ID] = (now/half+3)*half - m.began
+		m.seen[e.ID] = now - now%half + 3*half - m.began
 	}
 	m.add(k, group{count: 1, revision: e.Revision, background: e.Background, force: e.Force, first: e.Type, last: e.Type})
 }
