@@ -176,7 +176,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	var toCore *cable
 	client := &http.Client{Transport: c.hooks, Timeout: 20 * time.Second}
 	c.Stack = start(t, stack.Options{
-		Bin: bin, File: "callers: {anonymous: admin, limit: {perSecond: 100000, burst: 1000000}}\n", Redis: "redis://" + toRedis.address() + "/0", KeepLines: 20_000, Connector: "    pollInterval: 5s\n",
+		Bin: bin, Redis: "redis://" + toRedis.address() + "/0", KeepLines: 20_000, Connector: "    pollInterval: 5s\n",
 		Sandbox: sandbox.Options{
 			Seed:        seed,
 			Alvao:       alvao.Options{Client: client, Delivery: alvao.Delivery{Duplicate: 0.2, Reorder: 0.3, ReorderBy: time.Second}},

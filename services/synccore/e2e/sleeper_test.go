@@ -21,7 +21,7 @@ import (
 // is refused, and it makes nothing a second time.
 func TestSleepingProcess(t *testing.T) {
 	t.Parallel()
-	s := start(t, stack.Options{Redis: redistest.Start(t).URL(), File: "callers: {anonymous: admin}\n", Connector: "    pollInterval: 2s\n"})
+	s := start(t, stack.Options{Redis: redistest.Start(t).URL(), Connector: "    pollInterval: 2s\n"})
 	create := fault.Rule{ID: "slow", Method: "POST", Path: "/azuredevops/**/workitems/$*", ReplyDelay: fault.Duration(5 * time.Second)}
 	if _, err := s.Box.Faults.Add(create); err != nil {
 		t.Fatal(err)

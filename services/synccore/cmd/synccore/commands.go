@@ -168,6 +168,21 @@ func driftCommand(out io.Writer) *cobra.Command {
 	return c
 }
 
+func checkConnectorCommand(out io.Writer) *cobra.Command {
+	var cfg app.CheckConnectorConfig
+	c := &cobra.Command{
+		Use:   "check-connector",
+		Short: "Have a running sync-core ask both systems whether its connectors can work, and tell what was found. Exit code 0: they can; 1: one can't.",
+		Args:  cobra.NoArgs,
+	}
+	c.Flags().StringArrayVar(&cfg.Connectors, "connector", nil, "Connector to check; may be given several times. Without one: all.")
+	s := settingsOf(c)
+	clientSettings(s, &cfg.Core)
+	s.span(&cfg.Timeout, "timeout", 5*time.Minute, "How long to wait for the answers.", "TANDEM_CHECK_TIMEOUT")
+	s.run(func(c *cobra.Command, _ []string) error { return app.CheckConnector(c.Context(), cfg, out) })
+	return c
+}
+
 func rebuildCommand(out io.Writer) *cobra.Command {
 	var cfg app.RebuildConfig
 	c := &cobra.Command{
@@ -195,21 +210,6 @@ func rebuildCommand(out io.Writer) *cobra.Command {
 		cfg.Version = telemetry.Version()
 		return app.RebuildLinks(c.Context(), cfg, out, c.ErrOrStderr())
 	})
-	return c
-}
-
-func checkConnectorCommand(out io.Writer) *cobra.Command {
-	var cfg app.CheckConnectorConfig
-	c := &cobra.Command{
-		Use:   "check-connector",
-		Short: "Have a running sync-core ask both systems whether its connectors can work, and tell what was found. Exit code 0: they can; 1: one can't.",
-		Args:  cobra.NoArgs,
-	}
-	c.Flags().StringArrayVar(&cfg.Connectors, "connector", nil, "Connector to check; may be given several times. Without one: all.")
-	s := settingsOf(c)
-	clientSettings(s, &cfg.Core)
-	s.span(&cfg.Timeout, "timeout", 5*time.Minute, "How long to wait for the answers.", "TANDEM_CHECK_TIMEOUT")
-	s.run(func(c *cobra.Command, _ []string) error { return app.CheckConnector(c.Context(), cfg, out) })
 	return c
 }
 

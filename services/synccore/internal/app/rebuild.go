@@ -63,12 +63,12 @@ func RebuildLinks(ctx context.Context, cfg RebuildConfig, out, logs io.Writer) e
 	return errors.Join(a.rebuild(ctx, file.Connectors[at], options, out, logs), a.close())
 }
 
-func (a *App) rebuild(ctx context.Context, cfg config.Connector, options connector.RebuildOptions, out, logs io.Writer) error {
+func (a *App) rebuild(ctx context.Context, cfg config.Connector, options connector.RebuildOptions, out, errs io.Writer) error {
 	level, err := telemetry.ParseLevel("warn")
 	if err != nil {
 		return err
 	}
-	a.tel, err = telemetry.Start(ctx, telemetry.Config{Service: "tandem-synccore", Version: a.cfg.Version, SampleRatio: 1, LogWriter: logs, LogLevel: level})
+	a.tel, err = telemetry.Start(ctx, telemetry.Config{Service: "tandem-synccore", Version: a.cfg.Version, SampleRatio: 1, LogWriter: errs, LogLevel: level})
 	if err != nil {
 		return fmt.Errorf("starting telemetry: %w", err)
 	}
@@ -78,10 +78,11 @@ func (a *App) rebuild(ctx context.Context, cfg config.Connector, options connect
 	}
 	now := time.Now //nolint:forbidigo // the one place where the clock enters this command
 	links, leases, origins := link.New(a.store), lease.New(a.store), origin.New(a.store)
-	if a.pushed, err = pushed.New(a.store, pushed.Limits{}, now); err != nil {
-		return fmt.Errorf("opening what applications pushed: %w", err)
+	logs, err := pushed.New(a.store, pushed.Limits{}, now)
+	if err != nil {
+		return err
 	}
-	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), a.pushed, a.cfg.Version, now)
+	opener, err := newOpener(a.tel, limiter.NewLedger(a.store), logs, a.cfg.Version, now)
 	if err != nil {
 		return err
 	}

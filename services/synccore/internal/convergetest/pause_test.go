@@ -28,6 +28,13 @@ func (w *world) hold(p *process, step string) {
 	time.Sleep(time.Until(until)) //nolint:forbidigo // virtual time
 }
 
+// isPaused tells that a process is the one that was stopped.
+func (w *world) isPaused(p *process) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.paused == p
+}
+
 // heard notes what Redis said to a process that was stopped.
 func (w *world) heard(p *process, cmd redis.Cmder) {
 	w.mu.Lock()

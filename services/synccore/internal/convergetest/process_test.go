@@ -133,9 +133,8 @@ func (p *process) DialHook(next redis.DialHook) redis.DialHook { return next }
 // ProcessHook implements redis.Hook. All that changes anything is a script.
 func (p *process) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		held := p.w.paused == p
 		err := p.live(p.w.commandName(cmd), cmd.Name() == "evalsha", func() error {
-			if held = held || p.w.paused == p; held {
+			if p.w.isPaused(p) {
 				// A command that was on its way when the process was stopped is sent when it
 				// wakes, whatever it may then know.
 				ctx = context.WithoutCancel(ctx)
@@ -153,7 +152,16 @@ func (p *process) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // ProcessPipelineHook implements redis.Hook.
 func (p *process) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		return p.live("together: "+p.w.commandName(cmds[0]), true, func() error { return next(ctx, cmds) })
+		err := p.live(p.w.together(cmds), true, func() error {
+			if p.w.isPaused(p) {
+				ctx = context.WithoutCancel(ctx) // as of single commands
+			}
+			return next(ctx, cmds)
+		})
+		for _, cmd := range cmds {
+			p.w.heard(p, cmd)
+		}
+		return err
 	}
 }
 

@@ -57,8 +57,10 @@ type shape struct {
 	// workers is how many items are served at once. With several, what happens at one
 	// moment may happen in another order in another play.
 	workers int
-	tenant  standalvao.Tenant
-	late    bool // Azure DevOps renders revisions late
+	// two tells that there is a second replica.
+	two    bool
+	tenant standalvao.Tenant
+	late   bool // Azure DevOps renders revisions late
 	// lose, double and delay are what happens to webhooks, in hundredths.
 	lose, double, delay uint64
 }
@@ -77,6 +79,7 @@ func shapeOf(seed uint64) shape {
 	if one(4) {
 		s.workers = 3
 	}
+	s.two = roll(seed, "two", 0)%4 == 0
 	if one(3) {
 		s.format = item.Markdown
 	}
@@ -326,6 +329,7 @@ func (w *world) calmly(calm bool, rough uint64) {
 	w.calm = calm
 	w.mu.Unlock()
 	if calm {
+		w.strikeWith(nil)
 		w.weather.set(0)
 		w.desk.SetDelivery(standalvao.Delivery{})
 		return
@@ -349,6 +353,16 @@ func (w *world) revive(ctx context.Context) error {
 	w.process = p
 	w.mu.Unlock()
 	return nil
+}
+
+// accompany starts a second replica, if there is to be one.
+func (w *world) accompany(ctx context.Context) error {
+	if !w.shape.two || w.second != nil {
+		return nil
+	}
+	var err error
+	w.second, err = w.start(ctx)
+	return err
 }
 
 // bury lets go of a process.
