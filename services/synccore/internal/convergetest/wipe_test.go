@@ -14,6 +14,7 @@ import (
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	"github.com/tandem-sync/tandem/services/synccore/internal/connector"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/rebuild"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
@@ -50,7 +51,11 @@ func (h *history) rebuilt() bool {
 // weather.
 func (h *history) rebuild() error {
 	h.excuse()
-	p := &process{w: h.world, redis: h.observer, inbox: h.queue}
+	logs, err := pushed.New(h.observer, pushed.Limits{}, time.Now)
+	if err != nil {
+		return err
+	}
+	p := &process{w: h.world, redis: h.observer, inbox: h.queue, logs: logs}
 	leases, tracers := lease.New(h.observer), tracenoop.NewTracerProvider()
 	deps := connector.Deps{
 		Open: p.open, Links: h.links, Leases: leases, Origins: h.origins, Inbox: h.queue, Runs: runs.New(h.observer), Logger: h.logger, Now: time.Now,
@@ -61,7 +66,7 @@ func (h *history) rebuild() error {
 			fmt.Fprintf(os.Stdout, "  # %+v\n", pair)
 		}
 	}
-	_, err := connector.Rebuild(h.ctx, h.settings, deps, connector.RebuildOptions{NewSince: h.began, Tell: tell})
+	_, err = connector.Rebuild(h.ctx, h.settings, deps, connector.RebuildOptions{NewSince: h.began, Tell: tell})
 	if err != nil {
 		return err
 	}
