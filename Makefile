@@ -77,9 +77,20 @@ converge-teeth: ## plant bugs, one at a time, and see those two suites fail
 test-short: ## the quick tests, without the race detector
 	go test -short -vet=off work
 
+# FAILOVERS is how many fail-overs of a cluster and of a pair behind sentinels
+# `make test-redis` plays; `make unit` plays one of each.
+FAILOVERS ?= 4
 .PHONY: test-redis
-test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-server
-	TANDEM_REQUIRE_REDIS=1 .ci/gotestsum.sh redis -race -shuffle=on -vet=off -count=1 ./services/synccore/internal/{datastore,inbox,lease,link,pushed}/...
+test-redis: $(tools) ## the stores' suites, refusing to go without a real redis-server; FAILOVERS (4) of each group
+	TANDEM_REQUIRE_REDIS=1 .ci/gotestsum.sh redis -race -shuffle=on -vet=off -count=1 -timeout=10m ./services/synccore/internal/{datastore,inbox,lease,limiter,link,origin,pushed}/...
+	TANDEM_REQUIRE_REDIS=1 go test -vet=off -count=1 -v -timeout=20m ./services/synccore/internal/inbox -run='^TestFailOver$$' -failovers=$(FAILOVERS)
+
+# FLOOD is how many events `make flood` sends; `make unit` and `make e2e` send some thousands.
+FLOOD ?= 1000000
+.PHONY: flood
+flood: ## FLOOD (1,000,000) events, 30 % of them repeated, and what memory they take
+	TANDEM_REQUIRE_REDIS=1 go test -vet=off -count=1 -v -timeout=20m ./services/synccore/internal/inbox -run='^TestFlood$$' -flood=$(FLOOD)
+	go test -tags=e2e -vet=off -count=1 -v -timeout=2h ./services/synccore/e2e -run='^TestFlood$$' -flood=$(FLOOD)
 
 .PHONY: e2e
 e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
@@ -168,7 +179,7 @@ containers-test: ## the images and the compose stack, with a local engine, pulli
 	.ci/containers.sh
 
 .PHONY: helm-test
-helm-test: $(tools) $(helm) ## the Helm chart, linted and read as the Kubernetes API would
+helm-test: $(tools) $(helm) ## the Helm chart, read as the Kubernetes API would; the guides, that what they name exists
 	cd deploy/check && GOWORK=off ../../.bin/gotestsum --format pkgname-and-test-fails -- -vet=off -count=1 -timeout=10m ./... 2>&1 | tee ../../.bin/helm.log
 
 .PHONY: rules-test

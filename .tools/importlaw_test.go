@@ -119,6 +119,11 @@ func law(testPackages []string) []row {
 		add(imports("", synccore+channel, core("item"), core("fault"), core("outbound"), "net/http", "context"))
 	}
 
+	for _, known := range []string{"alvao", "azuredevops", "config", "api", "app", "connector", "datastore", "inbox", "plan", "poll", "reconcile", "resync", "worker"} {
+		add(imports("depguard/deskhook", synccore+"deskhook", core(known)))
+	}
+	add(imports("", synccore+"deskhook", core("item"), core("fault"), core("lease")))
+
 	for _, inside := range []string{"worker", "reconcile", "azuredevops", "inbox", "link"} {
 		add(imports("depguard/gen", synccore+inside, contract))
 	}
@@ -135,7 +140,7 @@ func law(testPackages []string) []row {
 		add(imports("depguard/miniredis", keepsNothing, miniredis))
 		add(in("planted_test.go", imports("", keepsNothing, redis, miniredis)))
 	}
-	for _, store := range []string{"inbox", "lease", "limiter", "link", "origin", "app"} {
+	for _, store := range []string{"inbox", "lease", "limiter", "link", "origin", "runs", "app"} {
 		add(imports("", synccore+store, redis))
 		add(imports("depguard/miniredis", synccore+store, miniredis))
 	}

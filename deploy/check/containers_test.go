@@ -132,7 +132,7 @@ func (s *stack) configure(t *testing.T, interval string) {
 		t.Fatalf("the demonstration's configuration has no %q", demo)
 	}
 	next := filepath.Join(s.config, "next")
-	if err := os.WriteFile(next, bytes.Replace(raw, []byte(demo), []byte(interval), 1), 0o644); err != nil { //nolint:gosec // it is read by the container's user
+	if err := os.WriteFile(next, bytes.Replace(raw, []byte(demo), []byte(interval), 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(next, filepath.Join(s.config, "tandem.yaml")); err != nil {

@@ -412,9 +412,13 @@ func TestGuidesNameEventsOfTheLog(t *testing.T) {
 	event := regexp.MustCompile(`^[a-z]+(?:\.[a-z-]+)+$`)
 	value := regexp.MustCompile(`^[a-zA-Z]+(?:\.[a-zA-Z]+)+$`)
 	guide := text(t, "deploy/README.md")
-	from := strings.Index(guide, "## 10. With Helm")
+	before, rest, _ := strings.Cut(guide, "## 10. With Helm")
+	helm, after, whole := strings.Cut(rest, "## 11.")
+	if !whole {
+		t.Fatal("the guide has no section about Helm, or none after it")
+	}
 	events, settings := 0, 0
-	for _, c := range code(guide[:from] + guide[strings.Index(guide, "## 11."):]) {
+	for _, c := range code(before + after) {
 		ending := filepath.Ext(c)
 		if event.MatchString(c) && !slices.Contains([]string{".yaml", ".md", ".rdb", ".com"}, ending) {
 			if first, _, _ := strings.Cut(c, "."); values[first] != nil && has(c) || slices.Contains([]string{"resync", "mail", "brake", "messages", "alvao", "callers"}, first) && !strings.HasSuffix(c, ".done") {
@@ -426,7 +430,7 @@ func TestGuidesNameEventsOfTheLog(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range code(guide[from:strings.Index(guide, "## 11.")]) {
+	for _, c := range code(helm) {
 		words := []string{c}
 		if strings.HasPrefix(c, "helm ") {
 			words = nil

@@ -3,6 +3,7 @@ package application_test
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -114,7 +115,7 @@ func elements(t *testing.T, text []byte) {
 	decoder := xml.NewDecoder(bytes.NewReader(text))
 	for {
 		token, err := decoder.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {
@@ -132,7 +133,7 @@ func TestSourcesThatMakeNoPackage(t *testing.T) {
 	for name, tt := range map[string]struct{ manifest, code, more string }{
 		"no manifest":         {"", "class A {}", ""},
 		"no JSON":             {"{", "class A {}", ""},
-		"unknown key":         {strings.Replace(fine, `"name":"n"`, `"name":"n","nmae":""`, 1), "class A {}", ""},
+		"unknown key":         {strings.Replace(fine, `"name":"n"`, `"name":"n","nickname":""`, 1), "class A {}", ""},
 		"no version":          {strings.Replace(fine, `"version":1`, `"version":0`, 1), "class A {}", ""},
 		"no source":           {fine, "", ""},
 		"a source left over":  {fine, "class A {}", "class B {}"},

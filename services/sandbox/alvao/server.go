@@ -26,10 +26,10 @@ type Server struct {
 
 	applicationTimes times
 
-	base        atomic.Pointer[string] // scheme, host and port; empty: each request's
-	parser      *odata.Parser
-	routed      http.Handler
-	handler     http.Handler // around routed, what is around every call
+	base    atomic.Pointer[string] // scheme, host and port; empty: each request's
+	parser  *odata.Parser
+	routed  http.Handler
+	handler http.Handler // around routed, what is around every call
 
 	callsMu sync.Mutex
 	calls   map[string]int

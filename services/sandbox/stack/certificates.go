@@ -31,8 +31,8 @@ type Certificates struct {
 	dir       string
 }
 
-// makeCertificates makes an authority and a certificate for each program.
-func makeCertificates(dir string) (Certificates, error) {
+// MakeCertificates makes an authority and a certificate for each program.
+func MakeCertificates(dir string) (Certificates, error) {
 	c := Certificates{dir: dir, CA: filepath.Join(dir, "ca.pem")}
 	var err error
 	if c.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {

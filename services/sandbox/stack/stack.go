@@ -251,7 +251,7 @@ func (s *Stack) writeFiles() error {
 	}
 	if s.options.TLS {
 		var err error
-		if s.Certificates, err = makeCertificates(s.options.Dir); err != nil {
+		if s.Certificates, err = MakeCertificates(s.options.Dir); err != nil {
 			return err
 		}
 	}

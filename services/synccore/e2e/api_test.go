@@ -3,6 +3,8 @@
 package e2e_test
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,15 +12,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi2"
+	"github.com/getkin/kin-openapi/openapi2conv"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 
+	"github.com/tandem-sync/tandem/gen/openapi"
 	"github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/sandbox/stack"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
@@ -53,7 +59,40 @@ func (a *asker) ask(operation, method, path, body string, want int) map[string]a
 	if err := json.Unmarshal([]byte(answer), &decoded); err != nil {
 		a.t.Fatalf("%s %s answers %s: %v", method, path, answer, err)
 	}
+	if status == http.StatusOK {
+		conforms(a.t, operation, decoded)
+	}
 	return decoded
+}
+
+// conforms holds an answer against the OpenAPI document.
+func conforms(t *testing.T, operation string, answer map[string]any) {
+	t.Helper()
+	var told openapi2.T
+	if err := json.Unmarshal(openapi.Document, &told); err != nil {
+		t.Fatal(err)
+	}
+	document, err := openapi2conv.ToV3(&told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range document.Paths.Map() {
+		for method, one := range item.Operations() {
+			if one.OperationID != operation {
+				continue
+			}
+			content := one.Responses.Status(http.StatusOK).Value.Content.Get("application/json")
+			if content == nil || content.Schema == nil {
+				t.Errorf("the document tells nothing of the answer to %s %s", method, path)
+				return
+			}
+			if err := content.Schema.Value.VisitJSON(answer); err != nil {
+				t.Errorf("the answer to %s %s is not as the document says: %v", method, path, err)
+			}
+			return
+		}
+	}
+	t.Errorf("the document does not know %s", operation)
 }
 
 // at follows keys and indices into a decoded answer; nil if there is nothing.
@@ -140,6 +179,22 @@ func TestREST(t *testing.T) {
 		t.Error("the history is empty")
 	}
 	from := len(s.Core.Lines())
+	number := strconv.Itoa(ticket)
+	askMappings(a, parent, number)
+	check("the newest link", at(a.ask("LinkService_ListLinks", http.MethodGet, parent+"/links?filter=state%20%3D%20ACTIVE&orderBy=update_time%20desc&readMask=name", "", 200), "links", 0, "name"),
+		"connectors/"+stack.Connector+"/links/"+number)
+	check("the violation", at(a.ask("LinkService_ListLinks", http.MethodGet, parent+"/links?filter=reason%20%3D%20x", "", 400), "violations", 0, "field"), "filter")
+	explained := a.ask("LinkService_ExplainLink", http.MethodGet, link+":explain", "", 200)
+	check("the explained ticket", at(explained, "ticketId"), ticket)
+	if at(explained, "decisions", 0, "rules", 0, "rule") == nil || at(explained, "decisions", 0, "traceId") == "" {
+		t.Errorf("nothing is explained: %v", explained)
+	}
+	check("the explained work item's ticket", at(a.ask("LinkService_ExplainLink2", http.MethodGet, parent+"/workItems/"+strconv.Itoa(workItem)+":explain", "", 200), "ticketId"), ticket)
+	a.ask("LinkService_ExplainLink3", http.MethodGet, parent+"/events/nothing:explain", "", 404)
+	askWatch(a, parent, number)
+	refusedPair := a.ask("LinkService_CreateLink", http.MethodPost, parent+"/links", `{"ticketId": "`+number+`", "workItemId": "999999"}`, 409)
+	check("the reason", at(refusedPair, "reason"), "LINK_EXISTS")
+	askResyncs(a, parent)
 	a.ask("LinkService_SyncLink", http.MethodPost, link+":sync", "{}", 200)
 	awaitLine(t, s.Core, from, "the look", func(l stack.Line) bool {
 		return l.Text("msg") == "sync.handled" && l.Text("event_type") == "sync" && l.Text("outcome") == "done"
@@ -403,4 +458,65 @@ func TestRefusesToStart(t *testing.T) {
 			t.Errorf("%s: %v\n%s\nwant an error with %q", name, err, out, c.want)
 		}
 	}
+}
+
+// askMappings tries settings on the ticket.
+func askMappings(a *asker, parent, ticket string) {
+	a.t.Helper()
+	preview := a.ask("ConnectorService_PreviewWorkItem", http.MethodPost, parent+":preview", `{"ticketId": "`+ticket+`"}`, 200)
+	if at(preview, "type") != "Task" || at(preview, "fields", 0, "reference") != "System.Title" {
+		a.t.Errorf("previewed %v", preview)
+	}
+	examples := a.ask("ConnectorService_ListExamples", http.MethodGet, parent+"/examples", "", 200)
+	if at(examples, "tickets", 0, "id") == nil || at(examples, "workItems", 0, "fields", "System.Title") == nil {
+		a.t.Errorf("examples %v", examples)
+	}
+	draft := strings.Replace(fmt.Sprintf(stack.Settings, a.s.Box.ProjectURL()), `[$TicketTitle$]`, `Ticket: [$TicketTitle$]`, 1)
+	body, err := json.Marshal(map[string]any{"settings": draft})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	diff := a.ask("ConnectorService_DiffMapping", http.MethodPost, parent+":diff", string(body), 200)
+	if at(diff, "differences", 0, "field") != "System.Title" || at(diff, "differingCount") == float64(0) {
+		a.t.Errorf("diff %v", diff)
+	}
+	wrong := a.ask("ConnectorService_DiffMapping", http.MethodPost, parent+":diff", `{"settings": "{}"}`, 400)
+	if at(wrong, "violations", 1) == nil {
+		a.t.Errorf("of empty settings %v", wrong)
+	}
+}
+
+// askWatch has a change told by a watch.
+func askWatch(a *asker, parent, ticket string) {
+	a.t.Helper()
+	a.called["LinkService_WatchLinks"] = true
+	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
+	defer cancel()
+	// From the beginning: the link was made before.
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.s.GatewayURL+parent+"/links:watch?resumeToken=0-0", nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if strings.Contains(lines.Text(), `"ticketId":"`+ticket+`"`) {
+			return
+		}
+	}
+	a.t.Errorf("the watch answers %s and does not tell of ticket %s", response.Status, ticket)
+}
+
+// askResyncs asks for a resync and compares one page.
+func askResyncs(a *asker, parent string) {
+	a.t.Helper()
+	name, _ := at(a.ask("ResyncService_StartResync", http.MethodPost, parent+"/resyncs", "{}", 200), "resync", "name").(string)
+	a.ask("ResyncService_GetResync", http.MethodGet, "/v1/"+name, "", 200)
+	a.ask("ResyncService_ListResyncs", http.MethodGet, parent+"/resyncs", "", 200)
+	a.ask("ResyncService_CancelResync", http.MethodPost, parent+"/resyncs/nothing:cancel", "{}", 404)
+	a.ask("ResyncService_CheckDrift", http.MethodGet, parent+"/drifts", "", 200)
+	a.ask("ResyncService_RepairDrift", http.MethodPost, parent+"/links/999999:repair", `{"winner": "WINNER_ALVAO"}`, 200)
 }

@@ -36,7 +36,7 @@ const (
 	unbound = "      limit: {perSecond: 5000, concurrent: 32}\n"
 )
 
-// programs is the folder with gateway, synccore and demo, built once for a run.
+// programs is the folder with gateway, synccore, tandemctl and demo, built once for a run.
 var programs string
 
 func TestMain(m *testing.M) {
@@ -69,7 +69,7 @@ func build() (string, error) {
 		args = append(args, "-race")
 	}
 	const module = "github.com/tandem-sync/tandem/services/"
-	args = append(args, module+"gateway/cmd/gateway", module+"synccore/cmd/synccore", module+"sandbox/cmd/demo")
+	args = append(args, module+"gateway/cmd/gateway", module+"synccore/cmd/synccore", module+"synccore/cmd/tandemctl", module+"sandbox/cmd/demo")
 	command := exec.Command("go", args...)
 	if out, err := command.CombinedOutput(); err != nil {
 		_ = os.RemoveAll(dir)

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	"github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/sandbox/stack"
+	"github.com/tandem-sync/tandem/services/synccore/internal/access"
 )
 
 // TestSecretsStaySecret plants secrets and a confidential message, works, fails and
@@ -28,10 +31,13 @@ func TestSecretsStaySecret(t *testing.T) {
 		token    = "q7Zp4Xv2mB9sLw6nKd3RtYh8"
 		password = "Cx5%Jf1!gT0+uQe/Vb=N7"
 		message  = "the-merger-with-Fabrikam-is-secret"
+		caller   = "tandem_Jw8Kp3Zr6Nf1Ty5Qb9Xd2Hc7Vm4Ls"
+		forged   = "tandem_Wq2Er4Ty6Ui8Op0As1Df3Gh5Jk7Lz"
 	)
 	sink := collect(t)
 	s := start(t, stack.Options{
 		Collector: sink.url, Token: token, Password: password, Notices: true,
+		Callers:  fmt.Sprintf("  anonymous: admin\n  limit: {perSecond: 100000, burst: 1000000}\n  tokens:\n    - {name: portal, role: viewer, sha256: %q}\n", access.Hash(caller)),
 		CoreArgs: []string{"--log-level", "debug"}, GatewayArgs: []string{"--log-level", "debug"},
 		Sandbox: sandbox.Options{
 			AzureDevOps: azuredevops.Options{Tokens: []azuredevops.Token{{Secret: token, Owner: "tandem@contoso.com", Rights: azuredevops.AllRights}}},
@@ -42,6 +48,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	})
 	needles := plantedSecrets(t, s, token, password)
 	needles["the message"] = message
+	needles["a caller's token"], needles["a token that is none"], needles["the gateway's token"] = caller, forged, s.GatewayToken
 	needles["the mail server's password"] = sandbox.MailPassword
 	needles["the webhook's signature"] = "sandbox-signature"
 	needles["the solver's address"] = alvao.Solver
@@ -100,6 +107,26 @@ func TestSecretsStaySecret(t *testing.T) {
 		hit(http.MethodPost, s.GatewayURL+"/hooks/alvao/development/"+url.PathEscape(key), `{"requestId":1001,"personId":2}`, nil)
 	}
 
+	for _, key := range []string{caller, forged, s.GatewayToken, caller + " " + forged} {
+		change := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+key) }
+		hit(http.MethodGet, s.GatewayURL+"/v1/connectors", "", change)
+		hit(http.MethodGet, s.GatewayURL+"/v1/connectors?access_token="+url.QueryEscape(key), "", change)
+		hit(http.MethodPost, s.GatewayURL+"/v1/connectors/development:release", `{"brakeId":"x"}`, change)
+		hit(http.MethodPost, s.GatewayURL+"/v1/connectors/development/links/1:sync", "{", func(r *http.Request) { r.Header.Set("Authorization", "Basic "+key) })
+	}
+	for _, args := range [][]string{
+		{"check-config", "--print", s.ConfigFile},
+		// A Redis that refuses, with a password in its address; it gives up at once.
+		{"serve", "--config", s.ConfigFile, "--insecure-grpc", "--redis", "redis://tandem:" + url.QueryEscape(password) + "@127.0.0.1:1/zero", "--log-level", "debug"},
+		{"resync", "--insecure-grpc", "--core", s.CoreAddr, "--core-token-file", filepath.Join(filepath.Dir(s.ConfigFile), "gateway-token")},
+	} {
+		out, err := exec.CommandContext(t.Context(), filepath.Join(programs, "synccore"), args...).CombinedOutput()
+		if (err == nil) != (args[0] == "check-config") {
+			t.Errorf("synccore %s: %v %s", args[0], err, out)
+		}
+		seen.Write(out)
+	}
+
 	// Both systems refuse, cut and lose; the tokens are refused and accepted again.
 	for _, rule := range []fault.Rule{
 		{ID: "1", Kind: fault.KindCut},
@@ -146,7 +173,7 @@ func TestSecretsStaySecret(t *testing.T) {
 		}
 		folded := bytes.ToLower(text)
 		for name, needle := range needles {
-			for _, form := range []string{needle, url.QueryEscape(needle), url.PathEscape(needle), strings.Trim(fmt.Sprintf("%q", needle), `"`)} {
+			for _, form := range []string{needle, url.QueryEscape(needle), url.PathEscape(needle), strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(":"+needle)), "="), strings.Trim(fmt.Sprintf("%q", needle), `"`)} {
 				if at := bytes.Index(folded, []byte(strings.ToLower(form))); at >= 0 {
 					t.Errorf("%s stands in %s: …%q…", name, place, text[max(0, at-200):min(len(text), at+len(form))])
 					break

@@ -15,7 +15,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
+	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -26,8 +28,9 @@ import (
 	"github.com/tandem-sync/tandem/services/internal/telemetry"
 )
 
-// maxBody is the largest request body, in bytes. No request of the API comes near.
-const maxBody = 1 << 20
+// maxBody is the largest request body, in bytes: what sync-core takes as a message, which
+// the same as JSON is never smaller than.
+const maxBody = 256 << 10
 
 // nobody is the authorization of a caller who sent none. Without it sync-core would take
 // the call for the gateway's own where the gateway is known by its certificate.
@@ -99,12 +102,17 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if id := r.Header.Get("X-Request-Id"); requestID.MatchString(id) {
 		w.Header().Set("X-Request-Id", id)
 	}
+	// A message of protobuf holds no other text, and gRPC would call it an error of ours.
+	if query, err := url.QueryUnescape(r.URL.RawQuery); err != nil || !utf8.ValidString(r.URL.Path) || !utf8.ValidString(query) {
+		(&problem{Status: http.StatusBadRequest, Detail: "The path or the query is not UTF-8."}).write(w, r)
+		return
+	}
 	// The body is read here because grpc-gateway can't tell "too large" from
 	// "malformed".
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	switch {
 	case tooLarge(err):
-		(&problem{Status: http.StatusRequestEntityTooLarge, Detail: "The request body is larger than 1 MiB."}).write(w, r)
+		(&problem{Status: http.StatusRequestEntityTooLarge, Detail: "The request body is larger than 256 KiB."}).write(w, r)
 		return
 	case err != nil:
 		(&problem{Status: http.StatusBadRequest, Detail: "The request body did not arrive whole."}).write(w, r)

@@ -247,7 +247,14 @@ func TestBadRequests(t *testing.T) {
 		{"malformed", http.MethodPost, "/v1/events:ingest", `{`, 400},
 		{"wrong type", http.MethodGet, "/v1/connectors?pageSize=many", "", 400},
 		{"unknown parameter", http.MethodGet, "/v1/connectors/a/events?state=NOPE", "", 400},
-		{"too large", http.MethodPost, "/v1/events:ingest", `{"connector":"` + strings.Repeat("a", 1<<20) + `"}`, 413},
+		{"too large", http.MethodPost, "/v1/events:ingest", `{"connector":"` + strings.Repeat("a", 256<<10) + `"}`, 413},
+		{"no UTF-8", http.MethodPost, "/v1/events:ingest", "{\"connector\":\"\xff\xfe\"}", 400},
+		{"no UTF-8 in a path", http.MethodPost, "/v1/connectors/%ff/links/1:sync", "{}", 400},
+		{"no UTF-8 in a query", http.MethodGet, "/v1/connectors?pageToken=%ff%fe", "", 400},
+		{"a broken query", http.MethodGet, "/v1/connectors?pageToken=%zz", "", 400},
+		{"compressed", http.MethodPost, "/v1/events:ingest", "\x1f\x8b\x08\x00", 400},
+		{"a number that is none", http.MethodPost, "/v1/events:ingest", `{"itemId":1e400}`, 400},
+		{"twice the same", http.MethodPost, "/v1/events:ingest", `{"connector":"a","connector":"b"}`, 400},
 		{"deep", http.MethodPost, "/v1/events:ingest", strings.Repeat("[", 100_000), 400},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

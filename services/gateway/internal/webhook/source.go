@@ -111,7 +111,7 @@ const (
 type PushedRecord struct {
 	ID                                 int64
 	AsOf, Created                      time.Time
-	Removed, Bare, Cut, Own, Again                 bool
+	Removed, Bare, Cut, Own, Again     bool
 	Mark                               Mark
 	ShowToRequester                    bool
 	Subject, HTML, Plain, Kind, Author string

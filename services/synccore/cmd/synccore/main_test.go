@@ -57,6 +57,12 @@ func TestCommands(t *testing.T) {
 		"check without file":      {[]string{"check-config"}, "<file>", nil},
 		"hooks":                   {[]string{"hooks", "--config", fine}, "", []string{"https://tandem.contoso.com/hooks/azure-devops/development"}},
 		"hooks without file":      {[]string{"hooks"}, "--config", nil},
+		"drift of nothing":        {[]string{"drift"}, "--connector", nil},
+		"drift by nobody":         {[]string{"drift", "--connector", "x", "--repair", "bob"}, "azure-devops", nil},
+		"rebuild nothing":         {[]string{"rebuild-links"}, "--connector", nil},
+		"rebuild no file":         {[]string{"rebuild-links", "--connector", "x"}, "--config", nil},
+		"rebuild nobody":          {[]string{"rebuild-links", "--connector", "x", "--config", fine}, "no connector", nil},
+		"rebuild since then":      {[]string{"rebuild-links", "--connector", "x", "--config", fine, "--new-since", "then"}, "--new-since", nil},
 		"serve without file":      {[]string{}, "--config", nil},
 		"unknown flag":            {[]string{"serve", "--colour", "red"}, "--colour", nil},
 		"unknown level":           {[]string{"--config", fine, "--log-level", "loud"}, "log-level", nil},
@@ -70,12 +76,6 @@ func TestCommands(t *testing.T) {
 		"token of nobody":         {[]string{"token"}, "arg", nil},
 		"serve with odd replicas": {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--redis-replicas", "all"}, "give auto", nil},
 		"serve at no address":     {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--listen", "nowhere"}, "gRPC address", nil},
-		"drift of nothing":        {[]string{"drift"}, "--connector", nil},
-		"drift by nobody":         {[]string{"drift", "--connector", "x", "--repair", "bob"}, "azure-devops", nil},
-		"rebuild nothing":         {[]string{"rebuild-links"}, "--connector", nil},
-		"rebuild no file":         {[]string{"rebuild-links", "--connector", "x"}, "--config", nil},
-		"rebuild nobody":          {[]string{"rebuild-links", "--connector", "x", "--config", fine}, "no connector", nil},
-		"rebuild since then":      {[]string{"rebuild-links", "--connector", "x", "--config", fine, "--new-since", "then"}, "--new-since", nil},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), tc.args, &out)

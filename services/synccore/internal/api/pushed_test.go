@@ -24,7 +24,7 @@ func pushedNote(second int64, text string) *tandemv1.PushedRecord {
 	return &tandemv1.PushedRecord{
 		RecordId: 5, AsOfTime: &timestamppb.Timestamp{Seconds: 1_770_000_000 + second}, CreateTime: &timestamppb.Timestamp{Seconds: 1_770_000_000},
 		Subject: "About", ContentHtml: "<p>" + text + "</p>", ContentPlain: text, Kind: "Note", From: "Eve", ShowToRequester: true, Cut: true,
-		Mark: tandemv1.PushedRecord_MARK_IMPORTANT,
+		Mark:  tandemv1.PushedRecord_MARK_IMPORTANT,
 		Files: []*tandemv1.PushedFile{{FileId: 3, Name: "a.png", SizeBytes: proto.Int64(0), Link: "v1/attachments/3"}, {FileId: 4, Name: "b"}},
 	}
 }

@@ -73,7 +73,8 @@ func TestResyncService(t *testing.T) {
 	const name = "connectors/development"
 	w.connectors.mu.Lock()
 	w.connectors.resyncs = []item.Resync{
-		{ID: "c", State: item.ResyncWaiting, Reason: item.ResyncAsked, Asked: w.now}, {ID: "b", State: item.ResyncSucceeded, Reason: item.ResyncSettings},
+		{ID: "c", State: item.ResyncWaiting, Reason: item.ResyncAsked, Asked: w.now},
+		{ID: "b", State: item.ResyncSucceeded, Reason: item.ResyncSettings},
 		{ID: "a", State: item.ResyncCancelled, Reason: item.ResyncScheduled},
 	}
 	w.connectors.mu.Unlock()

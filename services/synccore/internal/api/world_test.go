@@ -211,6 +211,7 @@ func (c *connectors) Capabilities(context.Context, string) ([]item.Capability, e
 
 // world is the three services behind a real gRPC server, over the real stores.
 type world struct {
+	conn       *grpc.ClientConn
 	connectors *connectors
 	inbox      *inbox.Inbox
 	pushed     *pushed.Logs
@@ -273,6 +274,7 @@ func setupOn(tb testing.TB, store *datastore.Store, options inbox.Options) *worl
 			tb.Errorf("serving: %v", err)
 		}
 	})
+	w.conn = conn
 	w.events, w.api, w.rooms = tandemv1.NewEventServiceClient(conn), tandemv1.NewLinkServiceClient(conn), tandemv1.NewConnectorServiceClient(conn)
 	w.resyncs = tandemv1.NewResyncServiceClient(conn)
 	return w

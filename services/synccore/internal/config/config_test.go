@@ -536,3 +536,36 @@ func TestRecordedSettingsAreTheSeeds(t *testing.T) {
 	}
 	t.Skip("there is no folder shared/seeds above the repository to compare with")
 }
+
+// A secret that stands where none should be is refused without being repeated.
+func TestCheckRepeatsNoSecret(t *testing.T) {
+	t.Parallel()
+	const planted = "hunter2-planted"
+	dir := t.TempDir()
+	for name, change := range map[string][2]string{
+		"a token itself":             {"connectors:\n", "accessTokens: {\"0\": " + planted + "}\nconnectors:\n"},
+		"a hook secret itself":       {"connectors:\n", "hookSecrets: [" + planted + "]\nconnectors:\n"},
+		"a caller's token as a hash": {"connectors:\n", "callers: {tokens: [{name: a, role: viewer, sha256: " + planted + "}]}\nconnectors:\n"},
+		"a caller's token itself":    {"connectors:\n", "callers: {tokens: [{name: a, role: viewer, secret: " + planted + "}]}\nconnectors:\n"},
+		"in an issuer's address":     {"connectors:\n", "callers: {issuers: [{issuer: \"https://u:" + planted + "@x.example\", audience: a, roles: []}]}\nconnectors:\n"},
+		"in the public address":      {"connectors:\n", "publicUrl: https://u:" + planted + "@x.example\nconnectors:\n"},
+		"in the project's address":   {"https://dev.azure.com/", "https://u:" + planted + "@dev.azure.com/"},
+		"in Alvao's address":         {"https://contoso.onalvao.com/", "https://u:" + planted + "@contoso.onalvao.com/"},
+	} {
+		text := file("\n" + indent(seedSettings(t), "      "))
+		if !strings.Contains(text, change[0]) {
+			t.Fatalf("%s: there is no %q in\n%s", name, change[0], text)
+		}
+		path := filepath.Join(dir, "tandem.yaml")
+		if err := os.WriteFile(path, []byte(strings.Replace(text, change[0], change[1], 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if config.Check(&out, path, true) {
+			t.Errorf("%s is taken for fine", name)
+		}
+		if strings.Contains(out.String(), planted) {
+			t.Errorf("%s is repeated: %s", name, out.String())
+		}
+	}
+}

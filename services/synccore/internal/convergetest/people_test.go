@@ -105,7 +105,7 @@ func deeds() []deed {
 		{"start an approval", 2, (*history).startApproval},
 		{"end an approval", 3, (*history).endApproval},
 		{"kill the process", 8, (*history).doom},
-		{"lose Redis", 6, (*history).wipe},
+		{"lose Redis", 2, (*history).wipe},
 		{"forget mirrors", 2, (*history).forget},
 		{"turn the weather", 6, (*history).turn},
 		{"refuse the token", 2, (*history).refuseToken},

@@ -44,6 +44,14 @@ func plants() []plant {
 			"		normal := text.Normal()\n", "		normal := comment.Text\n",
 		},
 		{
+			"a rebuild that forgets which work item bears a ticket's mark", "rebuild/rebuild.go",
+			"	if marks := w.marks[ticket.ID]; len(marks) > 0 {\n", "	if marks := w.marks[ticket.ID]; false {\n",
+		},
+		{
+			"take over what bears another ticket's mark, once Redis was lost", "plan/pairing.go",
+			"	if sides.Bearer != 0 && !sides.Ours {\n", "	if false {\n",
+		},
+		{
 			"ignore the conflict rule", "plan/states.go",
 			"	switch rules.Conflict {\n", "	switch mapping.ConflictAlvao {\n",
 		},

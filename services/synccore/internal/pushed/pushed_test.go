@@ -2,7 +2,7 @@ package pushed_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -189,7 +189,7 @@ func (b *bench) atOnce() {
 	var group sync.WaitGroup
 	for n := range 24 {
 		group.Go(func() {
-			if _, err := logs.Keep(b.Context(), "a", 7, note(int64(n%3+1), n, fmt.Sprint(n))); err != nil {
+			if _, err := logs.Keep(b.Context(), "a", 7, note(int64(n%3+1), n, strconv.Itoa(n))); err != nil {
 				b.Error(err)
 			}
 		})

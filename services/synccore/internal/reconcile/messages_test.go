@@ -258,7 +258,7 @@ func TestForgottenMirrorsAreRecognised(t *testing.T) {
 	if err := c.store.Client().FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.origins.MarkComplete(t.Context(), name); err != nil {
+	if err := c.origins.MarkComplete(t.Context(), c.connector.Name); err != nil {
 		t.Fatal(err)
 	}
 	c.round(t)

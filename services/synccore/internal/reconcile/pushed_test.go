@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -30,7 +31,7 @@ func (p toldTo) Heard(ctx context.Context) (time.Time, error) { return p.logs.He
 // themselves are the test's matter.
 func applicationHook(t *testing.T, logs *pushed.Logs) http.HandlerFunc {
 	t.Helper()
-	return func(w http.ResponseWriter, r *http.Request) {
+	return func(_ http.ResponseWriter, r *http.Request) {
 		var in struct {
 			TicketID, ActID int64
 			Record          *struct {
@@ -87,7 +88,7 @@ func toldChat(t *testing.T) *chat {
 func TestWhatTheApplicationTellsIsTheLog(t *testing.T) {
 	t.Parallel()
 	c := toldChat(t)
-	if made, _ := c.boards.WorkItem(int(c.workItem)); !strings.Contains(made.Fields["System.Description"].(string), "Smoke") {
+	if made, _ := c.boards.WorkItem(int(c.workItem)); !strings.Contains(fmt.Sprint(made.Fields["System.Description"]), "Smoke") {
 		t.Errorf("the important message is not the description: %v", made.Fields["System.Description"])
 	}
 	written := c.write(t, "<p>It <b>burns</b></p>", standalvao.NewAttachment{Name: "fire.txt", ContentType: "text/plain", Content: []byte("hot")})

@@ -40,8 +40,8 @@ type Server struct {
 	arguments func(port string) []string
 	// patient: the server outlives a write beyond its file size limit.
 	patient bool
-	command   *exec.Cmd
-	exited    chan struct{}
+	command *exec.Cmd
+	exited  chan struct{}
 }
 
 // Main runs a package's tests and fails if one left a goroutine behind. go-redis's look for
