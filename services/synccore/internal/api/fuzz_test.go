@@ -95,9 +95,21 @@ func FuzzRequests(f *testing.F) {
 			text   string
 			number int64
 		}{
-			{"", 0}, {"connectors/development", 1}, {"connectors/development/links/1", 7}, {"connectors/development/events/t1-a", 1 << 40}, {"connectors/-", -1},
-			{"connectors/{}/links/\x00", 1 << 62}, {strings.Repeat("a", 100_000), 1 << 31}, {"1", 3}, {"{\"a\":[[[[", 2}, {"bnVsbA", -1 << 63},
-			{strings.Repeat("[", 20_000), 5}, {"state=STATE_PARKED AND", 1}, {"update_time desc", 2}, {"connectors/development/workItems/7", 3}, {"*", 1},
+			{"", 0},
+			{"connectors/development", 1},
+			{"connectors/development/links/1", 7},
+			{"connectors/development/events/t1-a", 1 << 40},
+			{"connectors/-", -1},
+			{"connectors/{}/links/\x00", 1 << 62},
+			{strings.Repeat("a", 100_000), 1 << 31},
+			{"1", 3},
+			{"{\"a\":[[[[", 2},
+			{"bnVsbA", -1 << 63},
+			{strings.Repeat("[", 20_000), 5},
+			{"state=STATE_PARKED AND", 1},
+			{"update_time desc", 2},
+			{"connectors/development/workItems/7", 3},
+			{"*", 1},
 		} {
 			in := dynamicpb.NewMessage(m.Input())
 			filled(in, seed.text, seed.number, 3)
