@@ -49,7 +49,7 @@ build: ## build every program into .bin
 ##@ Check
 
 .PHONY: test
-test: ## everything CI checks; installs redis-server and chromium if it can
+test: ## everything CI checks; installs redis-server chromium and Mono if it can
 	@MAKE='$(MAKE)' .ci/test.sh
 
 .PHONY: unit
@@ -91,6 +91,16 @@ PAIRS ?= 100000
 .PHONY: resync-large
 resync-large: ## resync PAIRS (100,000) linked pairs with real programs and Redis, killed in the middle; prints calls, writes, memory
 	go test -tags=e2e -vet=off -count=1 -v -timeout=30m ./services/synccore/e2e -run='^TestResyncOfManyPairs$$' -resync-pairs=$(PAIRS)
+
+# CHAOS is how long `make chaos` attacks, until there were so many CHAOS_KILLS and CHAOS_EVENTS.
+CHAOS ?= 3m
+CHAOS_KILLS ?= 30
+CHAOS_EVENTS ?= 10000
+CHAOS_RATE ?= 100
+.PHONY: chaos
+chaos: ## kill, pause and cut off processes under load; CHAOS=15m CHAOS_KILLS=200 CHAOS_EVENTS=100000 is the long form
+	go test -tags=e2e -vet=off -count=1 -v -timeout=1h ./services/synccore/e2e -run='^TestChaos$$' \
+	  -chaos=$(CHAOS) -chaos-kills=$(CHAOS_KILLS) -chaos-events=$(CHAOS_EVENTS) -chaos-rate=$(CHAOS_RATE) $(if $(CHAOS_SEED),-chaos-seed=$(CHAOS_SEED))
 
 .PHONY: conformance
 conformance: $(tools) ## all requests and answers of both systems in all suites, against the vendors' documents
@@ -166,6 +176,15 @@ rules-test: ## each alert of Prometheus, caused and cleared
 	.ci/prometheus.sh
 	.bin/prometheus/promtool check rules deploy/helm/tandem/files/rules.yaml
 	.bin/prometheus/promtool test rules deploy/prometheus/rules_test.yaml
+
+.PHONY: alvao-application
+alvao-application: ## make deploy/alvao/TandemApplication.xml anew from its sources
+	cd deploy/check && GOWORK=off go run ./cmd/alvao-application ../alvao
+
+.PHONY: alvao-test
+alvao-test: $(tools) ## the Alvao application, compiled and run with Mono against the gateway
+	cd deploy/check && GOWORK=off go test -vet=off -count=1 ./application
+	.ci/gotestsum.sh alvao -tags=mono -vet=off -count=1 -timeout=5m -run=TestAlvaoApplication ./services/gateway/internal/app
 
 .PHONY: jaeger-test
 jaeger-test: $(tools) ## traces as a real Jaeger tells them; builds it, which takes minutes once

@@ -68,4 +68,4 @@ for _ in itertools.count():
             rule["id"] = ""
     work(pairs)
     # Busier in the middle.
-    time.sleep(chance.expovariate(2 + 6 * (1 - abs(2 * passed / seconds - 1))))
+    time.sleep(chance.expovariate(0.5 + 1.5 * (1 - abs(2 * passed / seconds - 1))))

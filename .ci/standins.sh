@@ -35,7 +35,8 @@ finish() {
   echo "tandem-standin/$name"
 }
 
-add redis "$(command -v redis-server)" "$(command -v redis-cli)"
+add redis "$(command -v redis-server)" "$(command -v redis-cli)" "$(command -v bash)" "$(command -v cp)" "$(command -v rm)"
+ln -s bash "$work/redis/usr/bin/sh"
 install -d -o 999 -g 1000 "$work/redis/data"
 finish redis 'WORKDIR /data'
 

@@ -7,7 +7,7 @@ set -euo pipefail
 log=.bin/stages.log
 mkdir -p .bin
 : >"$log"
-rm -f .bin/unit.log .bin/e2e.log .bin/helm.log
+rm -f .bin/unit.log .bin/e2e.log .bin/helm.log .bin/alvao.log
 failed=()
 
 stage() { # name, command…
@@ -29,12 +29,13 @@ stage e2e "$make" e2e
 stage conform "$make" conform
 stage helm "$make" helm-test
 stage rules "$make" rules-test
+stage alvao "$make" alvao-test
 stage fuzz "$make" fuzz FUZZTIME="${FUZZTIME:-10s}"
 
 printf '\n'
 cat "$log"
 # gotestsum closes each run with "DONE 12 tests, 3 skipped, 1 failure in 4.5s".
-cat .bin/unit.log .bin/e2e.log .bin/helm.log 2>/dev/null | awk -v seconds=$SECONDS '
+cat .bin/unit.log .bin/e2e.log .bin/helm.log .bin/alvao.log 2>/dev/null | awk -v seconds=$SECONDS '
   /^DONE / {
     for (i = 2; i < NF; i++) {
       if ($(i+1) ~ /^tests?,?$/) tests += $i

@@ -94,6 +94,7 @@ func law(testPackages []string) []row {
 		add(imports("depguard/vocabulary", synccore+word, html, core("mapping"), core("template")))
 	}
 	add(imports("depguard/plan", synccore+"plan", distance))
+	add(imports("depguard/tenure", synccore+"tenure", "time", core("lease"), core("outbound")))
 	add(imports("", synccore+"plan", core("item"), core("fault"), core("mapping"), core("template")))
 	for _, text := range []string{"mapping", "template"} {
 		add(imports("", synccore+text, core("item"), core("fault"), "html"))
@@ -134,7 +135,7 @@ func law(testPackages []string) []row {
 		add(imports("depguard/miniredis", keepsNothing, miniredis))
 		add(in("planted_test.go", imports("", keepsNothing, redis, miniredis)))
 	}
-	for _, store := range []string{"inbox", "lease", "limiter", "link", "app"} {
+	for _, store := range []string{"inbox", "lease", "limiter", "link", "origin", "app"} {
 		add(imports("", synccore+store, redis))
 		add(imports("depguard/miniredis", synccore+store, miniredis))
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -315,6 +316,7 @@ func TestStack(t *testing.T) {
 	t.Run("confined", s.confined)
 	t.Run("traces", s.traces)
 	t.Run("metrics", s.metrics)
+	t.Run("restore", s.restore)
 	found := s.deafen(t)
 	for _, name := range []string{"gateway", "synccore", "redis", "jaeger", "prometheus"} {
 		t.Run("restart "+name, func(t *testing.T) { s.restart(t, name) })
@@ -425,6 +427,80 @@ func (s *stack) metrics(t *testing.T) {
 	if _, body := send(t, http.MethodGet, s.prometheus+"/api/v1/rules", nil); !bytes.Contains(body, []byte("TandemDeadLetters")) {
 		t.Errorf("the rules are not loaded: %s", body)
 	}
+}
+
+// guideBlock is a block of commands of the guide, by a comment that stands in it.
+func guideBlock(t *testing.T, comment string) string {
+	t.Helper()
+	raw, err := os.ReadFile(root + "/deploy/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(raw), -1) {
+		if strings.Contains(block[1], "# "+comment+"\n") {
+			return block[1]
+		}
+	}
+	t.Fatalf("the guide has no block of commands to %s", comment)
+	return ""
+}
+
+// restore lets Redis lose everything and restores a backup, by the guide's own commands.
+func (s *stack) restore(t *testing.T) {
+	ticket, workItem := s.develop(t, "Remember me")
+	link := fmt.Sprintf("/v1/connectors/development/links/%d", ticket)
+	history := func() string {
+		t.Helper()
+		status, body := s.api(t, http.MethodGet, link+"/history")
+		if status != http.StatusOK {
+			return fmt.Sprintf("the API answers %d %s", status, body)
+		}
+		return body
+	}
+	await(t, "the link's history", func() string {
+		if body := history(); !strings.Contains(body, "traceId") {
+			return body
+		}
+		return ""
+	})
+	before := history()
+
+	// The guide's commands go to this stack, and only its services are started.
+	dir := t.TempDir()
+	command := os.Getenv("COMPOSE")
+	if command == "" {
+		command = "docker compose"
+	}
+	absolute, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf(`set -euo pipefail
+docker() {
+  if [[ $1 != compose ]]; then command "${DOCKER:-docker}" "$@"; return; fi
+  shift
+  if [[ "$*" == "up -d" ]]; then set -- up -d redis synccore gateway sandbox; fi
+  %s --file %s/deploy/compose.yaml --env-file %[2]s/deploy/demo/demo.env --project-name tandem-check "$@"
+}
+`, command, absolute)
+	run(t, dir, s.env, "bash", "-c", script+guideBlock(t, "back up"))
+	s.compose(t, "stop", "synccore")
+	s.compose(t, "exec", "-T", "redis", "redis-cli", "flushall")
+	run(t, dir, s.env, "bash", "-c", script+guideBlock(t, "restore"))
+	await(t, "the API answers", func() string {
+		if status, body := s.api(t, http.MethodGet, link); status != http.StatusOK {
+			return fmt.Sprintf("it answers %d %s", status, body)
+		}
+		return ""
+	})
+	if after := history(); after != before {
+		t.Errorf("the link's history was\n%s\nand is\n%s", before, after)
+	}
+	if durable := s.compose(t, "exec", "-T", "redis", "redis-cli", "info", "persistence"); !strings.Contains(durable, "aof_enabled:1") {
+		t.Errorf("Redis writes no append-only file:\n%s", durable)
+	}
+	s.move(t, "work-items", workItem, "Doing")
+	s.awaitState(t, "tickets", ticket, "Development pending")
 }
 
 // restart restarts a container while the developer moves work items, each of them once:

@@ -81,6 +81,63 @@ func (Finding_Severity) EnumDescriptor() ([]byte, []int) {
 	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{5, 0}
 }
 
+// Support says whether the tenant offers it.
+type Capability_Support int32
+
+const (
+	// SUPPORT_UNSPECIFIED is never sent.
+	Capability_SUPPORT_UNSPECIFIED Capability_Support = 0
+	// SUPPORT_OFFERED: it was tried and works.
+	Capability_SUPPORT_OFFERED Capability_Support = 1
+	// SUPPORT_MISSING: it was tried and does not work.
+	Capability_SUPPORT_MISSING Capability_Support = 2
+	// SUPPORT_UNKNOWN: it could not be tried; found says why.
+	Capability_SUPPORT_UNKNOWN Capability_Support = 3
+)
+
+// Enum value maps for Capability_Support.
+var (
+	Capability_Support_name = map[int32]string{
+		0: "SUPPORT_UNSPECIFIED",
+		1: "SUPPORT_OFFERED",
+		2: "SUPPORT_MISSING",
+		3: "SUPPORT_UNKNOWN",
+	}
+	Capability_Support_value = map[string]int32{
+		"SUPPORT_UNSPECIFIED": 0,
+		"SUPPORT_OFFERED":     1,
+		"SUPPORT_MISSING":     2,
+		"SUPPORT_UNKNOWN":     3,
+	}
+)
+
+func (x Capability_Support) Enum() *Capability_Support {
+	p := new(Capability_Support)
+	*p = x
+	return p
+}
+
+func (x Capability_Support) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Capability_Support) Descriptor() protoreflect.EnumDescriptor {
+	return file_tandem_v1_connector_service_proto_enumTypes[1].Descriptor()
+}
+
+func (Capability_Support) Type() protoreflect.EnumType {
+	return &file_tandem_v1_connector_service_proto_enumTypes[1]
+}
+
+func (x Capability_Support) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Capability_Support.Descriptor instead.
+func (Capability_Support) EnumDescriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6, 0}
+}
+
 // Connector is one configured pairing of an Alvao service and an Azure DevOps project.
 type Connector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -586,6 +643,108 @@ func (x *Finding) GetRemedy() string {
 	return ""
 }
 
+// Capability is something that not every Alvao tenant offers, and what Tandem does
+// without.
+type Capability struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is the capability's own and does not change, e.g. "alvao.log".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// title says in a few words what it is.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// support says whether the tenant offers it.
+	Support Capability_Support `protobuf:"varint,3,opt,name=support,proto3,enum=tandem.v1.Capability_Support" json:"support,omitempty"`
+	// found says how that was found out.
+	Found string `protobuf:"bytes,4,opt,name=found,proto3" json:"found,omitempty"`
+	// fallback says what is used instead; empty where it is offered or nothing is used.
+	Fallback string `protobuf:"bytes,5,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// cost is one sentence: what that costs, and which promise can't be kept. Empty where
+	// nothing is lost.
+	Cost string `protobuf:"bytes,6,opt,name=cost,proto3" json:"cost,omitempty"`
+	// ask is one sentence: what to ask Alvao for, or to change. Empty where nothing need be.
+	Ask           string `protobuf:"bytes,7,opt,name=ask,proto3" json:"ask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Capability) Reset() {
+	*x = Capability{}
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Capability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Capability) ProtoMessage() {}
+
+func (x *Capability) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Capability.ProtoReflect.Descriptor instead.
+func (*Capability) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Capability) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Capability) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Capability) GetSupport() Capability_Support {
+	if x != nil {
+		return x.Support
+	}
+	return Capability_SUPPORT_UNSPECIFIED
+}
+
+func (x *Capability) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *Capability) GetFallback() string {
+	if x != nil {
+		return x.Fallback
+	}
+	return ""
+}
+
+func (x *Capability) GetCost() string {
+	if x != nil {
+		return x.Cost
+	}
+	return ""
+}
+
+func (x *Capability) GetAsk() string {
+	if x != nil {
+		return x.Ask
+	}
+	return ""
+}
+
 // ListConnectorsRequest asks for a page of connectors.
 type ListConnectorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -603,7 +762,7 @@ type ListConnectorsRequest struct {
 
 func (x *ListConnectorsRequest) Reset() {
 	*x = ListConnectorsRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +774,7 @@ func (x *ListConnectorsRequest) String() string {
 func (*ListConnectorsRequest) ProtoMessage() {}
 
 func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[6]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +787,7 @@ func (x *ListConnectorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectorsRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{6}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListConnectorsRequest) GetPageSize() int32 {
@@ -665,7 +824,7 @@ type ListConnectorsResponse struct {
 
 func (x *ListConnectorsResponse) Reset() {
 	*x = ListConnectorsResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +836,7 @@ func (x *ListConnectorsResponse) String() string {
 func (*ListConnectorsResponse) ProtoMessage() {}
 
 func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[7]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +849,7 @@ func (x *ListConnectorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectorsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectorsResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{7}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListConnectorsResponse) GetConnectors() []*Connector {
@@ -720,7 +879,7 @@ type GetConnectorRequest struct {
 
 func (x *GetConnectorRequest) Reset() {
 	*x = GetConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +891,7 @@ func (x *GetConnectorRequest) String() string {
 func (*GetConnectorRequest) ProtoMessage() {}
 
 func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[8]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +904,7 @@ func (x *GetConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorRequest.ProtoReflect.Descriptor instead.
 func (*GetConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{8}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetConnectorRequest) GetName() string {
@@ -773,7 +932,7 @@ type GetConnectorResponse struct {
 
 func (x *GetConnectorResponse) Reset() {
 	*x = GetConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +944,7 @@ func (x *GetConnectorResponse) String() string {
 func (*GetConnectorResponse) ProtoMessage() {}
 
 func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[9]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +957,7 @@ func (x *GetConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectorResponse.ProtoReflect.Descriptor instead.
 func (*GetConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{9}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetConnectorResponse) GetConnector() *Connector {
@@ -819,7 +978,7 @@ type CheckConnectorRequest struct {
 
 func (x *CheckConnectorRequest) Reset() {
 	*x = CheckConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +990,7 @@ func (x *CheckConnectorRequest) String() string {
 func (*CheckConnectorRequest) ProtoMessage() {}
 
 func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[10]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +1003,7 @@ func (x *CheckConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorRequest.ProtoReflect.Descriptor instead.
 func (*CheckConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{10}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CheckConnectorRequest) GetName() string {
@@ -858,14 +1017,16 @@ func (x *CheckConnectorRequest) GetName() string {
 type CheckConnectorResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// findings are the results, the worst first.
-	Findings      []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	Findings []*Finding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	// capabilities are what the Alvao tenant offers of what not every one does, tried anew.
+	Capabilities  []*Capability `protobuf:"bytes,2,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckConnectorResponse) Reset() {
 	*x = CheckConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1038,7 @@ func (x *CheckConnectorResponse) String() string {
 func (*CheckConnectorResponse) ProtoMessage() {}
 
 func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[11]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,12 +1051,19 @@ func (x *CheckConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConnectorResponse.ProtoReflect.Descriptor instead.
 func (*CheckConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{11}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CheckConnectorResponse) GetFindings() []*Finding {
 	if x != nil {
 		return x.Findings
+	}
+	return nil
+}
+
+func (x *CheckConnectorResponse) GetCapabilities() []*Capability {
+	if x != nil {
+		return x.Capabilities
 	}
 	return nil
 }
@@ -913,7 +1081,7 @@ type ReleaseConnectorRequest struct {
 
 func (x *ReleaseConnectorRequest) Reset() {
 	*x = ReleaseConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1093,7 @@ func (x *ReleaseConnectorRequest) String() string {
 func (*ReleaseConnectorRequest) ProtoMessage() {}
 
 func (x *ReleaseConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[12]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1106,7 @@ func (x *ReleaseConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConnectorRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{12}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReleaseConnectorRequest) GetName() string {
@@ -966,7 +1134,7 @@ type ReleaseConnectorResponse struct {
 
 func (x *ReleaseConnectorResponse) Reset() {
 	*x = ReleaseConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1146,7 @@ func (x *ReleaseConnectorResponse) String() string {
 func (*ReleaseConnectorResponse) ProtoMessage() {}
 
 func (x *ReleaseConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[13]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1159,7 @@ func (x *ReleaseConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseConnectorResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{13}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReleaseConnectorResponse) GetConnector() *Connector {
@@ -1012,7 +1180,7 @@ type ResyncConnectorRequest struct {
 
 func (x *ResyncConnectorRequest) Reset() {
 	*x = ResyncConnectorRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1192,7 @@ func (x *ResyncConnectorRequest) String() string {
 func (*ResyncConnectorRequest) ProtoMessage() {}
 
 func (x *ResyncConnectorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[14]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1205,7 @@ func (x *ResyncConnectorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncConnectorRequest.ProtoReflect.Descriptor instead.
 func (*ResyncConnectorRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{14}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResyncConnectorRequest) GetName() string {
@@ -1061,7 +1229,7 @@ type ResyncConnectorResponse struct {
 
 func (x *ResyncConnectorResponse) Reset() {
 	*x = ResyncConnectorResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1241,7 @@ func (x *ResyncConnectorResponse) String() string {
 func (*ResyncConnectorResponse) ProtoMessage() {}
 
 func (x *ResyncConnectorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[15]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1254,7 @@ func (x *ResyncConnectorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncConnectorResponse.ProtoReflect.Descriptor instead.
 func (*ResyncConnectorResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{15}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResyncConnectorResponse) GetConnector() *Connector {
@@ -1121,7 +1289,7 @@ type PreviewWorkItemRequest struct {
 
 func (x *PreviewWorkItemRequest) Reset() {
 	*x = PreviewWorkItemRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1301,7 @@ func (x *PreviewWorkItemRequest) String() string {
 func (*PreviewWorkItemRequest) ProtoMessage() {}
 
 func (x *PreviewWorkItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[16]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1314,7 @@ func (x *PreviewWorkItemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewWorkItemRequest.ProtoReflect.Descriptor instead.
 func (*PreviewWorkItemRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{16}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PreviewWorkItemRequest) GetName() string {
@@ -1214,7 +1382,7 @@ type SampleTicket struct {
 
 func (x *SampleTicket) Reset() {
 	*x = SampleTicket{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1394,7 @@ func (x *SampleTicket) String() string {
 func (*SampleTicket) ProtoMessage() {}
 
 func (x *SampleTicket) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[17]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1407,7 @@ func (x *SampleTicket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SampleTicket.ProtoReflect.Descriptor instead.
 func (*SampleTicket) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{17}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SampleTicket) GetTicketId() int64 {
@@ -1368,7 +1536,7 @@ type PreviewWorkItemResponse struct {
 
 func (x *PreviewWorkItemResponse) Reset() {
 	*x = PreviewWorkItemResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1548,7 @@ func (x *PreviewWorkItemResponse) String() string {
 func (*PreviewWorkItemResponse) ProtoMessage() {}
 
 func (x *PreviewWorkItemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[18]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1561,7 @@ func (x *PreviewWorkItemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewWorkItemResponse.ProtoReflect.Descriptor instead.
 func (*PreviewWorkItemResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{18}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PreviewWorkItemResponse) GetTicketId() int64 {
@@ -1465,7 +1633,7 @@ type FieldDraft struct {
 
 func (x *FieldDraft) Reset() {
 	*x = FieldDraft{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1645,7 @@ func (x *FieldDraft) String() string {
 func (*FieldDraft) ProtoMessage() {}
 
 func (x *FieldDraft) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[19]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1658,7 @@ func (x *FieldDraft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldDraft.ProtoReflect.Descriptor instead.
 func (*FieldDraft) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{19}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FieldDraft) GetReference() string {
@@ -1518,7 +1686,7 @@ type ListExamplesRequest struct {
 
 func (x *ListExamplesRequest) Reset() {
 	*x = ListExamplesRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1698,7 @@ func (x *ListExamplesRequest) String() string {
 func (*ListExamplesRequest) ProtoMessage() {}
 
 func (x *ListExamplesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[20]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1711,7 @@ func (x *ListExamplesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExamplesRequest.ProtoReflect.Descriptor instead.
 func (*ListExamplesRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{20}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListExamplesRequest) GetName() string {
@@ -1566,7 +1734,7 @@ type ListExamplesResponse struct {
 
 func (x *ListExamplesResponse) Reset() {
 	*x = ListExamplesResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1746,7 @@ func (x *ListExamplesResponse) String() string {
 func (*ListExamplesResponse) ProtoMessage() {}
 
 func (x *ListExamplesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[21]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1759,7 @@ func (x *ListExamplesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExamplesResponse.ProtoReflect.Descriptor instead.
 func (*ListExamplesResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{21}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListExamplesResponse) GetTickets() []*structpb.Struct {
@@ -1626,7 +1794,7 @@ type DiffMappingRequest struct {
 
 func (x *DiffMappingRequest) Reset() {
 	*x = DiffMappingRequest{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1806,7 @@ func (x *DiffMappingRequest) String() string {
 func (*DiffMappingRequest) ProtoMessage() {}
 
 func (x *DiffMappingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[22]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1819,7 @@ func (x *DiffMappingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMappingRequest.ProtoReflect.Descriptor instead.
 func (*DiffMappingRequest) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{22}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DiffMappingRequest) GetName() string {
@@ -1699,7 +1867,7 @@ type DiffMappingResponse struct {
 
 func (x *DiffMappingResponse) Reset() {
 	*x = DiffMappingResponse{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +1879,7 @@ func (x *DiffMappingResponse) String() string {
 func (*DiffMappingResponse) ProtoMessage() {}
 
 func (x *DiffMappingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[23]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +1892,7 @@ func (x *DiffMappingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffMappingResponse.ProtoReflect.Descriptor instead.
 func (*DiffMappingResponse) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{23}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DiffMappingResponse) GetDifferences() []*MappingDifference {
@@ -1773,7 +1941,7 @@ type MappingDifference struct {
 
 func (x *MappingDifference) Reset() {
 	*x = MappingDifference{}
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +1953,7 @@ func (x *MappingDifference) String() string {
 func (*MappingDifference) ProtoMessage() {}
 
 func (x *MappingDifference) ProtoReflect() protoreflect.Message {
-	mi := &file_tandem_v1_connector_service_proto_msgTypes[24]
+	mi := &file_tandem_v1_connector_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +1966,7 @@ func (x *MappingDifference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappingDifference.ProtoReflect.Descriptor instead.
 func (*MappingDifference) Descriptor() ([]byte, []int) {
-	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{24}
+	return file_tandem_v1_connector_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MappingDifference) GetTicketId() int64 {
@@ -1882,7 +2050,21 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSEVERITY_OK\x10\x01\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x02\x12\x12\n" +
-	"\x0eSEVERITY_ERROR\x10\x03\"\x8c\x01\n" +
+	"\x0eSEVERITY_ERROR\x10\x03\"\xaa\x02\n" +
+	"\n" +
+	"Capability\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x127\n" +
+	"\asupport\x18\x03 \x01(\x0e2\x1d.tandem.v1.Capability.SupportR\asupport\x12\x14\n" +
+	"\x05found\x18\x04 \x01(\tR\x05found\x12\x1a\n" +
+	"\bfallback\x18\x05 \x01(\tR\bfallback\x12\x12\n" +
+	"\x04cost\x18\x06 \x01(\tR\x04cost\x12\x10\n" +
+	"\x03ask\x18\a \x01(\tR\x03ask\"a\n" +
+	"\aSupport\x12\x17\n" +
+	"\x13SUPPORT_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSUPPORT_OFFERED\x10\x01\x12\x13\n" +
+	"\x0fSUPPORT_MISSING\x10\x02\x12\x13\n" +
+	"\x0fSUPPORT_UNKNOWN\x10\x03\"\x8c\x01\n" +
 	"\x15ListConnectorsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1899,9 +2081,10 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x14GetConnectorResponse\x122\n" +
 	"\tconnector\x18\x01 \x01(\v2\x14.tandem.v1.ConnectorR\tconnector\"+\n" +
 	"\x15CheckConnectorRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"H\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x83\x01\n" +
 	"\x16CheckConnectorResponse\x12.\n" +
-	"\bfindings\x18\x01 \x03(\v2\x12.tandem.v1.FindingR\bfindings\"H\n" +
+	"\bfindings\x18\x01 \x03(\v2\x12.tandem.v1.FindingR\bfindings\x129\n" +
+	"\fcapabilities\x18\x02 \x03(\v2\x15.tandem.v1.CapabilityR\fcapabilities\"H\n" +
 	"\x17ReleaseConnectorRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
 	"\bbrake_id\x18\x02 \x01(\tR\abrakeId\"N\n" +
@@ -1994,87 +2177,91 @@ func file_tandem_v1_connector_service_proto_rawDescGZIP() []byte {
 	return file_tandem_v1_connector_service_proto_rawDescData
 }
 
-var file_tandem_v1_connector_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_tandem_v1_connector_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_tandem_v1_connector_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_tandem_v1_connector_service_proto_goTypes = []any{
 	(Finding_Severity)(0),            // 0: tandem.v1.Finding.Severity
-	(*Connector)(nil),                // 1: tandem.v1.Connector
-	(*Brake)(nil),                    // 2: tandem.v1.Brake
-	(*PlannedWrites)(nil),            // 3: tandem.v1.PlannedWrites
-	(*PlannedWrite)(nil),             // 4: tandem.v1.PlannedWrite
-	(*StatusPair)(nil),               // 5: tandem.v1.StatusPair
-	(*Finding)(nil),                  // 6: tandem.v1.Finding
-	(*ListConnectorsRequest)(nil),    // 7: tandem.v1.ListConnectorsRequest
-	(*ListConnectorsResponse)(nil),   // 8: tandem.v1.ListConnectorsResponse
-	(*GetConnectorRequest)(nil),      // 9: tandem.v1.GetConnectorRequest
-	(*GetConnectorResponse)(nil),     // 10: tandem.v1.GetConnectorResponse
-	(*CheckConnectorRequest)(nil),    // 11: tandem.v1.CheckConnectorRequest
-	(*CheckConnectorResponse)(nil),   // 12: tandem.v1.CheckConnectorResponse
-	(*ReleaseConnectorRequest)(nil),  // 13: tandem.v1.ReleaseConnectorRequest
-	(*ReleaseConnectorResponse)(nil), // 14: tandem.v1.ReleaseConnectorResponse
-	(*ResyncConnectorRequest)(nil),   // 15: tandem.v1.ResyncConnectorRequest
-	(*ResyncConnectorResponse)(nil),  // 16: tandem.v1.ResyncConnectorResponse
-	(*PreviewWorkItemRequest)(nil),   // 17: tandem.v1.PreviewWorkItemRequest
-	(*SampleTicket)(nil),             // 18: tandem.v1.SampleTicket
-	(*PreviewWorkItemResponse)(nil),  // 19: tandem.v1.PreviewWorkItemResponse
-	(*FieldDraft)(nil),               // 20: tandem.v1.FieldDraft
-	(*ListExamplesRequest)(nil),      // 21: tandem.v1.ListExamplesRequest
-	(*ListExamplesResponse)(nil),     // 22: tandem.v1.ListExamplesResponse
-	(*DiffMappingRequest)(nil),       // 23: tandem.v1.DiffMappingRequest
-	(*DiffMappingResponse)(nil),      // 24: tandem.v1.DiffMappingResponse
-	(*MappingDifference)(nil),        // 25: tandem.v1.MappingDifference
-	nil,                              // 26: tandem.v1.SampleTicket.CustomEntry
-	(*timestamppb.Timestamp)(nil),    // 27: google.protobuf.Timestamp
-	(*Resync)(nil),                   // 28: tandem.v1.Resync
-	(*fieldmaskpb.FieldMask)(nil),    // 29: google.protobuf.FieldMask
-	(*structpb.Struct)(nil),          // 30: google.protobuf.Struct
+	(Capability_Support)(0),          // 1: tandem.v1.Capability.Support
+	(*Connector)(nil),                // 2: tandem.v1.Connector
+	(*Brake)(nil),                    // 3: tandem.v1.Brake
+	(*PlannedWrites)(nil),            // 4: tandem.v1.PlannedWrites
+	(*PlannedWrite)(nil),             // 5: tandem.v1.PlannedWrite
+	(*StatusPair)(nil),               // 6: tandem.v1.StatusPair
+	(*Finding)(nil),                  // 7: tandem.v1.Finding
+	(*Capability)(nil),               // 8: tandem.v1.Capability
+	(*ListConnectorsRequest)(nil),    // 9: tandem.v1.ListConnectorsRequest
+	(*ListConnectorsResponse)(nil),   // 10: tandem.v1.ListConnectorsResponse
+	(*GetConnectorRequest)(nil),      // 11: tandem.v1.GetConnectorRequest
+	(*GetConnectorResponse)(nil),     // 12: tandem.v1.GetConnectorResponse
+	(*CheckConnectorRequest)(nil),    // 13: tandem.v1.CheckConnectorRequest
+	(*CheckConnectorResponse)(nil),   // 14: tandem.v1.CheckConnectorResponse
+	(*ReleaseConnectorRequest)(nil),  // 15: tandem.v1.ReleaseConnectorRequest
+	(*ReleaseConnectorResponse)(nil), // 16: tandem.v1.ReleaseConnectorResponse
+	(*ResyncConnectorRequest)(nil),   // 17: tandem.v1.ResyncConnectorRequest
+	(*ResyncConnectorResponse)(nil),  // 18: tandem.v1.ResyncConnectorResponse
+	(*PreviewWorkItemRequest)(nil),   // 19: tandem.v1.PreviewWorkItemRequest
+	(*SampleTicket)(nil),             // 20: tandem.v1.SampleTicket
+	(*PreviewWorkItemResponse)(nil),  // 21: tandem.v1.PreviewWorkItemResponse
+	(*FieldDraft)(nil),               // 22: tandem.v1.FieldDraft
+	(*ListExamplesRequest)(nil),      // 23: tandem.v1.ListExamplesRequest
+	(*ListExamplesResponse)(nil),     // 24: tandem.v1.ListExamplesResponse
+	(*DiffMappingRequest)(nil),       // 25: tandem.v1.DiffMappingRequest
+	(*DiffMappingResponse)(nil),      // 26: tandem.v1.DiffMappingResponse
+	(*MappingDifference)(nil),        // 27: tandem.v1.MappingDifference
+	nil,                              // 28: tandem.v1.SampleTicket.CustomEntry
+	(*timestamppb.Timestamp)(nil),    // 29: google.protobuf.Timestamp
+	(*Resync)(nil),                   // 30: tandem.v1.Resync
+	(*fieldmaskpb.FieldMask)(nil),    // 31: google.protobuf.FieldMask
+	(*structpb.Struct)(nil),          // 32: google.protobuf.Struct
 }
 var file_tandem_v1_connector_service_proto_depIdxs = []int32{
-	5,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
-	27, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
-	2,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
-	28, // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
-	27, // 4: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
-	27, // 5: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
-	3,  // 6: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
-	4,  // 7: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
+	6,  // 0: tandem.v1.Connector.status_map:type_name -> tandem.v1.StatusPair
+	29, // 1: tandem.v1.Connector.reason_time:type_name -> google.protobuf.Timestamp
+	3,  // 2: tandem.v1.Connector.brake:type_name -> tandem.v1.Brake
+	30, // 3: tandem.v1.Connector.resync:type_name -> tandem.v1.Resync
+	29, // 4: tandem.v1.Brake.hold_time:type_name -> google.protobuf.Timestamp
+	29, // 5: tandem.v1.Brake.release_time:type_name -> google.protobuf.Timestamp
+	4,  // 6: tandem.v1.Brake.planned_writes:type_name -> tandem.v1.PlannedWrites
+	5,  // 7: tandem.v1.Brake.examples:type_name -> tandem.v1.PlannedWrite
 	0,  // 8: tandem.v1.Finding.severity:type_name -> tandem.v1.Finding.Severity
-	29, // 9: tandem.v1.ListConnectorsRequest.read_mask:type_name -> google.protobuf.FieldMask
-	1,  // 10: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
-	29, // 11: tandem.v1.GetConnectorRequest.read_mask:type_name -> google.protobuf.FieldMask
-	1,  // 12: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
-	6,  // 13: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
-	1,  // 14: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
-	1,  // 15: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
-	27, // 16: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
-	18, // 17: tandem.v1.PreviewWorkItemRequest.sample:type_name -> tandem.v1.SampleTicket
-	26, // 18: tandem.v1.SampleTicket.custom:type_name -> tandem.v1.SampleTicket.CustomEntry
-	20, // 19: tandem.v1.PreviewWorkItemResponse.fields:type_name -> tandem.v1.FieldDraft
-	6,  // 20: tandem.v1.PreviewWorkItemResponse.warnings:type_name -> tandem.v1.Finding
-	30, // 21: tandem.v1.ListExamplesResponse.tickets:type_name -> google.protobuf.Struct
-	30, // 22: tandem.v1.ListExamplesResponse.work_items:type_name -> google.protobuf.Struct
-	25, // 23: tandem.v1.DiffMappingResponse.differences:type_name -> tandem.v1.MappingDifference
-	7,  // 24: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
-	9,  // 25: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
-	11, // 26: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
-	13, // 27: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
-	15, // 28: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
-	17, // 29: tandem.v1.ConnectorService.PreviewWorkItem:input_type -> tandem.v1.PreviewWorkItemRequest
-	21, // 30: tandem.v1.ConnectorService.ListExamples:input_type -> tandem.v1.ListExamplesRequest
-	23, // 31: tandem.v1.ConnectorService.DiffMapping:input_type -> tandem.v1.DiffMappingRequest
-	8,  // 32: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
-	10, // 33: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
-	12, // 34: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
-	14, // 35: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
-	16, // 36: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
-	19, // 37: tandem.v1.ConnectorService.PreviewWorkItem:output_type -> tandem.v1.PreviewWorkItemResponse
-	22, // 38: tandem.v1.ConnectorService.ListExamples:output_type -> tandem.v1.ListExamplesResponse
-	24, // 39: tandem.v1.ConnectorService.DiffMapping:output_type -> tandem.v1.DiffMappingResponse
-	32, // [32:40] is the sub-list for method output_type
-	24, // [24:32] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	1,  // 9: tandem.v1.Capability.support:type_name -> tandem.v1.Capability.Support
+	31, // 10: tandem.v1.ListConnectorsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	2,  // 11: tandem.v1.ListConnectorsResponse.connectors:type_name -> tandem.v1.Connector
+	31, // 12: tandem.v1.GetConnectorRequest.read_mask:type_name -> google.protobuf.FieldMask
+	2,  // 13: tandem.v1.GetConnectorResponse.connector:type_name -> tandem.v1.Connector
+	7,  // 14: tandem.v1.CheckConnectorResponse.findings:type_name -> tandem.v1.Finding
+	8,  // 15: tandem.v1.CheckConnectorResponse.capabilities:type_name -> tandem.v1.Capability
+	2,  // 16: tandem.v1.ReleaseConnectorResponse.connector:type_name -> tandem.v1.Connector
+	2,  // 17: tandem.v1.ResyncConnectorResponse.connector:type_name -> tandem.v1.Connector
+	29, // 18: tandem.v1.ResyncConnectorResponse.request_time:type_name -> google.protobuf.Timestamp
+	20, // 19: tandem.v1.PreviewWorkItemRequest.sample:type_name -> tandem.v1.SampleTicket
+	28, // 20: tandem.v1.SampleTicket.custom:type_name -> tandem.v1.SampleTicket.CustomEntry
+	22, // 21: tandem.v1.PreviewWorkItemResponse.fields:type_name -> tandem.v1.FieldDraft
+	7,  // 22: tandem.v1.PreviewWorkItemResponse.warnings:type_name -> tandem.v1.Finding
+	32, // 23: tandem.v1.ListExamplesResponse.tickets:type_name -> google.protobuf.Struct
+	32, // 24: tandem.v1.ListExamplesResponse.work_items:type_name -> google.protobuf.Struct
+	27, // 25: tandem.v1.DiffMappingResponse.differences:type_name -> tandem.v1.MappingDifference
+	9,  // 26: tandem.v1.ConnectorService.ListConnectors:input_type -> tandem.v1.ListConnectorsRequest
+	11, // 27: tandem.v1.ConnectorService.GetConnector:input_type -> tandem.v1.GetConnectorRequest
+	13, // 28: tandem.v1.ConnectorService.CheckConnector:input_type -> tandem.v1.CheckConnectorRequest
+	15, // 29: tandem.v1.ConnectorService.ReleaseConnector:input_type -> tandem.v1.ReleaseConnectorRequest
+	17, // 30: tandem.v1.ConnectorService.ResyncConnector:input_type -> tandem.v1.ResyncConnectorRequest
+	19, // 31: tandem.v1.ConnectorService.PreviewWorkItem:input_type -> tandem.v1.PreviewWorkItemRequest
+	23, // 32: tandem.v1.ConnectorService.ListExamples:input_type -> tandem.v1.ListExamplesRequest
+	25, // 33: tandem.v1.ConnectorService.DiffMapping:input_type -> tandem.v1.DiffMappingRequest
+	10, // 34: tandem.v1.ConnectorService.ListConnectors:output_type -> tandem.v1.ListConnectorsResponse
+	12, // 35: tandem.v1.ConnectorService.GetConnector:output_type -> tandem.v1.GetConnectorResponse
+	14, // 36: tandem.v1.ConnectorService.CheckConnector:output_type -> tandem.v1.CheckConnectorResponse
+	16, // 37: tandem.v1.ConnectorService.ReleaseConnector:output_type -> tandem.v1.ReleaseConnectorResponse
+	18, // 38: tandem.v1.ConnectorService.ResyncConnector:output_type -> tandem.v1.ResyncConnectorResponse
+	21, // 39: tandem.v1.ConnectorService.PreviewWorkItem:output_type -> tandem.v1.PreviewWorkItemResponse
+	24, // 40: tandem.v1.ConnectorService.ListExamples:output_type -> tandem.v1.ListExamplesResponse
+	26, // 41: tandem.v1.ConnectorService.DiffMapping:output_type -> tandem.v1.DiffMappingResponse
+	34, // [34:42] is the sub-list for method output_type
+	26, // [26:34] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_connector_service_proto_init() }
@@ -2088,8 +2275,8 @@ func file_tandem_v1_connector_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_connector_service_proto_rawDesc), len(file_tandem_v1_connector_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   26,
+			NumEnums:      2,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -41,7 +41,8 @@ type ConnectorServiceClient interface {
 	GetConnector(ctx context.Context, in *GetConnectorRequest, opts ...grpc.CallOption) (*GetConnectorResponse, error)
 	// CheckConnector asks both systems now whether the connector can work: tokens,
 	// project, work item type, fields, states, service, service hooks, and whether Azure
-	// DevOps would take a work item of the youngest ticket. It writes nothing.
+	// DevOps would take a work item of the youngest ticket; and what the Alvao tenant offers
+	// of what not every one does. It writes nothing.
 	CheckConnector(ctx context.Context, in *CheckConnectorRequest, opts ...grpc.CallOption) (*CheckConnectorResponse, error)
 	// ReleaseConnector lets the mass change go that waits at a connector, and no other:
 	// one of other settings, or with more writes than were told, waits anew. What is
@@ -164,7 +165,8 @@ type ConnectorServiceServer interface {
 	GetConnector(context.Context, *GetConnectorRequest) (*GetConnectorResponse, error)
 	// CheckConnector asks both systems now whether the connector can work: tokens,
 	// project, work item type, fields, states, service, service hooks, and whether Azure
-	// DevOps would take a work item of the youngest ticket. It writes nothing.
+	// DevOps would take a work item of the youngest ticket; and what the Alvao tenant offers
+	// of what not every one does. It writes nothing.
 	CheckConnector(context.Context, *CheckConnectorRequest) (*CheckConnectorResponse, error)
 	// ReleaseConnector lets the mass change go that waits at a connector, and no other:
 	// one of other settings, or with more writes than were told, waits anew. What is

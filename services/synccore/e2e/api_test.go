@@ -152,6 +152,18 @@ func TestREST(t *testing.T) {
 		latest := at(a.ask("ConnectorService_GetConnector", http.MethodGet, parent, "", 200), "connector", "resync")
 		return at(latest, "requestTime") == asked && at(latest, "endTime") != nil, fmt.Sprint(latest)
 	})
+	resync := fmt.Sprint(at(a.ask("ResyncService_StartResync", http.MethodPost, parent+"/resyncs", "{}", 200), "resync", "name"))
+	await(t, patience, "the resync that was started", func() (bool, string) {
+		got := at(a.ask("ResyncService_GetResync", http.MethodGet, "/v1/"+resync, "", 200), "resync")
+		return at(got, "state") == "STATE_SUCCEEDED", fmt.Sprint(got)
+	})
+	check("the newest resync", at(a.ask("ResyncService_ListResyncs", http.MethodGet, parent+"/resyncs", "", 200), "resyncs", 0, "name"), resync)
+	check("one that has ended", at(a.ask("ResyncService_CancelResync", http.MethodPost, "/v1/"+resync+":cancel", "{}", 200), "resync", "state"), "STATE_SUCCEEDED")
+	problem = a.ask("ResyncService_CancelResync", http.MethodPost, parent+"/resyncs/none:cancel", "{}", 404)
+	check("the reason", at(problem, "reason"), "UNKNOWN_RESYNC")
+	rest(t, s)
+	check("what was compared", at(a.ask("ResyncService_CheckDrift", http.MethodGet, parent+"/drifts", "", 200), "comparedCount"), 1)
+	check("what was repaired", at(a.ask("ResyncService_RepairDrift", http.MethodPost, link+":repair", `{"winner":"WINNER_ALVAO"}`, 200), "writeCount"), 0)
 	findings := a.ask("ConnectorService_CheckConnector", http.MethodPost, parent+":check", "{}", 200)
 	for _, f := range list(findings, "findings") {
 		if at(f, "severity") == "SEVERITY_ERROR" {

@@ -28,6 +28,8 @@ type cable struct {
 type cables struct{ server *toxiproxy.ApiServer }
 
 func newCables() *cables {
+	// Toxics tell of each interruption to a logger of their own.
+	zerolog.SetGlobalLevel(zerolog.Disabled)
 	return &cables{toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())}
 }
 

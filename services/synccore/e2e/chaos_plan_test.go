@@ -79,7 +79,7 @@ func blows(seed uint64, short bool) func() blow {
 			}
 		}
 		// In turn of all kinds, so that a short run measures each.
-		if every := 9; b.what == kill && n%every == 4 {
+		if every := 5; b.what == kill && n%every == 4 {
 			b.measured, b.skew = true, 0
 		}
 		return b

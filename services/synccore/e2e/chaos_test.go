@@ -245,7 +245,7 @@ func (c *chaos) attack() {
 	var busy sync.WaitGroup
 	credentials := genuine(c.t, c.Stack)
 	sender := &stream{crowd: c.crowd, client: &http.Client{Transport: c.hooks, Timeout: 20 * time.Second}}
-	const workers, senders = 3, 6
+	const workers, senders = 3, 12
 	perSecond, most := 2.0, 40
 	if *chaosLong > time.Minute {
 		most = 300

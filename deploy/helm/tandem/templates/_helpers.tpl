@@ -29,7 +29,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{- define "tandem.image" -}}
 {{- $image := index .root.Values.image .part -}}
-{{- $at := ternary (printf "@%s" $image.digest) (printf ":%s" (default .root.Chart.AppVersion $image.tag)) (ne $image.digest "") -}}
+{{- $at := ternary (printf "@%s" $image.digest) (printf ":%s" (coalesce $image.tag .root.Values.image.tag .root.Chart.AppVersion)) (ne $image.digest "") -}}
 {{- printf "%s%s%s" (ternary "" (printf "%s/" (trimSuffix "/" .root.Values.image.registry)) (empty .root.Values.image.registry)) $image.repository $at -}}
 {{- end -}}
 

@@ -24,7 +24,7 @@ func commands(out io.Writer) *cobra.Command {
 	root.Args = nil // what follows has to be a command
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
+	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), rebuildCommand(out), checkConnectorCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
 	return root
 }
 
@@ -164,6 +164,51 @@ func driftCommand(out io.Writer) *cobra.Command {
 			return fmt.Errorf("%w: drift --connector <name>", errArguments)
 		}
 		return app.Drift(c.Context(), cfg, out)
+	})
+	return c
+}
+
+func checkConnectorCommand(out io.Writer) *cobra.Command {
+	var cfg app.CheckConnectorConfig
+	c := &cobra.Command{
+		Use:   "check-connector",
+		Short: "Have a running sync-core ask both systems whether its connectors can work, and tell what was found. Exit code 0: they can; 1: one can't.",
+		Args:  cobra.NoArgs,
+	}
+	c.Flags().StringArrayVar(&cfg.Connectors, "connector", nil, "Connector to check; may be given several times. Without one: all.")
+	s := settingsOf(c)
+	clientSettings(s, &cfg.Core)
+	s.span(&cfg.Timeout, "timeout", 5*time.Minute, "How long to wait for the answers.", "TANDEM_CHECK_TIMEOUT")
+	s.run(func(c *cobra.Command, _ []string) error { return app.CheckConnector(c.Context(), cfg, out) })
+	return c
+}
+
+func rebuildCommand(out io.Writer) *cobra.Command {
+	var cfg app.RebuildConfig
+	c := &cobra.Command{
+		Use: "rebuild-links",
+		Short: "Make the links of a connector anew, after Redis was lost, from the marks on both sides. Nothing is made twice; sync-core may run meanwhile. " +
+			"Run it again if some pairs could not be looked at (exit code 1).",
+		Args: cobra.NoArgs,
+	}
+	c.Flags().StringVar(&cfg.Connector, "connector", "", "Connector whose links are made anew; required.")
+	c.Flags().BoolVar(&cfg.DryRun, "dry-run", false, "Only print what would be done.")
+	c.Flags().StringVar(&cfg.NewSince, "new-since", "",
+		"From when on tickets without a work item get one, e.g. 2026-03-02T14:05:00+01:00: when the connector was first started. Without it those in a mapped status now are left alone.")
+	s := settingsOf(c)
+	s.text(&cfg.File, "config", "", "Configuration file; required.", "TANDEM_CONFIG")
+	s.text(&cfg.Redis, "redis", "redis://127.0.0.1:6379/0", "Redis, as sync-core is given it.", "TANDEM_REDIS")
+	s.text(&cfg.RedisPrefix, "redis-prefix", "tandem:", "Beginning of every Redis key.", "TANDEM_REDIS_PREFIX")
+	s.toggle(&cfg.AllowVolatileRedis, "allow-volatile-redis", "Accept a Redis whose settings lose data.", "TANDEM_ALLOW_VOLATILE_REDIS")
+	s.run(func(c *cobra.Command, _ []string) error {
+		if cfg.Connector == "" {
+			return fmt.Errorf("%w: rebuild-links --connector <name>", errArguments)
+		}
+		if err := given(&cfg.File); err != nil {
+			return err
+		}
+		cfg.Version = telemetry.Version()
+		return app.RebuildLinks(c.Context(), cfg, out, c.ErrOrStderr())
 	})
 	return c
 }

@@ -70,6 +70,12 @@ func TestCommands(t *testing.T) {
 		"token of nobody":         {[]string{"token"}, "arg", nil},
 		"serve with odd replicas": {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--redis-replicas", "all"}, "give auto", nil},
 		"serve at no address":     {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--listen", "nowhere"}, "gRPC address", nil},
+		"drift of nothing":        {[]string{"drift"}, "--connector", nil},
+		"drift by nobody":         {[]string{"drift", "--connector", "x", "--repair", "bob"}, "azure-devops", nil},
+		"rebuild nothing":         {[]string{"rebuild-links"}, "--connector", nil},
+		"rebuild no file":         {[]string{"rebuild-links", "--connector", "x"}, "--config", nil},
+		"rebuild nobody":          {[]string{"rebuild-links", "--connector", "x", "--config", fine}, "no connector", nil},
+		"rebuild since then":      {[]string{"rebuild-links", "--connector", "x", "--config", fine, "--new-since", "then"}, "--new-since", nil},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), tc.args, &out)
@@ -162,9 +168,13 @@ $OTEL_EXPORTER_OTLP_ENDPOINT --sample-ratio $TANDEM_SAMPLE_RATIO --log-level $TA
 		"hooks":        "--config $TANDEM_CONFIG",
 		"resync": `--connector --core $TANDEM_CORE --core-token-file $TANDEM_CORE_TOKEN_FILE --core-ca $TANDEM_CORE_CA --core-cert $TANDEM_CORE_CERT
 --core-key $TANDEM_CORE_KEY --core-server-name $TANDEM_CORE_SERVER_NAME --insecure-grpc $TANDEM_INSECURE_GRPC --timeout $TANDEM_RESYNC_TIMEOUT`,
+		"drift": `--connector --ticket --repair --core $TANDEM_CORE --core-token-file $TANDEM_CORE_TOKEN_FILE --core-ca $TANDEM_CORE_CA --core-cert $TANDEM_CORE_CERT
+--core-key $TANDEM_CORE_KEY --core-server-name $TANDEM_CORE_SERVER_NAME --insecure-grpc $TANDEM_INSECURE_GRPC --timeout $TANDEM_DRIFT_TIMEOUT`,
+		"rebuild-links": `--connector --dry-run --new-since --config $TANDEM_CONFIG --redis $TANDEM_REDIS --redis-prefix $TANDEM_REDIS_PREFIX
+--allow-volatile-redis $TANDEM_ALLOW_VOLATILE_REDIS`,
 		"token":  "NAME --role",
 		"health": "--admin-listen $TANDEM_ADMIN_LISTEN",
-		"":       "serve check-config hooks resync token health version --redis",
+		"":       "serve check-config hooks resync drift rebuild-links check-connector token health version --redis",
 	} {
 		var out bytes.Buffer
 		if err := run(t.Context(), strings.Fields(command+" --help"), &out); err != nil {

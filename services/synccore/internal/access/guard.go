@@ -55,6 +55,9 @@ func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err == nil && !call.scope.admits(req, rule, asked) {
 		err = outside(call.caller, asked)
 	}
+	if err == nil && !call.caller.isEdge() && fills(req, rule.Believed) {
+		err = denied("Caller " + call.caller.Name + " may not fill " + rule.Believed + "; what Alvao's application tells comes by the gateway alone, which checks its signature.")
+	}
 	var answer any
 	if err == nil {
 		answer, err = handler(ctx, req)
@@ -138,11 +141,11 @@ func (s *guardedStream) SendMsg(m any) error {
 		if err != nil {
 			return err
 		}
-		scope, may := c.scope(s.rule)
+		within, may := c.scope(s.rule)
 		if !may {
 			return denied("Caller " + c.Name + " may no longer call " + s.method + ".")
 		}
-		s.policy, s.call.scope = now, scope
+		s.policy, s.call.scope = now, within
 	}
 	if end := s.call.caller.Expires; !end.IsZero() && !s.guard.options.Now().Before(end) {
 		return ended(s.call.caller)

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
 	"github.com/tandem-sync/tandem/services/synccore/internal/config"
@@ -51,7 +52,7 @@ func TestAnswersAreFiltered(t *testing.T) {
 			}).ProtoReflect()
 		case "ListEvents":
 			return (&tandemv1.ListEventsResponse{Events: []*tandemv1.Event{
-				{Name: "connectors/development/events/1", Reason: "connectors/other"}, {Name: "connectors/other/events/2"}, {Name: "connectors/others/events/2"},
+				{Name: "connectors/development/events/1", Reason: "connectors/other"}, {Reason: "nobody's"}, {Name: "connectors/other/events/2"}, {Name: "connectors/others/events/2"},
 			}}).ProtoReflect()
 		default:
 			return dynamicpb.NewMessage(m.desc.Output())
@@ -65,7 +66,7 @@ func TestAnswersAreFiltered(t *testing.T) {
 		{"ListConnectors", elsewhere, []string{"connectors/another", "connectors/other"}},
 		{"ListConnectors", here, []string{"connectors/development"}},
 		{"ListEvents", elsewhere, []string{"connectors/other/events/2"}},
-		{"ListEvents", here, nil}, // it tells of another connector
+		{"ListEvents", here, []string{"connectors/development/events/1"}},
 	} {
 		m := find(t, tt.method)
 		got, err := call(t, conn, m, request(m, "-"), "Bearer "+tt.token)
@@ -81,6 +82,27 @@ func TestAnswersAreFiltered(t *testing.T) {
 		if diff := cmp.Diff(tt.want, names); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.method, diff)
 		}
+	}
+	// Of one connector all is theirs that names no other.
+	history := find(t, "ListLinkHistory")
+	w.answer = func(method) protoreflect.Message {
+		return (&tandemv1.ListLinkHistoryResponse{Changes: []*tandemv1.LinkChange{{Action: "park"}, {Detail: "connectors/other"}}}).ProtoReflect()
+	}
+	got, err := call(t, conn, history, request(history, connector), "Bearer "+here)
+	if err != nil || got.Get(history.desc.Output().Fields().ByName("changes")).List().Len() != 2 {
+		t.Errorf("a history: %v, %v", got, err)
+	}
+	examples := find(t, "ListExamples")
+	w.answer = func(method) protoreflect.Message {
+		raw, err := structpb.NewStruct(map[string]any{"name": "x", "deep": map[string]any{"title": "connectors/other"}})
+		if err != nil {
+			t.Error(err)
+		}
+		return (&tandemv1.ListExamplesResponse{Tickets: []*structpb.Struct{raw}}).ProtoReflect()
+	}
+	got, err = call(t, conn, examples, request(examples, connector), "Bearer "+here)
+	if err != nil || got.Get(examples.desc.Output().Fields().ByName("tickets")).List().Len() != 1 {
+		t.Errorf("examples: %v, %v", got, err)
 	}
 	// What is another's although it was not asked for does not leave either.
 	m := find(t, "GetLink")
@@ -111,6 +133,27 @@ func TestRequestsAreRead(t *testing.T) {
 		_, err := tandemv1.NewEventServiceClient(conn).IngestEvent(ctx, tt.req)
 		if code(err) != tt.code {
 			t.Errorf("%s: %v, want %s", tt.name, err, tt.code)
+		}
+	}
+}
+
+// What Alvao's application told is taken as true, so the gateway alone may bring it.
+func TestWhatIsBelievedComesByTheGateway(t *testing.T) {
+	t.Parallel()
+	w := setup(t, everybody)
+	conn := w.dial(t)
+	for token, want := range map[string]codes.Code{edge: codes.OK, admin: codes.PermissionDenied, operator: codes.PermissionDenied} {
+		for _, tt := range []struct {
+			req  *tandemv1.IngestEventRequest
+			code codes.Code
+		}{
+			{&tandemv1.IngestEventRequest{Connector: connector, Pushed: &tandemv1.PushedRecord{}}, want},
+			{&tandemv1.IngestEventRequest{Connector: connector}, codes.OK},
+		} {
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
+			if _, err := tandemv1.NewEventServiceClient(conn).IngestEvent(ctx, tt.req); code(err) != tt.code {
+				t.Errorf("%s: %v, want %s", tt.req, err, tt.code)
+			}
 		}
 	}
 }

@@ -75,7 +75,7 @@ func verify(ctx context.Context, issuers []*issuer, token string) (Caller, error
 
 // issuerIn reads who a token says has signed it, which is not believed.
 func issuerIn(token string) (string, bool) {
-	signed, err := jose.ParseSigned(token, algorithms())
+	signed, err := jose.ParseSignedCompact(token, algorithms())
 	if err != nil {
 		return "", false
 	}

@@ -17,6 +17,9 @@ type Rule struct {
 	Least Role
 	// Edge lets the gateway call as well.
 	Edge bool
+	// Believed is the field of the request that the gateway alone may fill, because what it
+	// says is taken as true; empty: there is none.
+	Believed string
 	// Writes has each call written to the audit log.
 	Writes bool
 	// Connector is the field of the request that names the connector: by its name, as
@@ -39,7 +42,7 @@ func Rules() map[string]Rule {
 		resyncs    = "/tandem.v1.ResyncService/"
 	)
 	return map[string]Rule{
-		events + "IngestEvent": {Least: Operator, Edge: true, Writes: true, Connector: "connector"},
+		events + "IngestEvent": {Least: Operator, Edge: true, Believed: "pushed", Writes: true, Connector: "connector"},
 		events + "ListEvents":  {Least: Viewer, Connector: "parent", Filtered: true},
 		events + "GetEvent":    {Least: Viewer, Connector: "name"},
 		events + "ReplayEvent": {Least: Operator, Writes: true, Connector: "name"},
@@ -58,17 +61,18 @@ func Rules() map[string]Rule {
 		connectors + "CheckConnector":   {Least: Operator, Connector: "name"},
 		connectors + "ResyncConnector":  {Least: Operator, Writes: true, Connector: "name"},
 		connectors + "ReleaseConnector": {Least: Admin, Writes: true, Connector: "name"},
-		resyncs + "StartResync":         {Least: Operator, Writes: true, Connector: "parent"},
-		resyncs + "GetResync":           {Least: Viewer, Connector: "name"},
-		resyncs + "ListResyncs":         {Least: Viewer, Connector: "parent"},
-		resyncs + "CancelResync":        {Least: Operator, Writes: true, Connector: "name"},
-		resyncs + "CheckDrift":          {Least: Operator, Connector: "parent"},
-		resyncs + "RepairDrift":         {Least: Operator, Writes: true, Connector: "name"},
 
 		// These ask the vendors, and show what stands in tickets.
 		connectors + "PreviewWorkItem": {Least: Operator, Connector: "name"},
 		connectors + "ListExamples":    {Least: Operator, Connector: "name"},
 		connectors + "DiffMapping":     {Least: Operator, Connector: "name"},
+
+		resyncs + "StartResync":  {Least: Operator, Writes: true, Connector: "parent"},
+		resyncs + "GetResync":    {Least: Viewer, Connector: "name"},
+		resyncs + "ListResyncs":  {Least: Viewer, Connector: "parent"},
+		resyncs + "CancelResync": {Least: Operator, Writes: true, Connector: "name"},
+		resyncs + "CheckDrift":   {Least: Operator, Connector: "parent"},
+		resyncs + "RepairDrift":  {Least: Operator, Writes: true, Connector: "name"},
 
 		// Probes and load balancers have no credentials, and it tells no more than whether
 		// sync-core serves.

@@ -42,6 +42,17 @@ func targetOf(req any, rule Rule) target {
 	return t
 }
 
+// fills tells whether a request has a value in a field.
+func fills(req any, name string) bool {
+	message, ok := req.(proto.Message)
+	if !ok || name == "" {
+		return false
+	}
+	m := message.ProtoReflect()
+	field := m.Descriptor().Fields().ByName(protoreflect.Name(name))
+	return field != nil && m.Has(field)
+}
+
 // connectorIn reads the connector out of a resource's name.
 func connectorIn(name string) (string, bool) {
 	rest, ok := strings.CutPrefix(name, collection)
@@ -72,7 +83,10 @@ func (s scope) admits(req any, rule Rule, asked target) bool {
 }
 
 // filter gives an answer without what is outside the scope, and false if what is left
-// would still tell of it. The answer itself may be others' as well and stays as it is.
+// would still tell of it. What an answer is about is told by the fields called name: all
+// that there are must be in the scope, and where the request named no connector, an element
+// of a list without one is left out as well. The answer itself may be others' too and
+// stays as it is.
 func (s scope) filter(answer any, rule Rule, asked target) (any, bool) {
 	if s.all || rule.Neutral {
 		return answer, true
@@ -82,88 +96,73 @@ func (s scope) filter(answer any, rule Rule, asked target) (any, bool) {
 		return nil, false
 	}
 	own := proto.Clone(message)
-	return own, s.strip(own.ProtoReflect(), asked)
-}
-
-func (s scope) strip(m protoreflect.Message, asked target) bool {
-	fits := true
+	m := own.ProtoReflect()
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		switch {
-		case field.IsMap():
-			// The keys and values are a vendor's own, of the connector that was asked about.
-			fits = asked.connector != ""
-		case field.IsList() && field.Message() != nil:
-			list := value.List()
-			kept := 0
-			for i := range list.Len() {
-				if s.tells(list.Get(i).Message(), asked) {
-					list.Set(kept, list.Get(i))
-					kept++
-				}
-			}
-			list.Truncate(kept)
-		case field.IsList() && field.Kind() == protoreflect.StringKind:
-			for i := range value.List().Len() {
-				if name, ok := connectorIn(value.List().Get(i).String()); ok && !s.holds(name) {
-					fits = false
-				}
-			}
-		case field.Message() != nil:
-			named(value.Message(), func(connector string) { fits = fits && s.holds(connector) })
-		case field.Kind() == protoreflect.StringKind:
-			if name, ok := connectorIn(value.String()); ok && !s.holds(name) {
-				fits = false
+		if !field.IsList() || field.Message() == nil {
+			return true
+		}
+		list, kept := value.List(), 0
+		for i := range list.Len() {
+			if inside, names := s.holdsAll(list.Get(i).Message()); inside && (names > 0 || asked.connector != "") {
+				list.Set(kept, list.Get(i))
+				kept++
 			}
 		}
-		return fits
+		list.Truncate(kept)
+		return true
 	})
-	return fits
+	inside, _ := s.holdsAll(m)
+	return own, inside
 }
 
-// tells reports whether an element of a list is of connectors in the scope. One that
-// names none is of the connector that was asked about, if one was, and else can't be told
-// to be.
-func (s scope) tells(m protoreflect.Message, asked target) bool {
-	count, inside := 0, true
-	named(m, func(connector string) {
-		count++
-		inside = inside && s.holds(connector)
+// holdsAll tells whether all resources within a message are of connectors in the scope, and
+// how many there are.
+func (s scope) holdsAll(m protoreflect.Message) (bool, int) {
+	inside, names := true, 0
+	texts(m, func(field protoreflect.FieldDescriptor, text string) {
+		if field.Name() != "name" {
+			return
+		}
+		if connector, ok := connectorIn(text); ok {
+			names++
+			inside = inside && s.holds(connector)
+		}
 	})
-	return (count > 0 || asked.connector != "") && inside
+	return inside, names
 }
 
-// named calls back for every resource name within a message.
+// named calls back for every text within a message that is a resource's name.
 func named(m protoreflect.Message, found func(connector string)) {
-	text := func(v protoreflect.Value) {
-		if connector, ok := connectorIn(v.String()); ok {
+	texts(m, func(_ protoreflect.FieldDescriptor, text string) {
+		if connector, ok := connectorIn(text); ok {
 			found(connector)
+		}
+	})
+}
+
+// texts calls back for every text within a message, with its field.
+func texts(m protoreflect.Message, found func(field protoreflect.FieldDescriptor, text string)) {
+	one := func(field, kind protoreflect.FieldDescriptor, v protoreflect.Value) {
+		switch {
+		case kind.Message() != nil:
+			texts(v.Message(), found)
+		case kind.Kind() == protoreflect.StringKind:
+			found(field, v.String())
 		}
 	}
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		switch {
 		case field.IsMap():
 			value.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
-				switch {
-				case field.MapValue().Message() != nil:
-					named(v.Message(), found)
-				case field.MapValue().Kind() == protoreflect.StringKind:
-					text(v)
-				}
+				one(field, field.MapValue(), v)
 				return true
 			})
 		case field.IsList():
 			for i := range value.List().Len() {
-				switch {
-				case field.Message() != nil:
-					named(value.List().Get(i).Message(), found)
-				case field.Kind() == protoreflect.StringKind:
-					text(value.List().Get(i))
-				}
+				one(field, field, value.List().Get(i))
 			}
-		case field.Message() != nil:
-			named(value.Message(), found)
-		case field.Kind() == protoreflect.StringKind:
-			text(value)
+		default:
+			one(field, field, value)
 		}
 		return true
 	})

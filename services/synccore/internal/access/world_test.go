@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -234,10 +235,7 @@ func request(m method, connector string) *dynamicpb.Message {
 // call makes a call as somebody and gives the answer's code.
 func call(t *testing.T, conn grpc.ClientConnInterface, m method, in *dynamicpb.Message, authorization ...string) (*dynamicpb.Message, error) {
 	t.Helper()
-	ctx := t.Context()
-	for _, one := range authorization {
-		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", one)
-	}
+	ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"authorization": authorization})
 	out := dynamicpb.NewMessage(m.desc.Output())
 	if !m.streaming {
 		return out, conn.Invoke(ctx, m.name, in, out)
@@ -248,7 +246,7 @@ func call(t *testing.T, conn grpc.ClientConnInterface, m method, in *dynamicpb.M
 	if err != nil {
 		return nil, err
 	}
-	if err := stream.SendMsg(in); err != nil && err != io.EOF {
+	if err := stream.SendMsg(in); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	_ = stream.CloseSend()

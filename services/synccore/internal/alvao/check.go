@@ -29,11 +29,7 @@ const (
 // anew what was found missing before, writes nothing, and goes on after a finding as
 // far as the finding allows.
 func (c *Client) Check(ctx context.Context) []item.Finding {
-	c.listing.forget()
-	c.plainListing.forget()
-	c.logDumb.forget()
-	c.people.ForgetAll()
-	c.logins.ForgetAll()
+	c.forgetFound()
 	found, sample, usable := c.checkService(ctx)
 	if !usable {
 		return found
@@ -150,8 +146,10 @@ func (c *Client) columns(ctx context.Context) ([]string, error) {
 }
 
 func (c *Client) checkLog(ctx context.Context, ticket int64) item.Finding {
-	_, err := c.Records(ctx, ticket, 0)
+	log, err := c.Log(ctx, ticket)
 	switch {
+	case err == nil && log.Partial:
+		return item.Finding{Check: checkLog, Severity: item.OK, Detail: "Alvao does not show the messages of tickets, but its application tells of them."}
 	case err == nil:
 		return item.Finding{Check: checkLog, Severity: item.OK, Detail: "Alvao shows the messages of tickets."}
 	case errors.Is(err, ErrLogUnreadable):

@@ -69,10 +69,11 @@ func (c *Client) SetStatus(ctx context.Context, ticket item.Ticket, status strin
 		return present, nil
 	case present.InApproval:
 		return item.Ticket{}, fault.Wrap(err, fault.Busy,
-			"An approval runs on ticket %d, so it can't move to %s before that ends.", ticket.ID, status).After(approvalWait)
+			"An approval runs on ticket %d, so it can't move to %s before that ends; Tandem waits for it.", ticket.ID, status).After(approvalWait)
 	default:
 		return item.Ticket{}, fault.Wrap(err, fault.Refused,
-			"Alvao does not let ticket %d go from %s to %s%s.", ticket.ID, present.Status, status, toldBy(err))
+			"Alvao does not let ticket %d go from %s to %s%s; mend there what it names, and Tandem tries again as soon as the ticket or its work item changes.",
+			ticket.ID, present.Status, status, toldBy(err))
 	}
 }
 

@@ -43,6 +43,8 @@ type Connectors interface {
 	Find(accountURL, projectID, projectName string) ([]string, error)
 	// Check asks both systems whether the connector can work.
 	Check(ctx context.Context, name string) ([]item.Finding, error)
+	// Capabilities tells what its Alvao tenant offers of what not every one does.
+	Capabilities(ctx context.Context, name string) ([]item.Capability, error)
 	// Brake tells about the mass change of a connector; the zero value: there is none.
 	Brake(ctx context.Context, name string) (brake.State, error)
 	// Release lets the mass change of that id go; fault.Refused if it does not wait.
@@ -245,7 +247,29 @@ func (s *ConnectorService) CheckConnector(ctx context.Context, req *tandemv1.Che
 	slices.SortStableFunc(resp.GetFindings(), func(a, b *tandemv1.Finding) int {
 		return cmp.Compare(b.GetSeverity(), a.GetSeverity())
 	})
+	capabilities, err := s.Connectors.Capabilities(ctx, name)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return nil, Status(err)
+	}
+	for _, one := range capabilities {
+		resp.Capabilities = append(resp.Capabilities, &tandemv1.Capability{
+			Name: one.Name, Title: one.Title, Support: supportProto(one.Support), Found: one.Found, Fallback: one.Fallback, Cost: one.Cost, Ask: one.Ask,
+		})
+	}
 	return resp, nil
+}
+
+func supportProto(s item.Support) tandemv1.Capability_Support {
+	switch s {
+	case item.Offered:
+		return tandemv1.Capability_SUPPORT_OFFERED
+	case item.Missing:
+		return tandemv1.Capability_SUPPORT_MISSING
+	case item.Unknown:
+		return tandemv1.Capability_SUPPORT_UNKNOWN
+	default:
+		return tandemv1.Capability_SUPPORT_UNSPECIFIED
+	}
 }
 
 func connectorProto(d Description) *tandemv1.Connector {

@@ -211,6 +211,10 @@ func TestConnectors(t *testing.T) {
 		{Check: "alvao.service", Severity: item.Error, Detail: "None.", Remedy: "Make one."},
 		{Check: "alvao.log", Severity: item.Warning, Detail: "Unreadable.", Remedy: "Live with it."},
 	}
+	w.connectors.able = []item.Capability{
+		{Name: "alvao.log", Title: "read", Support: item.Missing, Found: "refused", Fallback: "told", Cost: "Late.", Ask: "Ask."},
+		{Name: "alvao.people", Support: item.Offered}, {Name: "alvao.services", Support: item.Unknown},
+	}
 	check, err := w.rooms.CheckConnector(t.Context(), &tandemv1.CheckConnectorRequest{Name: "connectors/development"})
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +225,12 @@ func TestConnectors(t *testing.T) {
 	}
 	if want := []string{"alvao.service SEVERITY_ERROR Make one.", "alvao.log SEVERITY_WARNING Live with it.", "azure-devops.token SEVERITY_OK "}; !slices.Equal(order, want) {
 		t.Errorf("findings %v", order)
+	}
+	able := check.GetCapabilities()
+	if len(able) != 3 || able[0].GetName() != "alvao.log" || able[0].GetTitle() != "read" || able[0].GetSupport() != tandemv1.Capability_SUPPORT_MISSING ||
+		able[0].GetFound() != "refused" || able[0].GetFallback() != "told" || able[0].GetCost() != "Late." || able[0].GetAsk() != "Ask." ||
+		able[1].GetSupport() != tandemv1.Capability_SUPPORT_OFFERED || able[2].GetSupport() != tandemv1.Capability_SUPPORT_UNKNOWN {
+		t.Errorf("capabilities %v", able)
 	}
 	_, err = w.rooms.CheckConnector(t.Context(), &tandemv1.CheckConnectorRequest{Name: "connectors/sales"})
 	wantRefusal(t, err, codes.NotFound, "UNKNOWN_CONNECTOR")

@@ -38,6 +38,7 @@ type connectors struct {
 	// away tells that no connector has reached its project.
 	away     bool
 	findings []item.Finding
+	able     []item.Capability
 	checkErr error
 	broken   api.Description
 	brake    brake.State
@@ -202,6 +203,10 @@ func (c *connectors) Find(account, _, project string) ([]string, error) {
 
 func (c *connectors) Check(context.Context, string) ([]item.Finding, error) {
 	return c.findings, c.checkErr
+}
+
+func (c *connectors) Capabilities(context.Context, string) ([]item.Capability, error) {
+	return c.able, nil
 }
 
 // world is the three services behind a real gRPC server, over the real stores.

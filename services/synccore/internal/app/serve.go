@@ -281,6 +281,11 @@ func (d describer) Check(ctx context.Context, name string) ([]item.Finding, erro
 	return d.set.Check(ctx, name)
 }
 
+// Capabilities implements api.Connectors.
+func (d describer) Capabilities(ctx context.Context, name string) ([]item.Capability, error) {
+	return d.set.Capabilities(ctx, name)
+}
+
 // Brake implements api.Connectors.
 func (d describer) Brake(ctx context.Context, name string) (brake.State, error) {
 	return d.set.Brake(ctx, name)

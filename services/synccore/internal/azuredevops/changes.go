@@ -23,15 +23,27 @@ const changesSize = "1000"
 // Links between work items and edited comments don't make a revision, so they are no changes here
 // (azure-devops.md §2.3, §2.9).
 func (c *Client) Changes(ctx context.Context, position string, since time.Time) (item.Changes, error) {
+	return c.changes(ctx, position, since)
+}
+
+// AllTags reads a batch of all the project's work items, each at its newest revision and with its type, state and tags
+// alone, deleted ones among them. Position is that of Changes; empty: the first batch.
+func (c *Client) AllTags(ctx context.Context, position string) (item.Changes, error) {
+	return c.changes(ctx, position, time.Time{}, fieldTags)
+}
+
+func (c *Client) changes(ctx context.Context, position string, since time.Time, more ...string) (item.Changes, error) {
+	fields := append([]string{"System.Id", "System.Rev", fieldProject, fieldType, fieldState, fieldChangedDate, fieldIsDeleted}, more...)
 	query := url.Values{
-		"fields":            {strings.Join([]string{"System.Id", "System.Rev", fieldProject, fieldType, fieldState, fieldChangedDate, fieldIsDeleted}, ",")},
+		"fields":            {strings.Join(fields, ",")},
 		"includeDeleted":    {"true"},
 		"includeLatestOnly": {"true"},
 		"$maxPageSize":      {changesSize},
 	}
-	if position != "" {
+	switch {
+	case position != "":
 		query.Set("continuationToken", position)
-	} else {
+	case !since.IsZero():
 		query.Set("startDateTime", since.UTC().Format(time.RFC3339))
 	}
 	var answer struct {

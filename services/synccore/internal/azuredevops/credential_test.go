@@ -81,6 +81,10 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 			_, err := c.Changes(ctx, "1;2;3", time.Time{})
 			return err
 		},
+		"AllTags": func(ctx context.Context, c *azuredevops.Client) error {
+			_, err := c.AllTags(ctx, "")
+			return err
+		},
 		"CheckHooks": func(ctx context.Context, c *azuredevops.Client) error {
 			c.CheckHooks(ctx, azuredevops.Wants{Connector: "development"})
 			return nil

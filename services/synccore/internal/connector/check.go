@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -89,6 +90,18 @@ func (r *running) checkDraft(ctx context.Context) []item.Finding {
 		return []item.Finding{failed(checkAttributes, err, "Correct the AttributeMap in the connector's settings.")}
 	}
 	return append(r.checkKnown(draft, ticket), r.clients.WorkItems.Validate(ctx, draft)...)
+}
+
+// tellCapabilities logs once, at start, what the tenant lacks of what Tandem is built on,
+// so that it shows itself by name rather than by what does not happen later.
+func (r *running) tellCapabilities(ctx context.Context) {
+	for _, one := range r.clients.Tickets.Capabilities(ctx) {
+		if one.Support != item.Missing {
+			continue
+		}
+		r.deps.Logger.InfoContext(ctx, "connector.capability", slog.String("connector", r.cfg.Name), slog.String("capability", one.Name),
+			slog.String("found", one.Found), slog.String("fallback", one.Fallback), slog.String("cost", one.Cost))
+	}
 }
 
 // madeUp is a ticket for a service that has none.

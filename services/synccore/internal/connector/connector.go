@@ -56,6 +56,8 @@ type Tickets interface {
 	TicketOfURL(url string) (ticket int64, ok bool)
 	// Check asks whether the connector can work.
 	Check(ctx context.Context) []item.Finding
+	// Capabilities tells what the tenant offers of what not every one does.
+	Capabilities(ctx context.Context) []item.Capability
 }
 
 // WorkItems is what a connector needs of its Azure DevOps project.
@@ -65,6 +67,8 @@ type WorkItems interface {
 	poll.Changed
 	// Prepare resolves the project, so that Covers can be sure.
 	Prepare(ctx context.Context) error
+	// AllTags reads a batch of all work items with their tags.
+	AllTags(ctx context.Context, position string) (item.Changes, error)
 	// Covers tells whether an event of that origin belongs to the project.
 	Covers(accountURL, projectID, projectName string) (match, known bool)
 	// CheckHooks tells how the service hooks fare that lead to the connector.
@@ -200,8 +204,11 @@ type running struct {
 	// resynced tells that this process has seen that no resync is overdue. It is for the
 	// goroutine that runs them.
 	resynced bool
-	stop     context.CancelFunc
-	done     sync.WaitGroup
+	// emptied is since when it is known that Redis lost what it held of the connector; zero:
+	// it did not. It is for that goroutine, too.
+	emptied time.Time
+	stop    context.CancelFunc
+	done    sync.WaitGroup
 }
 
 func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration, deps Deps) (*running, error) {
@@ -226,18 +233,26 @@ func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration,
 		hooksNow: make(chan struct{}, 1), deskHooksNow: make(chan struct{}, 1), changesNow: make(chan struct{}, 1), ticketsNow: make(chan struct{}, 1),
 	}
 	r.keeper, r.deskKeeper = r.newKeeper(), r.newDeskKeeper()
-	if found := redact.New(cfg.Redact.Shipped, cfg.Redact.Except, cfg.Redact.Patterns); found != nil {
-		if !cfg.Redact.OffToAzureDevOps {
-			r.redactToAzureDevOps = found
-		}
-		if !cfg.Redact.OffToAlvao {
-			r.redactToAlvao = found
-		}
-	}
+	r.redact()
 	r.tickets, r.workItems = guardedTickets{clients.Tickets, r}, guardedWorkItems{clients.WorkItems, r}
 	ctx, r.stop = context.WithCancel(ctx)
 	r.done.Go(func() { r.tend(ctx) })
 	return r, nil
+}
+
+// redact compiles what must not be shown on the other side.
+func (r *running) redact() {
+	cfg := r.cfg.Redact
+	found := redact.New(cfg.Shipped, cfg.Except, cfg.Patterns)
+	if found == nil {
+		return
+	}
+	if !cfg.OffToAzureDevOps {
+		r.redactToAzureDevOps = found
+	}
+	if !cfg.OffToAlvao {
+		r.redactToAlvao = found
+	}
 }
 
 // close stops polling and resyncing; rounds in hand go on to their end.
@@ -274,6 +289,7 @@ func (r *running) tend(ctx context.Context) {
 	// Each has a goroutine of its own, so that a long resync does not keep a poll or a
 	// new token waiting.
 	var all sync.WaitGroup
+	all.Go(func() { r.tellCapabilities(ctx) })
 	all.Go(func() { every(ctx, r.cfg.PollInterval, r.ticketsNow, r.runPoll) })
 	all.Go(func() { every(ctx, r.cfg.PollInterval, r.changesNow, r.runChangesPoll) })
 	// A resync is looked for often and run when it is due, so that one that was missed

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -74,7 +75,10 @@ func (s *Set) RepairDrift(ctx context.Context, name string, ticket int64, winner
 	if err != nil {
 		return Repaired{}, err
 	}
-	if differs {
+	// Messages were just compared; what happened to either side since was most likely the
+	// repair itself.
+	left.Differences = slices.DeleteFunc(left.Differences, func(d item.Difference) bool { return d.Kind == item.DriftMessages })
+	if differs && len(left.Differences) > 0 {
 		repaired.Drift = &left
 	}
 	return repaired, nil

@@ -224,6 +224,11 @@ func (g guardedWorkItems) Changes(ctx context.Context, position string, since ti
 	return guarded(ctx, g.r, item.AzureDevOps, func() (item.Changes, error) { return g.project.Changes(ctx, position, since) })
 }
 
+// AllTags implements WorkItems.
+func (g guardedWorkItems) AllTags(ctx context.Context, position string) (item.Changes, error) {
+	return guarded(ctx, g.r, item.AzureDevOps, func() (item.Changes, error) { return g.project.AllTags(ctx, position) })
+}
+
 // FindByMark implements reconcile.WorkItems.
 func (g guardedWorkItems) FindByMark(ctx context.Context, mark, ticketURL string) ([]item.WorkItem, error) {
 	return guarded(ctx, g.r, item.AzureDevOps, func() ([]item.WorkItem, error) { return g.project.FindByMark(ctx, mark, ticketURL) })

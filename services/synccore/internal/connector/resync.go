@@ -33,7 +33,7 @@ const resyncLook = 15 * time.Second
 // runResync compares everything when that is due or asked for, when the settings are
 // others than those that were compared under, or when another process died over it.
 func (r *running) runResync(ctx context.Context) {
-	if !r.resyncs.due(r.deps.Now()) {
+	if !r.resyncs.due(r.deps.Now()) || !r.remembers(ctx) {
 		return
 	}
 	r.turn(ctx, turnResync, r.resync, []item.System{item.Alvao, item.AzureDevOps}, r.urgent, func(ctx context.Context, held lease.Lease) error {

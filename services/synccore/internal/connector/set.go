@@ -300,6 +300,16 @@ func (s *Set) Check(ctx context.Context, name string) ([]item.Finding, error) {
 	return slices.Concat(found, r.checkStatuses(ctx), r.checkDraft(ctx)), nil
 }
 
+// Capabilities tells what a connector's tenant offers of what not every one does, tried
+// anew.
+func (s *Set) Capabilities(ctx context.Context, name string) ([]item.Capability, error) {
+	r := s.get(name)
+	if r == nil {
+		return nil, fault.New(fault.NotFound, "No connector is named %q.", name)
+	}
+	return r.clients.Tickets.Capabilities(ctx), nil
+}
+
 // statusesOf lists the statuses of a map, each once, in order.
 func statusesOf(m mapping.StatusMap) []string {
 	var statuses []string

@@ -208,8 +208,9 @@ func TestEveryStepIsNamed(t *testing.T) {
 			t.Errorf("no act makes a process take the step %q", step)
 		}
 	}
+	all := append(table(), sometimes()...)
 	for step, by := range taken {
-		if !named[step] {
+		if !named[step] && !slices.Contains(all, step) {
 			t.Errorf("the table does not name the step %q, which %q takes", step, by)
 		}
 	}
@@ -218,7 +219,7 @@ func TestEveryStepIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, script := range scripts {
-		if !slices.ContainsFunc(table(), func(step string) bool { return step == script || strings.HasPrefix(step, script+" (") }) && testedElsewhere()[script] == "" {
+		if !slices.ContainsFunc(all, func(step string) bool { return step == script || strings.HasPrefix(step, script+" (") }) && testedElsewhere()[script] == "" {
 			t.Errorf("no act runs the script %q, and nothing says why", script)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -24,6 +25,8 @@ import (
 
 var (
 	numbers = regexp.MustCompile(`/[0-9]+(/|$)`)
+	runID   = regexp.MustCompile(`[0-9]{8}-[0-9]{6}-[0-9]{6}-[0-9a-f]{4}`)
+	states  = regexp.MustCompile(`^(active|creating|gone|parked)\b`)
 	typed   = regexp.MustCompile(`/\$[^/]+$`)
 	// written is the reference in what Tandem writes; a note of the item itself has no version.
 	written = regexp.MustCompile(`TANDEM-[AW][0-9]+-([RCN])[0-9]+(-V[0-9]+)?-`)
@@ -36,13 +39,13 @@ func callName(r *http.Request) (string, error) {
 	if strings.HasPrefix(strings.ToLower(r.URL.Path), "/azuredevops/") {
 		system = "boards"
 	}
-	path := prefix.ReplaceAllString(r.URL.Path, "/")
-	path = guid.ReplaceAllString(path, "*")
-	path = typed.ReplaceAllString(path, "/$$type")
-	for numbers.MatchString(path) {
-		path = numbers.ReplaceAllString(path, "/*$1")
+	address := prefix.ReplaceAllString(r.URL.Path, "/")
+	address = guid.ReplaceAllString(address, "*")
+	address = typed.ReplaceAllString(address, "/$$type")
+	for numbers.MatchString(address) {
+		address = numbers.ReplaceAllString(address, "/*$1")
 	}
-	name := system + " " + r.Method + " " + strings.Trim(path, "/")
+	name := system + " " + r.Method + " " + strings.Trim(address, "/")
 	if r.Body == nil || r.Method == http.MethodGet || !strings.Contains(r.Header.Get("Content-Type"), "json") {
 		return name, nil
 	}
@@ -55,7 +58,7 @@ func callName(r *http.Request) (string, error) {
 	what := changes(body)
 	if r.Method == http.MethodPost {
 		what = ""
-		if m := written.FindSubmatch(body); m != nil && (strings.HasSuffix(path, "/comments") || strings.HasSuffix(path, "/log")) {
+		if m := written.FindSubmatch(body); m != nil && (strings.HasSuffix(address, "/comments") || strings.HasSuffix(address, "/log")) {
 			what = map[string]string{"R": "message", "C": "message", "N": "note"}[string(m[1])]
 			if what == "note" && len(m[2]) > 0 {
 				what = "of a file"
@@ -129,6 +132,16 @@ func readScripts() (map[string]string, error) {
 	return names, nil
 }
 
+// together names commands that are sent together: by the script among them, if there is one.
+func (w *world) together(cmds []redis.Cmder) string {
+	for _, cmd := range cmds {
+		if cmd.Name() == "evalsha" || cmd.Name() == "eval" {
+			return w.commandName(cmd)
+		}
+	}
+	return "together: " + w.commandName(cmds[0])
+}
+
 // commandName names a command of Redis.
 func (w *world) commandName(cmd redis.Cmder) string {
 	args := make([]string, len(cmd.Args()))
@@ -163,6 +176,10 @@ func (w *world) commandName(cmd redis.Cmder) string {
 		// The inbox keeps a record of each item under its name.
 		if before, _, found := strings.Cut(key, ":"); found {
 			key = before
+		}
+		key = states.ReplaceAllString(runID.ReplaceAllString(key, "*"), "*")
+		if name == "unlink" {
+			key = path.Dir(key) // they go in any order
 		}
 		return strings.TrimSpace("redis " + name + " " + key)
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -103,8 +105,10 @@ func deeds() []deed {
 		{"start an approval", 2, (*history).startApproval},
 		{"end an approval", 3, (*history).endApproval},
 		{"kill the process", 8, (*history).doom},
+		{"lose Redis", 6, (*history).wipe},
 		{"forget mirrors", 2, (*history).forget},
 		{"turn the weather", 6, (*history).turn},
+		{"refuse the token", 2, (*history).refuseToken},
 	}
 }
 
@@ -520,6 +524,12 @@ func (h *history) forget(r *rand.Rand) {
 	if err := h.observer.Client().Del(h.ctx, h.observer.Key(lease.Tag(k), "mirrors")).Err(); err != nil {
 		h.failf("forgetting mirrors: %v", err)
 	}
+}
+
+// refuseToken lets a system refuse Tandem's token for a while.
+func (h *history) refuseToken(r *rand.Rand) {
+	which := pick(r, "(?i)/azuredevops/", "(?i)/AlvaoRestApi/")
+	h.struckFor(pick(r, http.StatusUnauthorized, http.StatusNonAuthoritativeInfo), time.Duration(10+r.IntN(180))*time.Second, regexp.MustCompile(which))
 }
 
 // turn lets the weather become better or worse.

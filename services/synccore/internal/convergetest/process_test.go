@@ -28,6 +28,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/mail"
 	"github.com/tandem-sync/tandem/services/synccore/internal/notice"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
+	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
 	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
 	"github.com/tandem-sync/tandem/services/synccore/internal/worker"
@@ -43,6 +44,8 @@ type process struct {
 	redis *datastore.Store
 	inbox *inbox.Inbox
 	set   *connector.Set
+	// logs is what Alvao's application told.
+	logs  *pushed.Logs
 	turn  *turnstile
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -56,6 +59,8 @@ type process struct {
 	// end tells, if that is not nil.
 	steps []string
 	end   *ending
+	// asleep is until when the process does nothing.
+	asleep time.Time
 }
 
 // doom sets the effect, from now, at which the process dies.
@@ -74,6 +79,7 @@ func (p *process) isDead() bool {
 // live runs a step, which may have an effect, if the process lives, and tells whether it
 // lives on.
 func (p *process) live(step string, effect bool, do func() error) error {
+	p.w.hold(p, step)
 	p.mu.Lock()
 	if p.dead {
 		p.mu.Unlock()
@@ -127,7 +133,15 @@ func (p *process) DialHook(next redis.DialHook) redis.DialHook { return next }
 // ProcessHook implements redis.Hook. All that changes anything is a script.
 func (p *process) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := p.live(p.w.commandName(cmd), cmd.Name() == "evalsha", func() error { return next(ctx, cmd) })
+		err := p.live(p.w.commandName(cmd), cmd.Name() == "evalsha", func() error {
+			if p.w.isPaused(p) {
+				// A command that was on its way when the process was stopped is sent when it
+				// wakes, whatever it may then know.
+				ctx = context.WithoutCancel(ctx)
+			}
+			return next(ctx, cmd)
+		})
+		p.w.heard(p, cmd)
 		if errors.Is(err, errDead) {
 			cmd.SetErr(err)
 		}
@@ -138,11 +152,26 @@ func (p *process) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // ProcessPipelineHook implements redis.Hook.
 func (p *process) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		return p.live("together: "+p.w.commandName(cmds[0]), true, func() error { return next(ctx, cmds) })
+		err := p.live(p.w.together(cmds), true, func() error {
+			if p.w.isPaused(p) {
+				ctx = context.WithoutCancel(ctx) // as of single commands
+			}
+			return next(ctx, cmds)
+		})
+		for _, cmd := range cmds {
+			p.w.heard(p, cmd)
+		}
+		return err
 	}
 }
 
 func (p *process) store(ctx context.Context, event item.Event) error {
+	if about, is := pushedOf(event.Payload); is && event.Key.System == item.Alvao {
+		kept, err := p.logs.Keep(ctx, name, event.Key.ID, about.record)
+		if err != nil || about.own || about.again && !kept.Changed {
+			return err
+		}
+	}
 	_, err := p.inbox.Append(ctx, event)
 	return err
 }
@@ -175,6 +204,17 @@ func (t *turnstile) Receive(ctx context.Context, most int, _ time.Duration) ([]i
 	}
 }
 
+// told is what Alvao's application told the connector.
+type told struct{ logs *pushed.Logs }
+
+// Log implements alvao.Pushed.
+func (t told) Log(ctx context.Context, ticket int64) ([]item.PushedRecord, error) {
+	return t.logs.Log(ctx, name, ticket)
+}
+
+// Heard implements alvao.Pushed.
+func (t told) Heard(ctx context.Context) (time.Time, error) { return t.logs.Heard(ctx, name) }
+
 // tickets and workItems give the clients the shapes that connectors ask for.
 type tickets struct{ *alvao.Client }
 
@@ -199,7 +239,7 @@ func (p *process) open(cfg config.Connector) (connector.Clients, error) {
 	known := func(secret string) func() (string, error) { return func() (string, error) { return secret, nil } }
 	desk, err := alvao.New(alvao.Options{
 		BaseURL: cfg.Alvao.URL, Service: cfg.Alvao.Service, Username: "tandem", Password: known("tandem"), Base: p,
-		PerSecond: 10_000, Burst: 10_000,
+		PerSecond: 10_000, Burst: 10_000, Pushed: told{p.logs},
 	})
 	if err != nil {
 		return connector.Clients{}, err
@@ -247,6 +287,9 @@ func (w *world) start(ctx context.Context) (*process, error) {
 	}
 	p.redis.Client().AddHook(p)
 	if p.inbox, err = inbox.New(p.redis, inbox.Options{}); err != nil {
+		return nil, err
+	}
+	if p.logs, err = pushed.New(p.redis, pushed.Limits{}, time.Now); err != nil {
 		return nil, err
 	}
 	p.turn = &turnstile{Inbox: p.inbox, look: make(chan struct{})}

@@ -2,6 +2,7 @@ package convergetest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -56,8 +57,10 @@ type shape struct {
 	// workers is how many items are served at once. With several, what happens at one
 	// moment may happen in another order in another play.
 	workers int
-	tenant  standalvao.Tenant
-	late    bool // Azure DevOps renders revisions late
+	// two tells that there is a second replica.
+	two    bool
+	tenant standalvao.Tenant
+	late   bool // Azure DevOps renders revisions late
 	// lose, double and delay are what happens to webhooks, in hundredths.
 	lose, double, delay uint64
 }
@@ -76,6 +79,7 @@ func shapeOf(seed uint64) shape {
 	if one(4) {
 		s.workers = 3
 	}
+	s.two = roll(seed, "two", 0)%4 == 0
 	if one(3) {
 		s.format = item.Markdown
 	}
@@ -88,7 +92,11 @@ func shapeOf(seed uint64) shape {
 	return s
 }
 
-// pairs is the StatusMap.
+// mute tells that no message can cross: the log is shown neither over REST nor by the
+// application.
+func (s shape) mute() bool { return s.tenant.LogUnreadable && !s.application }
+
+// pairs is the StatusMap, by default names.
 func (s shape) pairs() []item.Pair {
 	if s.agile {
 		return []item.Pair{
@@ -124,6 +132,8 @@ type world struct {
 	vendors  http.Handler
 	redis    *miniredis.Miniredis
 	settings config.Connector
+	// believed is the StatusMap by default names, in which the stand-in is asked.
+	believed mapping.StatusMap
 	weather  *weather
 	logger   *slog.Logger
 
@@ -151,6 +161,13 @@ type world struct {
 
 	mu      sync.Mutex
 	process *process
+	// second is another replica; nil: there is none.
+	second *process
+	// pause is before which step a process is stopped; paused is the one that was, and late
+	// what Redis said to the commands that it sent when it woke.
+	pause  *ending
+	paused *process
+	late   []string
 	// strike answers a call in a system's stead, or gives nil; nil: it answers none.
 	strike func(*http.Request) *http.Response
 	// mails are those that arrived.
@@ -230,6 +247,9 @@ func (w *world) subscribe() error {
 		}
 	}
 	for _, status := range w.desk.Statuses(service) {
+		if w.shape.tenant.NoWebhooks {
+			break
+		}
 		if _, err := w.desk.Subscribe(standalvao.Subscription{
 			URL: edge + "/hooks/alvao", Topic: standalvao.TopicStatus, Process: w.desk.Services()[0].Process, Service: service, Status: status.Name,
 		}); err != nil {
@@ -237,7 +257,9 @@ func (w *world) subscribe() error {
 		}
 	}
 	if w.shape.application {
-		w.desk.SetApplication(&standalvao.Application{URL: edge + "/hooks/alvao", Key: "key", Skip: []string{standalvao.ApplicationAccount}})
+		w.desk.SetApplication(&standalvao.Application{
+			URL: edge + "/hooks/alvao", Key: "key", Skip: []string{standalvao.ApplicationAccount}, Bodies: w.shape.tenant.LogUnreadable,
+		})
 	}
 	return nil
 }
@@ -274,6 +296,15 @@ func (w *world) configure() error {
 		PollInterval: pollEvery, Brake: brake.Settings{Share: 0.2, AtLeast: 25}, Redact: config.Redact{Shipped: true},
 		Messages: config.Messages{SinceLinked: w.shape.sinceLinked, ShowToRequester: w.shape.reveal, Format: w.shape.format, MaxFile: maxFile},
 	}
+	english, problems := mapping.Compile(w.settings.Settings, mapping.Policy{})
+	if len(problems) > 0 {
+		return fmt.Errorf("settings: %v", problems)
+	}
+	w.believed = english.Statuses
+	for i := range w.settings.Settings.StatusMap {
+		status := &w.settings.Settings.StatusMap[i].Status
+		*status = w.local(*status)
+	}
 	rules, problems := mapping.Compile(w.settings.Settings, mapping.Policy{Conflict: w.shape.conflict, ExistingTickets: w.shape.existing})
 	if len(problems) > 0 {
 		return fmt.Errorf("settings: %v", problems)
@@ -282,12 +313,23 @@ func (w *world) configure() error {
 	return nil
 }
 
+// local is a status as Alvao tells it.
+func (w *world) local(status string) string {
+	for _, one := range w.desk.Statuses(service) {
+		if name := one.Names[w.shape.tenant.Language]; one.Name == status && name != "" {
+			return name
+		}
+	}
+	return status
+}
+
 // calmly ends all misfortune, or lets it come again.
 func (w *world) calmly(calm bool, rough uint64) {
 	w.mu.Lock()
 	w.calm = calm
 	w.mu.Unlock()
 	if calm {
+		w.strikeWith(nil)
 		w.weather.set(0)
 		w.desk.SetDelivery(standalvao.Delivery{})
 		return
@@ -311,6 +353,16 @@ func (w *world) revive(ctx context.Context) error {
 	w.process = p
 	w.mu.Unlock()
 	return nil
+}
+
+// accompany starts a second replica, if there is to be one.
+func (w *world) accompany(ctx context.Context) error {
+	if !w.shape.two || w.second != nil {
+		return nil
+	}
+	var err error
+	w.second, err = w.start(ctx)
+	return err
 }
 
 // bury lets go of a process.
@@ -356,18 +408,18 @@ func (w *world) tick() {
 func (w *world) pump() error {
 	synctest.Wait()
 	p := w.alive()
-	if p == nil {
-		return nil
-	}
-	if w.ready() {
+	for _, one := range []*process{p, w.second} {
+		if one == nil || !w.ready() {
+			continue
+		}
 		select {
-		case p.turn.look <- struct{}{}:
+		case one.turn.look <- struct{}{}:
 			synctest.Wait()
 		default:
 			// It has its hands full.
 		}
 	}
-	if p.isDead() {
+	if p != nil && p.isDead() {
 		return w.bury()
 	}
 	return nil
@@ -396,6 +448,9 @@ func (w *world) ready() bool {
 func (w *world) close() error {
 	w.calmly(true, 0)
 	err := w.bury()
+	if w.second != nil {
+		err = errors.Join(err, w.second.finish())
+	}
 	_ = w.queue.Close()
 	w.desk.Close()
 	_ = w.boards.Close()

@@ -106,6 +106,9 @@ func (s *Store) open(ctx context.Context, o Options) error {
 		return err
 	}
 	s.client = redis.NewUniversalClient(s.options)
+	if all, ok := s.client.(*redis.ClusterClient); ok {
+		all.AddHook(attentive{all})
+	}
 	if err := s.instrument(o); err != nil {
 		return err
 	}

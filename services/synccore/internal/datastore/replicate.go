@@ -2,6 +2,8 @@ package datastore
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -171,20 +173,52 @@ func (s *Store) patience() time.Duration { return min(replicaPatience, s.options
 
 // moved tells whether a cluster has another server for the keys now, and asks it which.
 func (s *Store) moved(ctx context.Context, err error) bool {
-	all, ok := s.client.(*redis.ClusterClient)
-	if !ok {
-		return false
-	}
-	for _, word := range []string{"MOVED ", "ASK ", "READONLY ", "CLUSTERDOWN "} {
-		if redis.HasErrorPrefix(err, word) {
-			all.ReloadState(ctx)
-			return word == "MOVED "
-		}
-	}
-	if _, reply := err.(redis.Error); !reply { //nolint:errorlint // a network error, whatever it wraps
+	if all, ok := s.client.(*redis.ClusterClient); ok && outdated(err) {
 		all.ReloadState(ctx)
+		return redis.HasErrorPrefix(err, "MOVED ")
 	}
 	return false
+}
+
+// outdated tells an error that may come of an old idea of which node of a cluster holds what.
+func outdated(err error) bool {
+	if err == nil || errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	reply, ok := errors.AsType[redis.Error](err)
+	if !ok {
+		return true // nobody answered
+	}
+	return slices.Contains([]string{"MOVED", "ASK", "READONLY", "CLUSTERDOWN"}, refusal(reply))
+}
+
+// attentive has a cluster asked for its nodes after a command that failed. By itself the
+// client asks once a minute, and when it is sent elsewhere; a dead node sends nobody.
+type attentive struct{ client *redis.ClusterClient }
+
+// DialHook is part of redis.Hook.
+func (attentive) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook is part of redis.Hook.
+func (a attentive) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if outdated(err) {
+			a.client.ReloadState(ctx)
+		}
+		return err
+	}
+}
+
+// ProcessPipelineHook is part of redis.Hook.
+func (a attentive) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if outdated(err) {
+			a.client.ReloadState(ctx)
+		}
+		return err
+	}
 }
 
 func (s *Store) runReplicated(ctx context.Context, script *redis.Script, tag string, keys []string, args []any) (*redis.Cmd, error) {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/tenure"
 )
 
 // Held is a lease that is being renewed.
@@ -33,9 +35,13 @@ func (h Held) Why(err error) error { return h.why(err) }
 // that was replaced, or may have been, must not go on. It may have been when the lease's
 // time has passed since the last renewal that Redis confirmed. That time is measured from
 // before the renewal was sent, so the holder stops before Redis gives the lease to another.
+// A process that was stopped past that time may go on before the context has ended; whoever
+// changes something asks tenure.Ended, which looks at the clock.
 func (l *Leases) Hold(ctx context.Context, k item.Key, ttl time.Duration) (context.Context, Held, error) {
 	holding, cancel := context.WithCancelCause(ctx)
 	lose := func() { cancel(Lost(k)) }
+	var until deadline
+	until.set(time.Now().Add(ttl)) //nolint:forbidigo // as below
 	end := time.AfterFunc(ttl, lose)
 	taken, err := l.Acquire(ctx, k, ttl)
 	if err != nil {
@@ -54,11 +60,12 @@ func (l *Leases) Hold(ctx context.Context, k item.Key, ttl time.Duration) (conte
 				return
 			case <-ticker.C:
 			}
-			next := time.AfterFunc(ttl, lose)
+			next, sent := time.AfterFunc(ttl, lose), time.Now() //nolint:forbidigo // the lease's own time, beside its timer
 			err := l.Renew(holding, taken, ttl)
 			if err == nil {
 				end.Stop()
 				end = next
+				until.set(sent.Add(ttl))
 				continue
 			}
 			next.Stop()
@@ -83,5 +90,24 @@ func (l *Leases) Hold(ctx context.Context, k item.Key, ttl time.Duration) (conte
 		}
 		return fmt.Errorf("working under the lease of %s: %w", k, context.Cause(holding))
 	}
-	return holding, Held{Lease: taken, release: release, why: why}, nil
+	ended := func() error {
+		if holding.Err() == nil && until.passed() {
+			lose()
+		}
+		if holding.Err() == nil {
+			return nil
+		}
+		return fmt.Errorf("holding the lease of %s: %w", k, context.Cause(holding))
+	}
+	return tenure.With(holding, ended), Held{Lease: taken, release: release, why: why}, nil
+}
+
+// deadline is when a lease ends at the latest, by this process' clock, which does not stand
+// still while the process does.
+type deadline struct{ at atomic.Pointer[time.Time] }
+
+func (d *deadline) set(at time.Time) { d.at.Store(&at) }
+
+func (d *deadline) passed() bool {
+	return !time.Now().Before(*d.at.Load()) //nolint:forbidigo // the lease's own time
 }

@@ -3,14 +3,20 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/lease/leasetest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/tenure"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -83,6 +89,43 @@ func TestHoldEndsWithoutRedis(t *testing.T) {
 }
 
 // TestHoldOfAnEndedCaller: that the caller was stopped is no loss of the lease.
+// A holder that was stopped past its lease's time knows by the clock that it must not go on,
+// before any timer was served.
+func TestHolderKnowsByTheClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		wire := miniredis.NewMiniRedis()
+		defer wire.Close()
+		store, err := datastore.Open(t.Context(), datastore.Options{
+			URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return wire.Dial() },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = store.Close() }()
+		ctx, held, err := lease.New(store).Hold(t.Context(), item.Key{Connector: "development", System: item.Alvao, ID: 1}, 20*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Release()
+		wire.SetError("gone") // nothing is renewed any more
+		if err := tenure.Ended(ctx); err != nil {
+			t.Errorf("it has just begun, and is said to have ended: %v", err)
+		}
+		time.Sleep(20*time.Second - time.Nanosecond) //nolint:forbidigo // virtual time
+		if err := tenure.Ended(ctx); err != nil {
+			t.Errorf("it ended early: %v", err)
+		}
+		time.Sleep(time.Nanosecond) //nolint:forbidigo // virtual time
+		if err := tenure.Ended(ctx); !fault.Is(err, fault.Conflict) {
+			t.Errorf("its time is over: %v, want a conflict", err)
+		}
+		if ctx.Err() == nil {
+			t.Error("its context goes on")
+		}
+	})
+}
+
 func TestHoldOfAnEndedCaller(t *testing.T) {
 	t.Parallel()
 	l := lease.New(redistest.Embedded(t))

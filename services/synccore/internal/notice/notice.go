@@ -40,6 +40,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 	"github.com/tandem-sync/tandem/services/synccore/internal/richtext"
 	"github.com/tandem-sync/tandem/services/synccore/internal/teams"
+	"github.com/tandem-sync/tandem/services/synccore/internal/tenure"
 )
 
 const (
@@ -529,7 +530,10 @@ func (m mission) send(ctx context.Context, channel string, again bool, send func
 		attribute.String("tandem.channel", channel), attribute.Bool("tandem.again", again),
 	))
 	defer span.End()
-	err := send(ctx, again)
+	err := tenure.Ended(ctx)
+	if err == nil {
+		err = send(ctx, again)
+	}
 	outcome := "told"
 	switch {
 	case fault.Is(err, fault.Refused):

@@ -7,15 +7,27 @@ package origin
 
 import (
 	"context"
+	_ "embed" // the script
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 )
 
+//go:embed lua/existing.lua
+var existingLua string
+
 // Origins is the memory of all connectors. It is safe for concurrent use.
-type Origins struct{ store *datastore.Store }
+type Origins struct {
+	store    *datastore.Store
+	existing *redis.Script
+}
 
 // New returns the memory kept in store.
-func New(store *datastore.Store) *Origins { return &Origins{store: store} }
+func New(store *datastore.Store) *Origins {
+	return &Origins{store: store, existing: redis.NewScript(existingLua)}
+}
 
 func (o *Origins) existingKey(connector string) string {
 	return o.store.Key("origin/"+connector, "existing")
@@ -26,13 +38,21 @@ func (o *Origins) factsKey(connector string) string {
 }
 
 // AddExisting notes tickets that were there when the connector first started. It may
-// be called in any number of batches, and again after a crash.
+// be called in any number of batches, and again after a crash. It fails with
+// fault.Conflict, and notes nothing, once the snapshot is complete: a process that was
+// stopped while it made one knows no better than the one that made it since.
 func (o *Origins) AddExisting(ctx context.Context, connector string, tickets ...int64) error {
 	if len(tickets) == 0 {
 		return nil
 	}
-	err := o.store.Client().SAdd(ctx, o.existingKey(connector), members(tickets)...).Err()
-	return datastore.Fault(err, "noting existing tickets")
+	noted, err := o.existing.Run(ctx, o.store.Client(), []string{o.existingKey(connector), o.factsKey(connector)}, members(tickets)...).Int()
+	if err != nil {
+		return datastore.Fault(err, "noting existing tickets")
+	}
+	if noted == 0 {
+		return fault.New(fault.Conflict, "Another process has noted the tickets of connector %q that were there before it; nothing is to be done.", connector)
+	}
+	return nil
 }
 
 // IsExisting tells whether ticket was there when the connector first started.
@@ -73,7 +93,8 @@ func (o *Origins) Cursor(ctx context.Context, connector, name string) (string, e
 	return position, datastore.Fault(err, "reading cursor")
 }
 
-// SetCursor stores a position. The last call wins.
+// SetCursor stores a position. The last call wins: one that a process makes which was stopped
+// past its turn moves the position back, and costs reading something again.
 func (o *Origins) SetCursor(ctx context.Context, connector, name, position string) error {
 	err := o.store.Client().HSet(ctx, o.factsKey(connector), "cursor/"+name, position).Err()
 	return datastore.Fault(err, "storing cursor")

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 )
 
@@ -69,6 +70,12 @@ func existing(t *testing.T, o *origin.Origins) {
 	}
 	complete("a", true)
 	complete("b", false)
+	// Whoever was stopped while noting comes too late.
+	if err := o.AddExisting(ctx, "a", 9); !fault.Is(err, fault.Conflict) {
+		t.Errorf("adding to a complete snapshot: %v, want a conflict", err)
+	}
+	want(9, false)
+	want(2, true)
 }
 
 func cursors(t *testing.T, o *origin.Origins) {

@@ -73,6 +73,10 @@ func (t *Retry) once(r *http.Request, n int) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
+	if r, err = timely(r); err != nil {
+		leave(nil)
+		return nil, err
+	}
 	if isStream(r.Context()) {
 		return t.stream(r, leave)
 	}

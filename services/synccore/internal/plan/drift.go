@@ -123,3 +123,24 @@ func talkDrift(link item.Link, sides Sides, rules Rules) string {
 		return ""
 	}
 }
+
+// FirstLook tells in short what a round would make of a ticket and its work item whose
+// link was lost.
+func FirstLook(ticket item.Ticket, workItem item.WorkItem, rules Rules) string {
+	sides := Sides{Ticket: ticket, TicketChanged: ticket.LastActivity, WorkItem: &workItem}
+	now := present(sides)
+	status, mapped := rules.Map.Status(now.State)
+	states := rules.Map.States(now.Status)
+	switch {
+	case rules.Map.Agree(now.State, now.Status):
+		return "in step"
+	case workItem.Rev == 1 && len(states) > 0:
+		return fmt.Sprintf("the work item is as it was made and would go to %q", states[0])
+	case ticketWins(sides, rules) && len(states) > 0:
+		return fmt.Sprintf("not in step: by the policy %s the work item would go to %q", rules.Conflict, states[0])
+	case !ticketWins(sides, rules) && mapped:
+		return fmt.Sprintf("not in step: by the policy %s the ticket would go to %q", rules.Conflict, status)
+	default:
+		return "the StatusMap does not name both, so they stay as they are"
+	}
+}

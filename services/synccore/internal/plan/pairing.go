@@ -81,6 +81,16 @@ func adoptByExternalID(link item.Link, sides Sides, rules Rules) Step {
 			"Ticket %d carries the external id %d, but that work item belongs to ticket %d; clear the field to have a new one made, or delete the other link.",
 			ticket.ID, id, sides.Taken))
 	}
+	if sides.Bearer != 0 && !sides.Ours {
+		// Its link may have been lost, and it may be looked at later.
+		return park(link, sides, fmt.Sprintf(
+			"Ticket %d carries the external id %d, but that work item bears the mark of ticket %d; clear the field to have a new one made, or take the mark off the work item and synchronise the ticket by hand.",
+			ticket.ID, id, sides.Bearer))
+	}
+	if sides.Ours && (sides.WorkItem.Elsewhere || sides.WorkItem.Deleted) {
+		// Its link was lost: it is gone, and may come back.
+		return adopt(link, sides, fmt.Sprintf("Ticket %d and work item %d carry each other's number; the work item was adopted.", ticket.ID, id))
+	}
 	if sides.WorkItem.Elsewhere {
 		return park(link, sides, fmt.Sprintf(
 			"Ticket %d carries the external id %d, but that work item lies in the project %q; move it here, or clear the field to have a new one made.",

@@ -155,6 +155,11 @@ type Sides struct {
 	Listed bool
 	// Taken is the other ticket that WorkItem belongs to; 0: none.
 	Taken int64
+	// Ours tells that WorkItem, read by the number that the ticket carries, has the
+	// ticket's mark: it was the ticket's before the link was lost.
+	Ours bool
+	// Bearer is another ticket whose mark that work item has; 0: none.
+	Bearer int64
 	// Searched tells that the mark was looked for; WorkItem holds what was found.
 	Searched bool
 	// Intended tells that the link's intention to create was stored in this round,

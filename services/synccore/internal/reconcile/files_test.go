@@ -88,6 +88,9 @@ func TestSameFileCrossesOnce(t *testing.T) {
 			if err := c.store.Client().FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
+			if err := c.origins.MarkComplete(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
 			c.round(t)
 			check("after the memory was lost")
 			c.quiet(t)

@@ -18,6 +18,16 @@ const markPrefix = "ALVAO-"
 // MarkOf is the tag by which a ticket's work item is found again.
 func MarkOf(ticket int64) string { return markPrefix + strconv.FormatInt(ticket, 10) }
 
+// TicketOfMark reads what MarkOf wrote. Azure DevOps keeps tags as they were first
+// written, so case says nothing.
+func TicketOfMark(tag string) (int64, bool) {
+	if len(tag) <= len(markPrefix) || !strings.EqualFold(tag[:len(markPrefix)], markPrefix) {
+		return 0, false
+	}
+	ticket, err := strconv.ParseInt(tag[len(markPrefix):], 10, 64)
+	return ticket, err == nil && ticket > 0
+}
+
 // The kinds of what has a source.
 const (
 	kindRecord  = "record"

@@ -258,6 +258,9 @@ func TestForgottenMirrorsAreRecognised(t *testing.T) {
 	if err := c.store.Client().FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.origins.MarkComplete(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
 	c.round(t)
 	if c.link(t, c.ticket).WorkItem != c.workItem || c.writes() != before {
 		t.Errorf("%d writes after the memory was lost", c.writes()-before)

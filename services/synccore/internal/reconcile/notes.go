@@ -47,21 +47,7 @@ func (r *round) noteReference() richtext.Reference {
 // findNote looks whether a note that was cut off has arrived. Where nobody can look it
 // counts as arrived: people miss a note rather than read it twice.
 func (r *round) findNote(ctx context.Context) error {
-	var texts []richtext.Source
-	var err error
-	if r.link.Note.To == item.Alvao {
-		var log item.Log
-		log, err = r.connector.Tickets.Log(ctx, r.link.Ticket)
-		for _, record := range standing(log.Records) {
-			texts = append(texts, r.recordSource(record))
-		}
-	} else {
-		var comments []item.Comment
-		comments, err = r.connector.WorkItems.Comments(ctx, r.sides.WorkItem.Project, r.link.WorkItem)
-		for _, comment := range comments {
-			texts = append(texts, r.commentSource(comment))
-		}
-	}
+	texts, err := r.textsOn(ctx, r.link.Note.To)
 	if passing(err) {
 		return fmt.Errorf("looking for a note about ticket %d: %w", r.link.Ticket, err)
 	}
@@ -75,11 +61,59 @@ func (r *round) findNote(ctx context.Context) error {
 	return nil
 }
 
+// textsOn reads what stands on one side.
+func (r *round) textsOn(ctx context.Context, side item.System) ([]richtext.Source, error) {
+	var texts []richtext.Source
+	if side == item.Alvao {
+		log, err := r.connector.Tickets.Log(ctx, r.link.Ticket)
+		for _, record := range standing(log.Records) {
+			texts = append(texts, r.recordSource(record))
+		}
+		return texts, err
+	}
+	comments, err := r.connector.WorkItems.Comments(ctx, r.sides.WorkItem.Project, r.link.WorkItem)
+	for _, comment := range comments {
+		texts = append(texts, r.commentSource(comment))
+	}
+	return texts, err
+}
+
+// saidLast tells whether the last note about the item says what the link's note does.
+// Where nobody can look it does not.
+func (r *round) saidLast(ctx context.Context) (bool, error) {
+	texts, err := r.textsOn(ctx, r.link.Note.To)
+	if passing(err) {
+		return false, fmt.Errorf("looking for notes about ticket %d: %w", r.link.Ticket, err)
+	}
+	want, said := r.noteReference(), false
+	for _, text := range texts {
+		read := r.engine.texts.Read(text)
+		ref, ok := read.Reference()
+		if ok && ref.System == want.System && ref.Item == want.Item && ref.Notice && ref.Version <= 1 {
+			said = strings.Contains(read.Normal(), r.link.Note.Text)
+		}
+	}
+	return said, nil
+}
+
 // postNote writes the note, which is for those who work on the ticket and never shown to
 // the requester. A side that does not take it is left untold. An answer
 // that is lost is waited for.
+//
+// Of a pair that never came to rest nobody knows whether its link is new or was lost.
+// What the last note there says already is not said again.
 func (r *round) postNote(ctx context.Context, step plan.Step) error {
 	note := *r.link.Note
+	if r.link.Agreed.Status == "" {
+		said, err := r.saidLast(ctx)
+		if err != nil {
+			return err
+		}
+		if said {
+			r.sides.Noting, r.sides.NoteSought, r.sides.NoteFound = false, true, true
+			return nil
+		}
+	}
 	h := richtext.Header{Reference: r.noteReference(), Author: "Tandem", Time: r.engine.cfg.Now()}
 	var err error
 	if note.To == item.Alvao {

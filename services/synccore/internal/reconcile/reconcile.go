@@ -125,6 +125,8 @@ type Leases interface {
 // Origins knows the tickets that were there before a connector first started.
 type Origins interface {
 	IsExisting(ctx context.Context, connector string, ticket int64) (bool, error)
+	// IsComplete tells whether the connector has noted them.
+	IsComplete(ctx context.Context, connector string) (bool, error)
 	RemoveExisting(ctx context.Context, connector string, tickets ...int64) error
 }
 
@@ -161,6 +163,10 @@ type Hints struct {
 	// Winner is the side that a person chose to stay where status and state differ; empty:
 	// nobody did.
 	Winner item.System
+	// Adopt has the round take over a work item that was the ticket's before, and make
+	// none. Marked is the one that carries the ticket's mark; 0: not known.
+	Adopt  bool
+	Marked int64
 	// Revision is the newest revision that the hints speak of, if all of them are of
 	// work item revisions and none was served before; else 0.
 	Revision int64
@@ -317,6 +323,11 @@ func (e *Engine) underLease(ctx context.Context, held lease.Lease, connector Con
 	if err := r.read(ctx, hints); err != nil {
 		return err
 	}
+	if hints.Adopt && r.link.WorkItem == 0 {
+		if err := r.seek(ctx, hints.Marked); err != nil || report.Reason != "" {
+			return err
+		}
+	}
 	err = r.run(ctx)
 	if err == nil {
 		err = r.unseen(ctx, hints)
@@ -378,10 +389,65 @@ func (r *round) read(ctx context.Context, hints Hints) error {
 	}
 	// Our own messages stir both sides too: that costs one more try.
 	r.sides.Force = r.sides.Force || plan.Stirred(r.link, r.sides)
-	if r.link.WorkItem != 0 || r.sides.TicketGone {
+	if r.link.WorkItem != 0 || r.sides.TicketGone || hints.Adopt {
 		return nil
 	}
 	return r.leaveAlone(ctx)
+}
+
+// seek finds the work item that was the ticket's before its link was lost: by the number
+// that the ticket carries, or by the mark that the work item does. Where there is none,
+// the report's reason says so.
+func (r *round) seek(ctx context.Context, marked int64) error {
+	if r.sides.TicketGone {
+		r.report.Reason = fmt.Sprintf("ticket %d was removed; it is paired anew should it come back", r.link.Ticket)
+		return nil
+	}
+	if strings.TrimSpace(r.sides.Ticket.ExternalID) != "" {
+		return nil
+	}
+	r.report.Reason = fmt.Sprintf("ticket %d carries no number, and no work item carries its mark", r.link.Ticket)
+	if marked == 0 {
+		return nil
+	}
+	if err := r.readWorkItem(ctx, marked); err != nil {
+		return err
+	}
+	found := r.sides.WorkItem
+	if found == nil || !r.marked(*found) || !slices.ContainsFunc(found.Hyperlinks, func(link string) bool {
+		ticket, ok := r.connector.TicketOfURL(link)
+		return ok && ticket == r.link.Ticket
+	}) {
+		r.sides.WorkItem = nil
+		return nil
+	}
+	if err := r.ownerOf(ctx, marked); err != nil {
+		return err
+	}
+	if r.sides.Taken != 0 {
+		r.report.Reason = fmt.Sprintf("work item %d carries the mark of ticket %d and belongs to ticket %d", marked, r.link.Ticket, r.sides.Taken)
+		r.sides.WorkItem = nil
+		return nil
+	}
+	r.sides.Searched, r.report.Reason = true, ""
+	return nil
+}
+
+// bearer is another ticket whose mark a work item has: its tag and a hyperlink to it; 0:
+// none.
+func (r *round) bearer(workItem item.WorkItem) int64 {
+	for _, link := range workItem.Hyperlinks {
+		ticket, ok := r.connector.TicketOfURL(link)
+		if ok && ticket != r.link.Ticket && slices.ContainsFunc(workItem.Tags, func(tag string) bool { return strings.EqualFold(tag, MarkOf(ticket)) }) {
+			return ticket
+		}
+	}
+	return 0
+}
+
+// marked tells whether a work item carries the ticket's mark.
+func (r *round) marked(workItem item.WorkItem) bool {
+	return slices.ContainsFunc(workItem.Tags, func(tag string) bool { return strings.EqualFold(tag, MarkOf(r.link.Ticket)) })
 }
 
 func (r *round) readBoth(ctx context.Context) error {
@@ -421,7 +487,18 @@ func (r *round) readAgain(ctx context.Context) error {
 
 // leaveAlone finds whether the ticket was there before the connector first started.
 // One that has since left the mapped statuses counts as new when it comes back.
+//
+// Until the connector has noted such tickets, nothing can be said of any: Redis was
+// emptied, and a work item that was just being made may still arrive.
 func (r *round) leaveAlone(ctx context.Context) error {
+	complete, err := r.engine.cfg.Origins.IsComplete(ctx, r.connector.Name)
+	if err != nil {
+		return fmt.Errorf("looking whether connector %s has noted what was there: %w", r.connector.Name, err)
+	}
+	if !complete {
+		return fault.New(fault.Busy, "Redis holds nothing of connector %q any more; ticket %d waits until Tandem has looked what is there.",
+			r.connector.Name, r.link.Ticket).After(plan.Settle)
+	}
 	if r.connector.Rules.ExistingTickets != mapping.ExistingIgnore {
 		// The setting may have changed since the old tickets were noted.
 		return nil

@@ -39,6 +39,10 @@ func (r *round) take(ctx context.Context, step plan.Step) error {
 		if err := r.readWorkItem(ctx, step.WorkItem); err != nil {
 			return err
 		}
+		r.sides.Ours, r.sides.Bearer = false, 0
+		if r.sides.WorkItem != nil {
+			r.sides.Ours, r.sides.Bearer = r.marked(*r.sides.WorkItem), r.bearer(*r.sides.WorkItem)
+		}
 		return r.ownerOf(ctx, step.WorkItem)
 	case plan.ReadType:
 		workItemType, err := r.connector.WorkItems.Type(ctx, r.sides.WorkItem.Type)

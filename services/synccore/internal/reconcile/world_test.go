@@ -43,6 +43,8 @@ type world struct {
 	connector reconcile.Connector
 	cuts      *cuts
 	store     *datastore.Store
+	// planted are the faults before both systems, if a test asked for any.
+	planted *fault.Set
 
 	mu  sync.Mutex
 	now time.Time
@@ -158,6 +160,9 @@ func setup(t *testing.T, change ...func(*options)) *world {
 		t.Fatal(err)
 	}
 	w.links, w.origins = link.New(store), origin.New(store)
+	if err := w.origins.MarkComplete(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
 	w.engine = reconcile.New(reconcile.Config{
 		Links: cutLinks{w.links, w.cuts}, Leases: lease.New(store), Origins: w.origins,
 		Tracers: noop.NewTracerProvider(), Now: w.clock,

@@ -75,7 +75,7 @@ func block(kind string, content []byte) string {
 }
 
 // issue makes the texts of a certificate and its key.
-func (a *authority) issue(t *testing.T, serial int64, name string) (certificate, key string) {
+func (a *authority) issue(t *testing.T, serial int64, name string) (string, string) {
 	t.Helper()
 	own := newKey(t)
 	template := &x509.Certificate{
