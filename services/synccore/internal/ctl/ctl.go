@@ -187,7 +187,7 @@ func readText(path string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("reading the file: %w", err)
 		}
-		defer opened.Close()
+		defer func() { _ = opened.Close() }() // it was only read
 		file = opened
 	}
 	content, err := io.ReadAll(io.LimitReader(file, most))
