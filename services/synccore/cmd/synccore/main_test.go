@@ -70,6 +70,12 @@ func TestCommands(t *testing.T) {
 		"token of nobody":         {[]string{"token"}, "arg", nil},
 		"serve with odd replicas": {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--redis-replicas", "all"}, "give auto", nil},
 		"serve at no address":     {[]string{"serve", "--config", fine, "--redis", "embedded", "--insecure-grpc", "--listen", "nowhere"}, "gRPC address", nil},
+		"drift of nothing":        {[]string{"drift"}, "--connector", nil},
+		"drift by nobody":         {[]string{"drift", "--connector", "x", "--repair", "bob"}, "azure-devops", nil},
+		"rebuild nothing":         {[]string{"rebuild-links"}, "--connector", nil},
+		"rebuild no file":         {[]string{"rebuild-links", "--connector", "x"}, "--config", nil},
+		"rebuild nobody":          {[]string{"rebuild-links", "--connector", "x", "--config", fine}, "no connector", nil},
+		"rebuild since then":      {[]string{"rebuild-links", "--connector", "x", "--config", fine, "--new-since", "then"}, "--new-since", nil},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), tc.args, &out)
