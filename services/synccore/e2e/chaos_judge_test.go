@@ -44,8 +44,8 @@ func (c *chaos) settle() {
 	})
 }
 
-// events counts what is in the inbox, and its dead letters.
-func (c *chaos) events() (waiting, dead int, err error) {
+// events counts what waits in the inbox, and its dead letters.
+func (c *chaos) events() (int, int, error) {
 	status, body := get(c.t, c.GatewayURL+"/v1/connectors/"+stack.Connector+"/events?pageSize=1000")
 	if status != http.StatusOK {
 		return 0, 0, fmt.Errorf("the inbox says %d %s", status, body)
@@ -56,6 +56,7 @@ func (c *chaos) events() (waiting, dead int, err error) {
 	if err := json.Unmarshal([]byte(body), &page); err != nil {
 		return 0, 0, err
 	}
+	waiting, dead := 0, 0
 	for _, event := range page.Events {
 		if strings.HasSuffix(event.State, "DEAD") {
 			dead++

@@ -21,7 +21,7 @@ import (
 
 // answers counts what senders of webhooks were answered.
 type answers struct {
-	next http.RoundTripper
+	next *http.Transport
 
 	mu     sync.Mutex
 	counts map[int]int

@@ -210,7 +210,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		lay("gateway to "+coreName(n), net.JoinHostPort(hosts[n].String(), toCore.port()), address)
 	}
 	dns.set(hosts...)
-	t.Cleanup(c.hooks.next.(*http.Transport).CloseIdleConnections)
+	t.Cleanup(c.hooks.next.CloseIdleConnections)
 	c.crowd = &crowd{s: c.Stack}
 	c.probe = c.crowd.enter(t)
 	awaitPair(t, c.Stack, c.probe)

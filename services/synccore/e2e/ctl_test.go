@@ -35,8 +35,7 @@ func TestTranscript(t *testing.T) {
 	if ticket != 1001 || workItem != 1 {
 		t.Fatalf("the session is about ticket 1001 and work item 1, not %d and %d", ticket, workItem)
 	}
-	steps := strings.Split(session, "\n$ ")
-	for _, step := range steps {
+	for step := range strings.SplitSeq(session, "\n$ ") {
 		command, want, _ := strings.Cut(strings.TrimPrefix(step, "$ "), "\n")
 		if strings.HasPrefix(command, "export ") {
 			continue // the addresses are this test's own
@@ -83,7 +82,7 @@ func terminal(t *testing.T, s *stack.Stack, line string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, "sh", "-c", line) //nolint:gosec // a line of our own guide
+	command := exec.CommandContext(ctx, "sh", "-c", line)
 	command.Env = append(os.Environ(), "PATH="+programs+":"+os.Getenv("PATH"), "TANDEM_ADDRESS="+s.CoreAddr, "TANDEM_INSECURE_GRPC=true", "NO_COLOR=1")
 	var out bytes.Buffer
 	command.Stdout, command.Stderr = &out, &out

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -145,7 +146,7 @@ func TestDriftCommand(t *testing.T) {
 	if n := writesOf(s) - writes; n != 0 {
 		t.Errorf("looking wrote %d times", n)
 	}
-	drift("the ticket wins", 0, "repaired", "--ticket", fmt.Sprint(tickets[0]), "--repair", "alvao")
+	drift("the ticket wins", 0, "repaired", "--ticket", strconv.Itoa(tickets[0]), "--repair", "alvao")
 	if shown, _ := s.Box.AzureDevOps.WorkItem(workItems[0]); shown.State != "To Do" {
 		t.Errorf("the work item is in %s", shown.State)
 	}

@@ -170,8 +170,8 @@ func TestResyncOfManyPairs(t *testing.T) { //nolint:paralleltest // it measures 
 	if cost > (n+199)/200 {
 		t.Errorf("%d calls of Azure DevOps, want at most one for 200 links", cost)
 	}
-	if n := writesOf(s) - writes; n != 0 {
-		t.Errorf("%d writes", n)
+	if more := writesOf(s) - writes; more != 0 {
+		t.Errorf("%d writes", more)
 	}
 	if took := peak(t, s.Core.PID()); !raceEnabled && took > mostOfResync {
 		t.Errorf("sync-core took %d MiB", took>>20)
@@ -204,8 +204,8 @@ func TestResyncOfManyPairs(t *testing.T) { //nolint:paralleltest // it measures 
 	if most := left/200 + 2; end.GetResumedCount() != 1 || batches > most {
 		t.Errorf("resumed %d times with %d calls, want once with at most %d", end.GetResumedCount(), batches, most)
 	}
-	if n := writesOf(s) - writes; n != 0 {
-		t.Errorf("%d writes", n)
+	if more := writesOf(s) - writes; more != 0 {
+		t.Errorf("%d writes", more)
 	}
 	if took := peak(t, s.Core.PID()); !raceEnabled && took > mostOfResync {
 		t.Errorf("sync-core took %d MiB", took>>20)

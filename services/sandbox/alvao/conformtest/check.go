@@ -268,7 +268,7 @@ func (o *Outcome) checkRefusal(x tape.Exchange) {
 	for key := range body {
 		keys[strings.ToLower(key)] = true
 	}
-	if !keys["message"] && !keys["error"] && !(keys["title"] && keys["errors"]) {
+	if !keys["message"] && !keys["error"] && (!keys["title"] || !keys["errors"]) {
 		o.problem(reply, "body", "a refusal has none of the known shapes")
 	}
 }

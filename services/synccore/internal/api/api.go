@@ -161,11 +161,12 @@ func connectorOf(v *violations, field, name string) string {
 	return connector
 }
 
-// childOf reads the connector and the id of connectors/{connector}/{collection}/{id}.
-func childOf(v *violations, field, name, collection string) (string, string) {
+// childOf reads the connector and the id of a request's name,
+// connectors/{connector}/{collection}/{id}.
+func childOf(v *violations, name, collection string) (string, string) {
 	parts := strings.Split(name, "/")
 	if len(parts) != 4 || parts[0] != "connectors" || parts[1] == "" || parts[2] != collection || parts[3] == "" {
-		v.add(field, "must be connectors/{connector}/"+collection+"/{id}")
+		v.add("name", "must be connectors/{connector}/"+collection+"/{id}")
 		return "", ""
 	}
 	return parts[1], parts[3]
@@ -173,13 +174,12 @@ func childOf(v *violations, field, name, collection string) (string, string) {
 
 // ticketOf reads the connector and the number of connectors/{connector}/links/{ticket_id}.
 func ticketOf(v *violations, name string) (string, int64) {
-	const field = "name"
-	connector, id := childOf(v, field, name, "links")
+	connector, id := childOf(v, name, "links")
 	if connector == "" {
 		return "", 0
 	}
 	ticket, err := strconv.ParseInt(id, 10, 64)
 	// One link has one name: +7 and 07 would be further ones of 7.
-	v.check(err == nil && ticket > 0 && strconv.FormatInt(ticket, 10) == id, field, "must end in a ticket number")
+	v.check(err == nil && ticket > 0 && strconv.FormatInt(ticket, 10) == id, "name", "must end in a ticket number")
 	return connector, ticket
 }

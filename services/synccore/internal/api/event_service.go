@@ -165,7 +165,7 @@ func (s *EventService) ListEvents(ctx context.Context, req *tandemv1.ListEventsR
 // GetEvent implements tandem.v1.EventService.
 func (s *EventService) GetEvent(ctx context.Context, req *tandemv1.GetEventRequest) (*tandemv1.GetEventResponse, error) {
 	var v violations
-	connector, id := childOf(&v, "name", req.GetName(), "events")
+	connector, id := childOf(&v, req.GetName(), "events")
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (s *EventService) GetEvent(ctx context.Context, req *tandemv1.GetEventReque
 // if neither side has changed, since the cause may be mended elsewhere.
 func (s *EventService) ReplayEvent(ctx context.Context, req *tandemv1.ReplayEventRequest) (*tandemv1.ReplayEventResponse, error) {
 	var v violations
-	connector, id := childOf(&v, "name", req.GetName(), "events")
+	connector, id := childOf(&v, req.GetName(), "events")
 	if err := v.err(); err != nil {
 		return nil, err
 	}

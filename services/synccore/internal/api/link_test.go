@@ -213,7 +213,8 @@ func TestConnectors(t *testing.T) {
 	}
 	w.connectors.able = []item.Capability{
 		{Name: "alvao.log", Title: "read", Support: item.Missing, Found: "refused", Fallback: "told", Cost: "Late.", Ask: "Ask."},
-		{Name: "alvao.people", Support: item.Offered}, {Name: "alvao.services", Support: item.Unknown},
+		{Name: "alvao.people", Support: item.Offered},
+		{Name: "alvao.services", Support: item.Unknown},
 	}
 	check, err := w.rooms.CheckConnector(t.Context(), &tandemv1.CheckConnectorRequest{Name: "connectors/development"})
 	if err != nil {

@@ -85,7 +85,7 @@ func (s *ResyncService) StartResync(ctx context.Context, req *tandemv1.StartResy
 // GetResync implements tandem.v1.ResyncService.
 func (s *ResyncService) GetResync(ctx context.Context, req *tandemv1.GetResyncRequest) (*tandemv1.GetResyncResponse, error) {
 	var v violations
-	name, id := childOf(&v, "name", req.GetName(), "resyncs")
+	name, id := childOf(&v, req.GetName(), "resyncs")
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (s *ResyncService) ListResyncs(ctx context.Context, req *tandemv1.ListResyn
 // CancelResync implements tandem.v1.ResyncService.
 func (s *ResyncService) CancelResync(ctx context.Context, req *tandemv1.CancelResyncRequest) (*tandemv1.CancelResyncResponse, error) {
 	var v violations
-	name, id := childOf(&v, "name", req.GetName(), "resyncs")
+	name, id := childOf(&v, req.GetName(), "resyncs")
 	if err := v.err(); err != nil {
 		return nil, err
 	}

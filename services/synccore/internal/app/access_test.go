@@ -182,7 +182,11 @@ type rawCodec struct{}
 func (rawCodec) Name() string { return "proto" }
 
 func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+	raw, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("%T is sent, not bytes", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(raw)}, nil
 }
 
 func (rawCodec) Unmarshal(mem.BufferSlice, any) error { return nil }

@@ -158,7 +158,7 @@ func (w *caller) wait(ctx context.Context, name, id string) error {
 		if err != nil {
 			return fmt.Errorf("waiting for the resync of connector %s, which goes on by itself: %w", name, w.plain(err))
 		}
-		says := ""
+		var says string
 		switch r := answer.GetResync(); r.GetState() {
 		case tandemv1.Resync_STATE_WAITING:
 			one, err := w.connector(ctx, name)

@@ -45,9 +45,12 @@ func (w *world) heard(p *process, cmd redis.Cmder) {
 }
 
 // performPaused plays an act with two replicas, the first of which to come to a step is
-// stopped before it and wakes after the other has taken over.
-func performPaused(t *testing.T, a act, at ending) (problems, late []string, slept bool) {
+// stopped before it and wakes after the other has taken over. It gives what was wrong, what
+// the first tried when it was late, and whether it slept.
+func performPaused(t *testing.T, a act, at ending) ([]string, []string, bool) {
 	t.Helper()
+	var problems, late []string
+	slept := false
 	synctest.Test(t, func(t *testing.T) {
 		logger := silent()
 		if *verbose {

@@ -137,7 +137,7 @@ func (p *process) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			if p.w.isPaused(p) {
 				// A command that was on its way when the process was stopped is sent when it
 				// wakes, whatever it may then know.
-				ctx = context.WithoutCancel(ctx)
+				return next(context.WithoutCancel(ctx), cmd)
 			}
 			return next(ctx, cmd)
 		})
@@ -154,7 +154,7 @@ func (p *process) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := p.live(p.w.together(cmds), true, func() error {
 			if p.w.isPaused(p) {
-				ctx = context.WithoutCancel(ctx) // as of single commands
+				return next(context.WithoutCancel(ctx), cmds) // as of single commands
 			}
 			return next(ctx, cmds)
 		})

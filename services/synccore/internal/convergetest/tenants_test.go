@@ -3,7 +3,6 @@ package convergetest_test
 import (
 	"encoding/json"
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -130,10 +129,10 @@ func TestEveryKindOfTenantConverges(t *testing.T) {
 				kind, seed := chosen[i], base+uint64(chosen[i])
 				script := scriptOf(seed)
 				script = script[:min(len(script), 14)]
-				shape := tenantShape(seed, kind)
-				problems, _ := taleOf(t, seed, shape, script, func(h *history) { h.checkPromises(kind) })
+				world := tenantShape(seed, kind)
+				problems, _ := taleOf(t, seed, world, script, func(h *history) { h.checkPromises(kind) })
 				if len(problems) > 0 {
-					t.Errorf("tenant %d (%s), -history %d, %+v:\n  %s", kind, tenantName(kind), base, shape, strings.Join(problems, "\n  "))
+					t.Errorf("tenant %d (%s), -history %d, %+v:\n  %s", kind, tenantName(kind), base, world, strings.Join(problems, "\n  "))
 					for _, s := range script {
 						t.Log(s)
 					}
@@ -239,7 +238,7 @@ func pushedOf(body []byte) (pushedRecord, bool) {
 		HTML: r.ContentHTML, Plain: r.ContentPlain, Kind: r.Kind, From: r.From, Created: r.Created,
 	}}}
 	for _, a := range r.Attachments {
-		out.record.Attachments = append(out.record.Attachments, item.Attachment{ID: fmt.Sprint(a.ID), Name: a.Name, Size: a.Size, URL: a.Link})
+		out.record.Attachments = append(out.record.Attachments, item.Attachment{ID: strconv.FormatInt(a.ID, 10), Name: a.Name, Size: a.Size, URL: a.Link})
 	}
 	return out, true
 }
@@ -249,10 +248,10 @@ func pushedOf(body []byte) (pushedRecord, bool) {
 func TestPollsAlone(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []int{0, noFilter, noOffsets, textIDs | capitals | czech} {
-		shape := tenantShape(1, noWebhooks|noApplication|kind)
-		shape.agile, shape.sinceLinked, shape.late, shape.existing, shape.workers = false, false, false, "ignore", 1
-		shape.lose, shape.double, shape.delay = 0, 0, 0
-		problems, _ := taleOf(t, 1, shape, nil, func(h *history) { h.pollAlone() })
+		world := tenantShape(1, noWebhooks|noApplication|kind)
+		world.agile, world.sinceLinked, world.late, world.existing, world.workers = false, false, false, "ignore", 1
+		world.lose, world.double, world.delay = 0, 0, 0
+		problems, _ := taleOf(t, 1, world, nil, func(h *history) { h.pollAlone() })
 		if len(problems) > 0 {
 			t.Errorf("%s: %s", tenantName(kind), strings.Join(problems, "\n"))
 		}

@@ -135,9 +135,13 @@ func lost() *world {
 			ticket(10, "Development", "INC-5"),
 		},
 		workItems: []item.WorkItem{
-			{ID: 101, Rev: 3, State: "To Do", Tags: []string{"urgent", "alvao-1"}}, {ID: 102, Rev: 1, State: "To Do", Tags: []string{"ALVAO-2"}},
-			{ID: 99, Rev: 3, State: "To Do", Tags: []string{"ALVAO-"}}, {ID: 103, Rev: 3, State: "To Do"}, {ID: 106, Rev: 2, State: "To Do"},
-			{ID: 107, Deleted: true, Tags: []string{"ALVAO-7"}}, {ID: 150, Rev: 2, State: "To Do", Tags: []string{"ALVAO-50"}},
+			{ID: 101, Rev: 3, State: "To Do", Tags: []string{"urgent", "alvao-1"}},
+			{ID: 102, Rev: 1, State: "To Do", Tags: []string{"ALVAO-2"}},
+			{ID: 99, Rev: 3, State: "To Do", Tags: []string{"ALVAO-"}},
+			{ID: 103, Rev: 3, State: "To Do"},
+			{ID: 106, Rev: 2, State: "To Do"},
+			{ID: 107, Deleted: true, Tags: []string{"ALVAO-7"}},
+			{ID: 150, Rev: 2, State: "To Do", Tags: []string{"ALVAO-50"}},
 			{ID: 202, Rev: 4, State: "To Do", Tags: []string{"ALVAO-2"}}, // a copy of 102
 		},
 		broken: map[int64]error{},

@@ -192,13 +192,14 @@ func (r *Runs) complete(ctx context.Context, connector string, all []item.Resync
 		return datastore.Fault(err, "reading outcomes of resyncs")
 	}
 	for i := range all {
-		all[i].Cancelling = slices.Contains(cancels.Val(), all[i].ID) && !all[i].State.Ended()
+		one := &all[i]
+		one.Cancelling = slices.Contains(cancels.Val(), one.ID) && !one.State.Ended()
 		var n [3]int
 		for j, value := range counts[i].Val() {
 			text, _ := value.(string)
 			n[j], _ = strconv.Atoi(text) // nothing is 0
 		}
-		all[i].Written, all[i].Failed, all[i].Settled = n[1], n[2], n[0]+n[1]+n[2]
+		one.Written, one.Failed, one.Settled = n[1], n[2], n[0]+n[1]+n[2]
 	}
 	return nil
 }
