@@ -208,6 +208,7 @@ func TestHostileCallers(t *testing.T) {
 		t.Fatal(err)
 	}
 	const method = "/tandem.v1.EventService/ListEvents"
+	bomb := zeros(t, 64<<20) // far more than a message may be
 	for name, tt := range map[string]struct {
 		call func() error
 		code codes.Code
@@ -219,7 +220,7 @@ func TestHostileCallers(t *testing.T) {
 			return core.conn.Invoke(t.Context(), "/tandem.v1.EventService/Nothing", &tandemv1.ListEventsRequest{}, &tandemv1.ListEventsResponse{})
 		}, codes.Unimplemented},
 		"a gzip bomb": {func() error {
-			conn, err := grpc.NewClient(core.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithCompressor(oldCompressor{zeros(t, 512<<20)})) //nolint:staticcheck // the way to send bytes that are made by hand
+			conn, err := grpc.NewClient(core.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithCompressor(oldCompressor{bomb})) //nolint:staticcheck // the way to send bytes that are made by hand
 			if err != nil {
 				return err
 			}

@@ -89,6 +89,7 @@ func everyCall() map[string]func(context.Context, *azuredevops.Client) error {
 			c.CheckHooks(ctx, azuredevops.Wants{Connector: "development"})
 			return nil
 		},
+		"Raw":   func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Raw(ctx, 1); return err },
 		"Hooks": func(ctx context.Context, c *azuredevops.Client) error { _, err := c.Hooks(ctx); return err },
 		"CreateHook": func(ctx context.Context, c *azuredevops.Client) error {
 			_, err := c.CreateHook(ctx, item.HookDraft{Event: "workitem.updated", ProjectID: guid, URL: "https://tandem.example/hooks", User: "tandem"}, "p")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,8 @@ func TestToldBeforeItIsVisible(t *testing.T) {
 	plain := shape{workers: 1, conflict: "newest", format: item.HTML, existing: "ignore"}
 	built, application := plain, plain
 	application.application = true
+	// newer is a ticket that is made while the test goes on.
+	var newer atomic.Int64
 	for name, tc := range map[string]struct {
 		shape shape
 		// linked tells that the change is of a ticket that has a work item.
@@ -49,11 +52,12 @@ func TestToldBeforeItIsVisible(t *testing.T) {
 			application, false,
 			func(ctx context.Context, h *history, _ int) error {
 				made, err := h.desk.CreateTicket(ctx, standalvao.Requester, standalvao.NewTicket{Name: "New", Service: service, Status: "Development"})
-				h.tickets = append(h.tickets, made.ID)
+				newer.Store(int64(made.ID))
 				return err
 			},
 			func(h *history, _ int) bool {
-				return len(h.tickets) == 2 && h.linkOf(h.tickets[1]).WorkItem != 0
+				made := int(newer.Load())
+				return made != 0 && h.linkOf(made).WorkItem != 0
 			},
 		},
 		"a message, told by the application": {

@@ -435,9 +435,11 @@ func (w *world) ready() bool {
 	}
 	now := float64(time.Now().UnixMilli())
 	for _, set := range []string{"due", "running"} {
-		members, _ := w.redis.SortedSet(w.observer.Key("inbox", set))
-		for _, at := range members {
-			if at <= now {
+		// Not SortedSet, whose map goes on changing.
+		key := w.observer.Key("inbox", set)
+		members, _ := w.redis.ZMembers(key)
+		for _, member := range members {
+			if at, err := w.redis.ZScore(key, member); err == nil && at <= now {
 				return true
 			}
 		}
