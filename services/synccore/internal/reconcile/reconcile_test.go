@@ -255,7 +255,14 @@ func TestTicketsFromBeforeTheStartAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	ticket := w.ticket(t, "Development")
+	// As in a store in which the first start has not been noted wholly.
+	if err := w.store.Client().HDel(t.Context(), w.store.Key("origin/"+name, "facts"), "complete").Err(); err != nil {
+		t.Fatal(err)
+	}
 	if err := w.origins.AddExisting(t.Context(), name, ticket); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.origins.MarkComplete(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 	w.handle(t, ticket)

@@ -94,7 +94,8 @@ const stamp = "20060102.150405.000000"
 // are, whatever the clocks of the replicas say.
 func NewID(now time.Time, there []item.Resync) string {
 	var chance [2]byte
-	_, _ = rand.Read(chance[:]) // never fails
+	_, _ = rand.Read(chance[:])          // never fails
+	now = now.Truncate(time.Microsecond) // what an id shows of it
 	for _, one := range there {
 		before, err := time.Parse(stamp, strings.Replace(one.ID[:min(len(one.ID), len(stamp))], "-", ".", 2))
 		if err == nil && !now.After(before) {
