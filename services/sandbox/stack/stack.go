@@ -352,6 +352,13 @@ func (s *Stack) startCore(ctx context.Context, p *Program, listen string) (Line,
 	return p.start(ctx, append(args, s.options.CoreArgs...)...)
 }
 
+// Before the gateway has the address that was found for it, somebody's connection may have
+// its port for a moment.
+const (
+	portTries = 20
+	portPause = 250 * time.Millisecond
+)
+
 // StartGateway starts the gateway, at the same address each time.
 func (s *Stack) StartGateway(ctx context.Context) error {
 	core := s.CoreAddr
@@ -370,12 +377,23 @@ func (s *Stack) StartGateway(ctx context.Context) error {
 	if s.options.Collector != "" {
 		args = append(args, "--otlp-endpoint", s.options.Collector)
 	}
-	line, err := s.Gateway.start(ctx, append(args, s.options.GatewayArgs...)...)
+	args = append(args, s.options.GatewayArgs...)
+	line, err := s.Gateway.start(ctx, args...)
+	for range portTries {
+		if err == nil || !strings.Contains(err.Error(), "address already in use") {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(portPause):
+		}
+		line, err = s.Gateway.start(ctx, args...)
+	}
 	if err != nil {
 		return err
 	}
-	s.GatewayURL, s.GatewayAdmin = "http://"+line.Text("address"), "http://"+line.Text("admin_address")
-	s.options.GatewayListen = line.Text("address")
+	s.GatewayAdmin = "http://" + line.Text("admin_address")
 	return nil
 }
 

@@ -60,13 +60,17 @@ func TestCurlExamples(t *testing.T) {
 		t.Fatalf("the examples are about ticket 1001, not %d", ticket)
 	}
 	rest(t, s)
-	ran := 0
+	ran, resync := 0, ""
 	for line := range strings.Lines(string(guide)) {
 		if !strings.HasPrefix(line, "curl ") {
 			continue
 		}
 		line = strings.ReplaceAll(strings.TrimSpace(line), "http://127.0.0.1:8080", s.GatewayURL)
+		line = exampleResync.ReplaceAllString(line, resync)
 		got := terminal(t, s, strings.Replace(line, "curl ", "curl -sS -f ", 1))
+		if made := exampleResync.FindString(got); made != "" {
+			resync = made
+		}
 		if !json.Valid([]byte(got)) {
 			t.Errorf("%s answers %s", line, got)
 		}
@@ -91,6 +95,9 @@ func terminal(t *testing.T, s *stack.Stack, line string) string {
 }
 
 var (
+	// exampleResync is the id of a resync.
+	exampleResync = regexp.MustCompile(`\d{8}-\d{6}-\d{6}-[0-9a-f]{4}`)
+
 	moment  = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
 	traceID = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
 )

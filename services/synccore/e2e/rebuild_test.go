@@ -106,7 +106,7 @@ func TestRebuildLinks(t *testing.T) {
 	develop(t, s, "A new one")
 	rest(t, s)
 	writes = writesOf(s)
-	if code, out := command(t, "resync", "--core", s.CoreAddr, "--timeout", "60s"); code != 0 {
+	if code, out := command(t, "resync", "--insecure-grpc", "--core", s.CoreAddr, "--timeout", "60s"); code != 0 {
 		t.Errorf("a resync exits with %d:\n%s", code, out)
 	}
 	rest(t, s)
@@ -125,14 +125,14 @@ func TestDriftCommand(t *testing.T) {
 	for _, ticket := range tickets {
 		setStatus(t, s, ticket, "Development")
 	}
-	if code, out := command(t, "resync", "--core", s.CoreAddr); code != 0 {
+	if code, out := command(t, "resync", "--insecure-grpc", "--core", s.CoreAddr); code != 0 {
 		t.Fatalf("a resync exits with %d:\n%s", code, out)
 	}
 	workItems := []int{awaitPair(t, s, tickets[0]), awaitPair(t, s, tickets[1])}
 	rest(t, s)
 	drift := func(what string, code int, says string, args ...string) {
 		t.Helper()
-		got, out := command(t, append([]string{"drift", "--core", s.CoreAddr, "--connector", stack.Connector}, args...)...)
+		got, out := command(t, append([]string{"drift", "--insecure-grpc", "--core", s.CoreAddr, "--connector", stack.Connector}, args...)...)
 		t.Logf("%s:\n%s", what, out)
 		if got != code || !strings.Contains(out, says) {
 			t.Errorf("%s: exit code %d, want %d, and %q", what, got, code, says)

@@ -22,7 +22,7 @@ func TestResyncCommand(t *testing.T) {
 	s := start(t, stack.Options{NoHooks: true, Connector: "    pollInterval: 1h\n    brake: {share: 1%, atLeast: 1}\n"})
 	resync := func(what string, code int, says string, args ...string) {
 		t.Helper()
-		command := exec.CommandContext(t.Context(), filepath.Join(programs, "synccore"), append([]string{"resync", "--core", s.CoreAddr, "--timeout", "40s"}, args...)...)
+		command := exec.CommandContext(t.Context(), filepath.Join(programs, "synccore"), append([]string{"resync", "--insecure-grpc", "--core", s.CoreAddr, "--timeout", "40s"}, args...)...)
 		var out bytes.Buffer
 		command.Stdout, command.Stderr = &out, &out
 		err := command.Run()
