@@ -222,6 +222,9 @@ func (w *caller) say(name, text string) { _, _ = fmt.Fprintf(w.out, "%s: %s\n", 
 
 // plain is a call's error as a person reads it.
 func (w *caller) plain(err error) error {
+	if strings.Contains(err.Error(), "first record does not look like a TLS handshake") {
+		return fmt.Errorf("sync-core at %s serves in plaintext; call it with --insecure-grpc, or give it a certificate", w.core) //nolint:err113 // a sentence for a person
+	}
 	if code := status.Code(err); code == codes.Unavailable || code == codes.DeadlineExceeded {
 		return fmt.Errorf("sync-core can't be reached at %s, or it can't reach Redis: %w", w.core, err)
 	}
