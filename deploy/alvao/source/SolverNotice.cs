@@ -26,9 +26,12 @@ namespace Tandem
         {
             try
             {
+                // First of all: where the settings can't be read, nobody's action may wait for that twice.
+                if (personId == 0 || DateTime.UtcNow < notBefore)
+                    return;
                 // Old settings do: a person's action must not read them each minute.
                 var settings = SettingsCache.Get(con, trans, 2, true);
-                if (personId == 0 || personId != settings.AccountId || (!settings.NotifyByEmail && !settings.NotifyByTeams) || DateTime.UtcNow < notBefore)
+                if (personId != settings.AccountId || (!settings.NotifyByEmail && !settings.NotifyByTeams))
                     return;
                 settings = SettingsCache.Get(con, trans, 2, false);
                 Tell(con, trans, settings, actId);

@@ -52,6 +52,7 @@ public static class Scenarios
             case "one": One(); break;
             case "round": Round(); break;
             case "broken": Broken(); break;
+            case "unreadable": Unreadable(); break;
             case "command": Command(); break;
             case "notice": Notice(); break;
             default: return 2;
@@ -208,6 +209,17 @@ public static class Scenarios
         var command = new OpenWorkItem().Show(1001, Solver);
         var run = new OpenWorkItem().Run(1001, Solver);
         Console.WriteLine("show " + command.Show + ", run " + run.MessageType);
+    }
+
+    // Settings that can't be read are asked for once in somebody's transaction, and then not for a while.
+    private static void Unreadable()
+    {
+        Store.NoSettings = true;
+        var con = Open();
+        var trans = new SqlTransaction(con);
+        for (var n = 0; n < 20; n++)
+            Records.OnActCreated(con, trans, 9001, Requester);
+        Console.WriteLine("in transaction " + Store.InTransaction);
     }
 
     private static void Command()

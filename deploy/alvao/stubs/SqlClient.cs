@@ -26,6 +26,8 @@ namespace Microsoft.Data.SqlClient
         /// <summary>Records that a running transaction has written.</summary>
         public readonly HashSet<int> Held = new HashSet<int>();
         public bool Away;
+        /// <summary>Reading tProperty fails.</summary>
+        public bool NoSettings;
         public int Opened, InTransaction;
         public DateTime Now = new DateTime(2026, 3, 2, 8, 0, 0, DateTimeKind.Unspecified);
     }
@@ -113,6 +115,8 @@ namespace Microsoft.Data.SqlClient
                 lock (store.Lock)
                     store.InTransaction++;
             var by = parameters.List.Count == 0 ? null : parameters.List[0].Value;
+            if (CommandText.Contains("FROM tProperty") && store.NoSettings)
+                throw new DataException("no right to read tProperty");
             if (CommandText.Contains("FROM tProperty"))
                 return Read(Table(2, store.Properties.Select(p => new object[] { p.Key, p.Value })));
             if (CommandText.Contains("FROM tPerson"))

@@ -154,9 +154,13 @@ func (c *Client) activityCapability(ctx context.Context) item.Capability {
 	}
 	k.Support, k.Found = item.Missing, "a filter by lastActivityDate was refused"
 	k.Fallback, k.Ask = ways()[n].name, "Ask Alvao for filtering by lastActivityDate, or poll less often."
-	k.Cost = "Every poll reads all tickets of the service that are open or ever were, so a service with many tickets should be polled less often."
-	if ways()[n].sorted {
+	switch {
+	case ways()[n].sorted:
 		k.Cost = "Every poll reads one more page than it needs."
+	case ways()[n].open:
+		k.Cost = "Every poll reads all open tickets of the service, and what happens to a closed one, that it was closed among it, is seen at the next resync."
+	default:
+		k.Cost = "Every poll reads all tickets that the service ever had, so a service with many should be polled less often."
 	}
 	return k
 }

@@ -194,6 +194,9 @@ type call struct {
 	subject string
 	// deed is what is done with the subject, e.g. "read".
 	deed string
+	// secret is what an answer may repeat of the request and nobody may be told; empty:
+	// nothing.
+	secret string
 }
 
 // do sends a call and decodes the answer into out unless that is nil.

@@ -1,6 +1,7 @@
 package alvao
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,10 @@ func (c *Client) refusal(q call, a outbound.Answer) error {
 	page := ok && a.Status != http.StatusNoContent && a.LooksHTML()
 	if ok && !page && a.Status != http.StatusNonAuthoritativeInfo {
 		return nil
+	}
+	if q.secret != "" {
+		// Before anything is cut off, which might leave a part of it.
+		a.Body = bytes.ReplaceAll(a.Body, []byte(q.secret), []byte("…"))
 	}
 	cause := &Error{Status: a.Status, Message: errorText(a)}
 	wait := outbound.RetryAfter(a.Header, c.now())

@@ -38,6 +38,8 @@ type way struct {
 	order  string
 	// sorted tells that the list may end at the first ticket that is too old.
 	sorted bool
+	// open tells that closed tickets are not listed.
+	open bool
 }
 
 // ways are the ways of listing active tickets, the cheapest first.
@@ -46,7 +48,7 @@ func ways() []way {
 	return []way{
 		{name: "filtered by the time of activity", filter: func(t time.Time) string { return "lastActivityDate ge " + instant(t) }, order: "id"},
 		{name: "sorted by the time of activity", filter: none, order: "lastActivityDate desc", sorted: true},
-		{name: "all open tickets", filter: func(time.Time) string { return "closedDate eq null" }, order: "id"},
+		{name: "all open tickets", filter: func(time.Time) string { return "closedDate eq null" }, order: "id", open: true},
 		{name: "all tickets", filter: none, order: "id"},
 		{name: "all tickets by age", filter: none, order: provenOrder},
 	}

@@ -66,6 +66,25 @@ func (n tenant) file(t *testing.T, in sandbox.NewTicket) int64 {
 	return int64(ticket.ID)
 }
 
+// TestActivityIsToldByItsCost: the way that is left to find what changed says what it lacks.
+func TestActivityIsToldByItsCost(t *testing.T) {
+	t.Parallel()
+	for cost, kind := range map[string]sandbox.Tenant{
+		"": {},
+		"Every poll reads one more page than it needs.": {NoActivityFilter: true},
+		"Every poll reads all open tickets of the service, and what happens to a closed one, that it was closed among it, is seen at the next resync.": {
+			NoActivityFilter: true, NoActivityOrder: true,
+		},
+	} {
+		n := open(t, func(o *sandbox.Options) { o.Tenant = kind }, nil)
+		for _, one := range n.Capabilities(t.Context()) {
+			if one.Name == alvao.CapabilityActivity && one.Cost != cost {
+				t.Errorf("%+v: %+v", kind, one)
+			}
+		}
+	}
+}
+
 // TestEveryTenant runs one story on each tenant a customer may have.
 func TestEveryTenant(t *testing.T) {
 	t.Parallel()

@@ -114,6 +114,8 @@ func (c *Client) CreateWebhook(ctx context.Context, h item.DeskHook) (int64, err
 		method: http.MethodPost, path: "/webhooks/tickettransitionstostatus",
 		body:    wireHook{URL: h.URL, Field: h.Field, Process: h.Process, Status: h.Status, Service: h.Service},
 		subject: "a webhook for status " + h.Status, deed: "create",
+		// The token, which ends the address: refusals repeat what they refuse.
+		secret: h.URL[strings.LastIndex(h.URL, "/")+1:],
 	}
 	if h.Field != 0 {
 		q.path, q.subject = "/webhooks/ticketfieldchanged", "a webhook for changes of the status"

@@ -12,7 +12,10 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,6 +100,8 @@ type Origins interface {
 type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
 	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
+	// Reindex makes sure that the tickets' links are listed.
+	Reindex(ctx context.Context, connector string, tickets []int64) error
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 	OfWorkItems(ctx context.Context, connector string, workItems []int64) ([]item.Link, error)
 	Count(ctx context.Context, connector string) (int, error)
@@ -205,10 +210,12 @@ type running struct {
 	// goroutine that runs them.
 	resynced bool
 	// emptied is since when it is known that Redis lost what it held of the connector; zero:
-	// it did not. It is for that goroutine, too.
+	// it did not. It is for that goroutine, too, and for the one that prepares, before it.
 	emptied time.Time
-	stop    context.CancelFunc
-	done    sync.WaitGroup
+	// listed tells that the tickets were noted that were there already, by the same.
+	listed bool
+	stop   context.CancelFunc
+	done   sync.WaitGroup
 }
 
 func start(ctx context.Context, cfg config.Connector, resyncEvery time.Duration, deps Deps) (*running, error) {
@@ -340,6 +347,9 @@ func (r *running) prepared(ctx context.Context) bool {
 		case fault.Conflict:
 			// Another process is preparing; it will not take long.
 			wait = min(wait, time.Second)
+		case fault.Busy:
+			// It looks again when what it waits for is over.
+			wait = r.settling()
 		default:
 		}
 		r.deps.Logger.WarnContext(ctx, "connector.prepare", slog.String("connector", r.cfg.Name), slog.String("error", err.Error()))
@@ -388,12 +398,25 @@ func (r *running) noteExisting(ctx context.Context) error {
 	if complete {
 		return nil
 	}
-	if r.ignoresExisting() {
-		err := r.listExisting(ctx)
+	if !r.listed {
+		owners, err := r.listExisting(ctx)
 		r.judge(parent, item.Alvao, err)
 		if err != nil {
 			return err
 		}
+		had, err := r.marked(ctx, owners)
+		r.judge(parent, item.AzureDevOps, err)
+		if err != nil {
+			return err
+		}
+		r.listed = true
+		if had && r.emptied.IsZero() {
+			r.noticeEmptied(ctx)
+		}
+	}
+	if left := r.settling(); left > 0 {
+		return fault.New(fault.Busy, "Redis holds nothing of connector %q any more; Tandem waits until what was being written has arrived.",
+			r.cfg.Name).After(left)
 	}
 	if err := r.deps.Origins.MarkComplete(ctx, r.cfg.Name); err != nil {
 		return fmt.Errorf("noting that the connector started: %w", err)
@@ -410,7 +433,9 @@ func unhurried(ctx context.Context) context.Context {
 	return outbound.Patient(outbound.Background(ctx), resyncPatience)
 }
 
-func (r *running) listExisting(ctx context.Context) error {
+// listExisting notes the tickets that are in a mapped status, if they are to be left alone.
+// It gives some of those that carry a work item's number, by that.
+func (r *running) listExisting(ctx context.Context) (map[int64]int64, error) {
 	const most = 500
 	batch := make([]int64, 0, most)
 	note := func() error {
@@ -420,17 +445,59 @@ func (r *running) listExisting(ctx context.Context) error {
 		batch = batch[:0]
 		return nil
 	}
+	// Of tenants whose lists show no number, some tickets are read one by one.
+	const looked, asked = 200, 20
+	owners, reads := map[int64]int64{}, 0
 	for ticket, err := range r.clients.Tickets.InStatus(ctx, statusesOf(r.cfg.Rules.Statuses)) {
 		if err != nil {
-			return fmt.Errorf("listing the tickets that are there already: %w", err)
+			return nil, fmt.Errorf("listing the tickets that are there already: %w", err)
+		}
+		if ticket.ExternalID == "" && len(ticket.Custom) == 0 && reads < asked {
+			reads++
+			switch read, err := r.clients.Tickets.Ticket(ctx, ticket.ID); {
+			case err == nil:
+				ticket = read
+			case !fault.Is(err, fault.NotFound):
+				return nil, fmt.Errorf("reading ticket %d: %w", ticket.ID, err)
+			}
+		}
+		if id, err := strconv.ParseInt(strings.TrimSpace(ticket.ExternalID), 10, 64); err == nil && id > 0 && len(owners) < looked {
+			owners[id] = ticket.ID
+		}
+		if !r.ignoresExisting() {
+			if len(owners) == looked {
+				break
+			}
+			continue
 		}
 		if batch = append(batch, ticket.ID); len(batch) == most {
 			if err := note(); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return note()
+	if err := note(); err != nil {
+		return nil, err
+	}
+	return owners, nil
+}
+
+// marked tells whether any of the work items carries the mark of its ticket: then this is
+// no first start, and Redis was emptied.
+func (r *running) marked(ctx context.Context, owners map[int64]int64) (bool, error) {
+	if len(owners) == 0 {
+		return false, nil
+	}
+	workItems, err := r.clients.WorkItems.WorkItems(ctx, slices.Sorted(maps.Keys(owners)))
+	if err != nil {
+		return false, fmt.Errorf("looking whether tickets have work items already: %w", err)
+	}
+	return slices.ContainsFunc(workItems, func(one item.WorkItem) bool {
+		return slices.ContainsFunc(one.Tags, func(tag string) bool {
+			ticket, ok := reconcile.TicketOfMark(tag)
+			return ok && ticket == owners[one.ID]
+		})
+	}), nil
 }
 
 func (r *running) runPoll(ctx context.Context) {

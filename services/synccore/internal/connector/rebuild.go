@@ -26,13 +26,11 @@ func (r *running) remembers(ctx context.Context) bool {
 		r.emptied = time.Time{}
 		return true
 	}
-	now := r.deps.Now()
 	if r.emptied.IsZero() {
-		r.emptied = now
-		r.deps.Logger.ErrorContext(ctx, "connector.emptied", slog.String("connector", r.cfg.Name),
-			slog.String("reason", "Redis holds nothing of the connector any more; run synccore rebuild-links to make its links anew."))
+		r.noticeEmptied(ctx)
+		r.listed = false
 	}
-	if now.Sub(r.emptied) < plan.Settle {
+	if r.settling() > 0 {
 		return false
 	}
 	if err := r.noteExisting(ctx); err != nil {
@@ -43,6 +41,22 @@ func (r *running) remembers(ctx context.Context) bool {
 	}
 	r.emptied = time.Time{}
 	return true
+}
+
+// noticeEmptied notes that Redis was emptied, and says so.
+func (r *running) noticeEmptied(ctx context.Context) {
+	r.emptied = r.deps.Now()
+	r.deps.Logger.ErrorContext(ctx, "connector.emptied", slog.String("connector", r.cfg.Name),
+		slog.String("reason", "Redis holds nothing of the connector any more; run synccore rebuild-links to make its links anew."))
+}
+
+// settling is for how long yet a work item may arrive that was being made when Redis was
+// emptied.
+func (r *running) settling() time.Duration {
+	if r.emptied.IsZero() {
+		return 0
+	}
+	return max(plan.Settle-r.deps.Now().Sub(r.emptied), 0)
 }
 
 // RebuildOptions say how links are made anew.

@@ -66,7 +66,7 @@ func table() []string {
 		// Everything is read anew.
 		"redis hget facts cursor/resync-at", "redis hget facts note/resync-basis", "redis hget resync-turn", "redis hgetall resyncs",
 		"together: redis hkeys resync-cancels", "redis zcard tickets", "runs save", "redis smismember resync/*/listed",
-		"redis smismember resync/*/back", "redis lrange resync/*/hints", "redis unlink resync/*", "together: redis zmscore */by-updated",
+		"redis smismember resync/*/back", "redis lrange resync/*/hints", "redis unlink resync/*", "together: redis zmscore */by-updated", "together: redis zmscore tickets",
 		"redis hget facts note/brake", "redis zrange tickets", "together: redis get lease",
 		"redis hset facts note/resync-basis", "redis hset facts cursor/resync-at",
 		"together: redis multi",

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -72,7 +73,8 @@ type Store struct {
 	replicas Replicas
 	warnings []string
 	embedded *embedded
-	vitals   vitals
+	// vitals are those of each server that RunReplicated wrote to, by its address.
+	vitals sync.Map
 	// refused counts what could not be stored; nil without a MeterProvider.
 	refused metric.Int64Counter
 }

@@ -55,7 +55,7 @@ const (
 	fullShare = 0.9
 )
 
-// vitals are what the server of the inbox said of itself last.
+// vitals are what a server said of itself last.
 type vitals struct {
 	mu sync.Mutex
 	// now is replaced in tests; nil: the machine's clock.
@@ -68,6 +68,12 @@ type vitals struct {
 	lastSeen time.Time
 	// used and limit are its memory in bytes; limit 0: none is set.
 	used, limit int64
+}
+
+// vitalsOf are those of one server; a cluster has several, each with replicas of its own.
+func (s *Store) vitalsOf(client *redis.Client) *vitals {
+	v, _ := s.vitals.LoadOrStore(client.Options().Addr, &vitals{})
+	return v.(*vitals) //nolint:forcetypeassert // nothing else is stored
 }
 
 func (v *vitals) clock() time.Time {
@@ -226,11 +232,12 @@ func (s *Store) runReplicated(ctx context.Context, script *redis.Script, tag str
 	if err != nil {
 		return nil, err
 	}
-	s.vitals.ask(ctx, client, vitalsAge)
-	if s.vitals.full() {
+	v := s.vitalsOf(client)
+	v.ask(ctx, client, vitalsAge)
+	if v.full() {
 		return nil, errNearlyFull()
 	}
-	need := s.vitals.need(s.replicas)
+	need := v.need(s.replicas)
 	if need == 0 {
 		cmd := script.Run(ctx, client, keys, args...)
 		return cmd, cmd.Err()
@@ -240,8 +247,8 @@ func (s *Store) runReplicated(ctx context.Context, script *redis.Script, tag str
 		return cmd, err
 	}
 	// Those that it waited for may be gone; then the server is alone, or was left behind.
-	s.vitals.ask(ctx, client, 0)
-	if s.vitals.need(s.replicas) == 0 {
+	v.ask(ctx, client, 0)
+	if v.need(s.replicas) == 0 {
 		return cmd, nil
 	}
 	return cmd, errAlone(have, need)

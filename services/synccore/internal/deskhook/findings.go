@@ -22,7 +22,7 @@ func (k *Keeper) tell(n noted, wanted map[string]item.DeskHook, err error, r *Re
 			what = fmt.Sprintf("%q", status)
 		}
 		switch {
-		case there && h.ID != 0:
+		case there && h.ID != 0 && h.Refusal == "":
 			served = append(served, what)
 			told[what] = true
 		case there:

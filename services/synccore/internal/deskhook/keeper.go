@@ -129,7 +129,8 @@ type hook struct {
 	// Print tells addresses apart.
 	Print string    `json:"print"`
 	At    time.Time `json:"at"`
-	// Refusal is the sentence with which it was refused.
+	// Refusal is the sentence with which it was refused; with a number, that of the one
+	// before it, which is left where it is.
 	Refusal string `json:"refusal,omitempty"`
 }
 
@@ -273,7 +274,7 @@ func (k *Keeper) bring(ctx context.Context, n *noted, wanted map[string]item.Des
 			return err
 		}
 		switch now := n.Hooks[key]; {
-		case now.ID == 0:
+		case now.ID == 0 || now.Refusal != "":
 		case !there || had.ID == 0:
 			r.Done = append(r.Done, "create "+key+", because there is none")
 		default:
@@ -303,7 +304,7 @@ func (k *Keeper) fresh(h hook, address string) bool {
 	switch {
 	case h.Print != fingerprint(address) || age < 0:
 		return false
-	case h.ID == 0:
+	case h.ID == 0 || h.Refusal != "":
 		return age < refusalTTL
 	case k.started:
 		return age < renewal

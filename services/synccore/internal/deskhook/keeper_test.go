@@ -3,6 +3,7 @@ package deskhook_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -280,6 +281,61 @@ func TestRefusals(t *testing.T) {
 	k = none.keeper()
 	for _, r := range []deskhook.Report{k.Once(t.Context()), k.Look(t.Context())} {
 		told(t, r, item.Warning, false, "offers no webhooks", "found by polls")
+	}
+}
+
+// TestAddressStaysSecret: a refusal that repeats the address, as ASP.NET's validation does,
+// is told without its token.
+func TestAddressStaysSecret(t *testing.T) {
+	t.Parallel()
+	w := setup(t, sandbox.Tenant{})
+	if _, err := w.faults.Add(faults.Rule{
+		Method: "POST", Path: "/AlvaoRestApi/webhooks/**", Kind: faults.KindStatus, Status: http.StatusBadRequest,
+		Body: `{"title": "Invalid.", "errors": {"webhookUrl": ["The value 'https://tandem.example/hooks/alvao/development/token-1' is not valid."]}}`,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	k := w.keeper()
+	told(t, k.Once(t.Context()), item.Warning, true, "The value 'https://tandem.example/hooks/alvao/development/")
+	note, err := w.origins.Note(t.Context(), "development", "desk-hooks")
+	if err != nil || strings.Contains(note, "token-1") {
+		t.Errorf("noted is %s, %v", note, err)
+	}
+}
+
+// TestRefusedReplacement: where Alvao takes no new one, the one before it stays, but it is
+// told that it may be of no use, and the new one is asked for again within the hour.
+func TestRefusedReplacement(t *testing.T) {
+	t.Parallel()
+	w := setup(t, sandbox.Tenant{})
+	k := w.keeper()
+	k.Once(t.Context())
+	first := ids(w.desk.Webhooks())
+	w.mu.Lock()
+	w.address = deskhook.Address("https://tandem.example", "development", "token-2")
+	w.mu.Unlock()
+	if _, err := w.faults.Add(faults.Rule{Method: "POST", Path: "/AlvaoRestApi/webhooks/**", Kind: faults.KindStatus, Status: http.StatusForbidden}); err != nil {
+		t.Fatal(err)
+	}
+	r := k.Once(t.Context())
+	told(t, r, item.Warning, true, "Alvao takes no webhook for", "give the account the right")
+	if len(r.Done) != 0 || !slices.Equal(first, ids(w.desk.Webhooks())) {
+		t.Errorf("%+v, %v", r, w.desk.Webhooks())
+	}
+	told(t, k.Look(t.Context()), item.Warning, true, "Alvao takes no webhook for")
+	w.faults.Clear()
+	w.pass(time.Hour)
+	if r := k.Once(t.Context()); len(r.Done) != 3 {
+		t.Errorf("%+v", r)
+	}
+	told(t, k.Look(t.Context()), item.OK, false, "3 webhooks")
+	for _, h := range w.desk.Webhooks() {
+		if !strings.HasSuffix(h.URL, "/token-2") {
+			t.Errorf("%+v", h)
+		}
+	}
+	if n := len(w.desk.Webhooks()); n != 3 {
+		t.Errorf("%d webhooks", n)
 	}
 }
 

@@ -139,6 +139,73 @@ func (l *Links) unindex(ctx context.Context, held lease.Lease, creator, workItem
 	return datastore.Fault(err, "dropping claim of work item")
 }
 
+// Reindex makes sure that the links of tickets are in the index, and their work items
+// claimed. On a cluster the index lies on a node of its own, and a fail-over there may lose
+// entries of links that another node keeps. It writes nothing where nothing is missing; an
+// entry of a link that is deleted meanwhile is dead, as any other.
+func (l *Links) Reindex(ctx context.Context, connector string, tickets []int64) error {
+	if len(tickets) == 0 {
+		return nil
+	}
+	pipe := l.store.Client().Pipeline()
+	stored := make([]*redis.SliceCmd, len(tickets))
+	for i, ticket := range tickets {
+		stored[i] = pipe.HMGet(ctx, l.linkKey(TicketKey(connector, ticket)), "c", "w")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return datastore.Fault(err, "reading links")
+	}
+	var members, workItems, claims []string
+	for i, ticket := range tickets {
+		creator, _ := stored[i].Val()[0].(string)
+		workItem, _ := stored[i].Val()[1].(string)
+		if creator == "" {
+			continue
+		}
+		members = append(members, entry(ticket, creator))
+		if workItem != "" && workItem != "0" {
+			workItems = append(workItems, workItem)
+			claims = append(claims, strconv.FormatInt(ticket, 10)+":"+creator)
+		}
+	}
+	if len(members) == 0 {
+		return nil
+	}
+	pipe = l.store.Client().Pipeline()
+	arguments := []any{"ZMSCORE", l.ticketsKey(connector)}
+	for _, member := range members {
+		arguments = append(arguments, member)
+	}
+	// As texts: which entry is missing must be told from one whose score is 0.
+	listed := redis.NewSliceCmd(ctx, arguments...)
+	_ = pipe.Process(ctx, listed) // told by Exec
+	var claimed *redis.SliceCmd
+	if len(workItems) > 0 {
+		claimed = pipe.HMGet(ctx, l.workItemsKey(connector), workItems...)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return datastore.Fault(err, "comparing index of links")
+	}
+	pipe = l.store.Client().Pipeline()
+	for i, at := range listed.Val() {
+		if at == nil {
+			pipe.ZAdd(ctx, l.ticketsKey(connector), redis.Z{Member: members[i]})
+		}
+	}
+	if claimed != nil {
+		for i, claim := range claimed.Val() {
+			if claim == nil {
+				pipe.HSetNX(ctx, l.workItemsKey(connector), workItems[i], claims[i])
+			}
+		}
+	}
+	if pipe.Len() == 0 {
+		return nil
+	}
+	_, err := pipe.Exec(ctx)
+	return datastore.Fault(err, "mending index of links")
+}
+
 // TicketOf returns the ticket whose link names workItem, and whether there is one.
 func (l *Links) TicketOf(ctx context.Context, connector string, workItem int64) (int64, bool, error) {
 	claimed, err := l.store.Client().HGet(ctx, l.workItemsKey(connector), strconv.FormatInt(workItem, 10)).Result()

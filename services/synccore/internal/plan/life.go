@@ -97,6 +97,8 @@ func note(link item.Link, sides Sides) (Step, bool) {
 		return Step{Kind: PostNote, Reason: n.Text}, true
 	case !sides.NoteSought:
 		return Step{Kind: FindNote, Reason: "a note that was cut off may have arrived"}, true
+	case sides.NoteUnseen:
+		return Untold(link, "Whether it arrived can't be found out, so it is not said again: "+n.Text), true
 	case sides.NoteFound:
 		next := link
 		next.Note = nil

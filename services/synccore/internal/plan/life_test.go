@@ -154,3 +154,18 @@ func TestNoteThatWasCutOff(t *testing.T) {
 		}
 	}
 }
+
+// TestNoteThatNobodyCanLookFor: it is not written again, and nobody claims that it came.
+func TestNoteThatNobodyCanLookFor(t *testing.T) {
+	t.Parallel()
+	w := linked(t, basic(t))
+	w.gone, w.unseen = true, true
+	w.round(t, w.sides(), 2)
+	began := *w.link.Note
+	began.Posting = w.now
+	w.link.Note = &began
+	w.converge(t)
+	if len(w.notes) != 0 || w.link.Note != nil {
+		t.Errorf("notes %q, link %+v", w.notes, w.link)
+	}
+}

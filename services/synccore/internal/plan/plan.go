@@ -175,6 +175,8 @@ type Sides struct {
 	// earlier writing can be under way. NoteSought tells that it was looked for, NoteFound
 	// that it is there.
 	Noting, NoteSought, NoteFound bool
+	// NoteUnseen tells that nobody can look for it, so that it is not written twice.
+	NoteUnseen bool
 
 	// MessagesRead tells that Messages holds every message of both sides, and Mirrors
 	// all that is remembered of them.

@@ -43,6 +43,8 @@ type world struct {
 	// notes are what the sides were told, posted the number of the last one.
 	notes  []string
 	posted int64
+	// unseen tells that nobody can look for a note.
+	unseen bool
 	// trail lists the kinds of the steps taken.
 	trail []plan.Kind
 }
@@ -171,7 +173,7 @@ func (w *world) effect(step plan.Step, s *plan.Sides) bool {
 		w.notes = append(w.notes, string(w.link.Note.To)+": "+w.link.Note.Text)
 		w.posted = w.link.Note.Number
 	case plan.FindNote:
-		s.NoteSought, s.NoteFound = true, w.posted == w.link.Note.Number
+		s.NoteSought, s.NoteFound, s.NoteUnseen = true, w.posted == w.link.Note.Number, w.unseen
 	case plan.Remember, plan.Rest, plan.Wait, plan.BeginNote,
 		plan.ReadMessages, plan.BeginPost, plan.Post, plan.Edit, plan.Retract, plan.RememberMirror:
 	}

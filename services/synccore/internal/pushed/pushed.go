@@ -32,6 +32,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
 	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 )
 
@@ -58,6 +59,8 @@ type Logs struct {
 	limits            Limits
 	now               func() time.Time
 	keep, read, heard *redis.Script
+	// known stores nothing.
+	known *redis.Script
 
 	mu    sync.Mutex
 	noted map[string]time.Time // by connector, of which there are few
@@ -74,7 +77,7 @@ func New(store *datastore.Store, limits Limits, now func() time.Time) (*Logs, er
 	if limits.Unlinked <= 0 {
 		limits.Unlinked = 60 * 24 * time.Hour
 	}
-	l := &Logs{store: store, limits: limits, now: now, noted: map[string]time.Time{}}
+	l := &Logs{store: store, limits: limits, now: now, noted: map[string]time.Time{}, known: redis.NewScript("return 1")}
 	for name, script := range map[string]**redis.Script{"keep": &l.keep, "read": &l.read, "heard": &l.heard} {
 		body, err := sources.ReadFile("lua/" + name + ".lua")
 		if err != nil {
@@ -87,6 +90,10 @@ func New(store *datastore.Store, limits Limits, now func() time.Time) (*Logs, er
 
 func (l *Logs) keys(connector string, ticket int64) []string {
 	return []string{link.PushedKey(l.store, connector, ticket), link.KeyOf(l.store, connector, ticket)}
+}
+
+func (l *Logs) tag(connector string, ticket int64) string {
+	return lease.Tag(link.TicketKey(connector, ticket))
 }
 
 // Kept says what became of a push.
@@ -103,14 +110,14 @@ const maxTries = 20
 // Keep stores what was told of one record. It fails with fault.Unavailable when Redis
 // refuses or can't be reached; repeating it is harmless.
 func (l *Logs) Keep(ctx context.Context, connector string, ticket int64, r item.PushedRecord) (Kept, error) {
-	if err := l.hear(ctx, connector); err != nil {
-		return Kept{}, err
-	}
 	keys, field := l.keys(connector, ticket), strconv.FormatInt(r.ID, 10)
 	for range maxTries {
 		text, err := l.store.Client().HGet(ctx, keys[0], field).Result()
 		if err != nil && !datastore.Missing(err) {
 			return Kept{}, datastore.Fault(err, "reading pushed record")
+		}
+		if err := l.hear(ctx, connector, text == ""); err != nil {
+			return Kept{}, err
 		}
 		known, err := decode(text)
 		if err != nil {
@@ -118,14 +125,21 @@ func (l *Logs) Keep(ctx context.Context, connector string, ticket int64, r item.
 		}
 		next, changed := merge(known, fromRecord(r))
 		if next == nil {
-			return Kept{}, nil
+			// What is known of it may have been stored by a try that no replica confirmed.
+			_, err := l.store.RunReplicated(ctx, l.known, l.tag(connector, ticket), keys)
+			return Kept{}, err
 		}
 		raw, err := encode(*next)
 		if err != nil {
 			return Kept{}, err
 		}
-		answer, err := l.keep.Run(ctx, l.store.Client(), keys, field, text, raw,
-			l.limits.Unlinked.Milliseconds(), l.limits.Records, l.limits.Bytes).Int64Slice()
+		// On a cluster it lies on another node than the inbox, so it waits for its own replica.
+		kept, err := l.store.RunReplicated(ctx, l.keep, l.tag(connector, ticket), keys, field, text, raw,
+			l.limits.Unlinked.Milliseconds(), l.limits.Records, l.limits.Bytes)
+		if err != nil {
+			return Kept{}, datastore.Fault(err, "keeping pushed record")
+		}
+		answer, err := kept.Int64Slice()
 		if err != nil {
 			return Kept{}, datastore.Fault(err, "keeping pushed record")
 		}
@@ -182,13 +196,14 @@ func (l *Logs) Heard(ctx context.Context, connector string) (time.Time, error) {
 	return time.UnixMilli(at).UTC(), nil
 }
 
-// hear notes that the application of a connector speaks.
-func (l *Logs) hear(ctx context.Context, connector string) error {
+// hear notes that the application of a connector speaks. With a record that is new it
+// does so in any case: Redis may have been emptied since.
+func (l *Logs) hear(ctx context.Context, connector string, isNew bool) error {
 	now := l.now()
 	l.mu.Lock()
 	last, noted := l.noted[connector]
 	l.mu.Unlock()
-	if age := now.Sub(last); noted && age >= 0 && age < noteEvery {
+	if age := now.Sub(last); !isNew && noted && age >= 0 && age < noteEvery {
 		return nil
 	}
 	if err := l.heard.Run(ctx, l.store.Client(), []string{l.heardKey(connector)}, now.UnixMilli()).Err(); err != nil {

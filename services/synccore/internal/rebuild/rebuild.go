@@ -42,6 +42,8 @@ type WorkItems interface {
 // Links tells what is remembered already.
 type Links interface {
 	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
+	// Reindex makes sure that the tickets' links are listed.
+	Reindex(ctx context.Context, connector string, tickets []int64) error
 }
 
 // Origins notes the tickets that get no work item.
@@ -328,6 +330,11 @@ func (w *work) pair(ctx context.Context, found []candidate, shown map[int64]item
 	known, err := w.Links.GetMany(ctx, w.Connector, tickets)
 	if err != nil {
 		return fmt.Errorf("reading the links of %d tickets: %w", len(tickets), err)
+	}
+	if !w.DryRun {
+		if err := w.Links.Reindex(ctx, w.Connector, tickets); err != nil {
+			return fmt.Errorf("looking whether %d links are listed: %w", len(tickets), err)
+		}
 	}
 	var group errgroup.Group
 	group.SetLimit(atOnce)

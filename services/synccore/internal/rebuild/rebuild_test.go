@@ -71,6 +71,8 @@ func (w *world) WorkItems(_ context.Context, ids []int64) ([]item.WorkItem, erro
 	return found, nil
 }
 
+func (w *world) Reindex(context.Context, string, []int64) error { return nil }
+
 func (w *world) GetMany(context.Context, string, []int64) (map[int64]item.Link, error) {
 	return w.known, nil
 }

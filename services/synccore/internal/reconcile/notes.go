@@ -52,7 +52,7 @@ func (r *round) findNote(ctx context.Context) error {
 		return fmt.Errorf("looking for a note about ticket %d: %w", r.link.Ticket, err)
 	}
 	want := r.noteReference()
-	r.sides.NoteSought, r.sides.NoteFound = true, err != nil
+	r.sides.NoteSought, r.sides.NoteFound, r.sides.NoteUnseen = true, false, err != nil
 	for _, text := range texts {
 		if ref, ok := r.engine.texts.Read(text).Reference(); ok && ref == want {
 			r.sides.NoteFound = true

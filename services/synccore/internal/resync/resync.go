@@ -60,6 +60,8 @@ type WorkItems interface {
 type Links interface {
 	Count(ctx context.Context, connector string) (int, error)
 	GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error)
+	// Reindex makes sure that the tickets' links are listed.
+	Reindex(ctx context.Context, connector string, tickets []int64) error
 	List(ctx context.Context, connector string, pageSize int, pageToken string) (links []item.Link, next string, err error)
 }
 
@@ -321,6 +323,13 @@ func (w *work) compareTickets(ctx context.Context, tickets []item.Ticket) error 
 	links, err := w.Links.GetMany(ctx, w.Connector, ids)
 	if err != nil {
 		return fmt.Errorf("reading the links of %d tickets: %w", len(ids), err)
+	}
+	linked := make([]int64, 0, len(links))
+	for id := range links {
+		linked = append(linked, id)
+	}
+	if err := w.Links.Reindex(ctx, w.Connector, linked); err != nil {
+		return fmt.Errorf("looking whether %d links are listed: %w", len(linked), err)
 	}
 	var gone []int64
 	for _, id := range ids {

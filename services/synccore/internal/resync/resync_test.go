@@ -433,6 +433,8 @@ func (p pages) GetMany(ctx context.Context, connector string, tickets []int64) (
 	return links, nil
 }
 
+func (p pages) Reindex(context.Context, string, []int64) error { return nil }
+
 func (p pages) Count(context.Context, string) (int, error) { return int(p.total), nil }
 
 func (p pages) Pages(_ context.Context, from int) iter.Seq2[item.TicketPage, error] {

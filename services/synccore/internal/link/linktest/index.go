@@ -89,6 +89,30 @@ func (b *bench) deadClaim() {
 	b.wantTicketOf(6, 1)
 }
 
+// lostIndex: what a fail-over of the index' node to a replica that lagged leaves are links
+// without entries and claims.
+func (b *bench) lostIndex() {
+	b.t.Helper()
+	b.put(linked(1, 5))
+	b.put(created(2))
+	b.put(linked(3, 7))
+	for _, index := range []string{"workitems", "tickets"} {
+		if err := b.store.Client().Del(b.ctx(), b.store.Key("links/"+connector, index)).Err(); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := b.links.Reindex(b.ctx(), connector, []int64{1, 2, 3, 4}); err != nil {
+			b.t.Fatal(err)
+		}
+		b.wantTickets(10, 1, 2, 3)
+		b.wantTicketOf(5, 1)
+		b.wantTicketOf(7, 3)
+	}
+	_, err := b.links.Put(b.ctx(), b.lease(4), linked(4, 5))
+	b.wantConflict(err, "linking a work item whose claim was lost")
+}
+
 func (b *bench) livingClaim() {
 	b.t.Helper()
 	busy := b.lease(1)

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(testing.TB) *datastore.Store) {
 		"a work item leads to its ticket":           (*bench).ticketOf,
 		"a work item has one ticket":                (*bench).oneTicket,
 		"a refused put takes no work item":          (*bench).refusedTakesNothing,
+		"a lost index is made anew":                 (*bench).lostIndex,
 		"a dead claim does not block":               (*bench).deadClaim,
 		"a living claim blocks":                     (*bench).livingClaim,
 		"a work item let go is free":                (*bench).letGo,
