@@ -145,7 +145,7 @@ func (v *vitals) full() bool {
 // errAlone is a write that is stored at one server and nowhere else.
 func errAlone(have, want int) error {
 	return fault.Wrap(errReplicas, fault.Unavailable,
-		"Redis stored an event that %d of %d replicas confirmed in time, so a fail-over would lose it and it does not count; "+
+		"Redis stored something that %d of %d replicas confirmed in time, so a fail-over would lose it and it does not count; "+
 			"bring the replica back, or start sync-core with --redis-replicas 0.", have, want)
 }
 
@@ -252,6 +252,44 @@ func (s *Store) runReplicated(ctx context.Context, script *redis.Script, tag str
 		return cmd, nil
 	}
 	return cmd, errAlone(have, need)
+}
+
+// AwaitReplicas returns when what this process wrote to the server of a tag is at as many
+// replicas as RunReplicated waits for. Where it fails the write stands, but a fail-over
+// may lose it.
+func (s *Store) AwaitReplicas(ctx context.Context, tag string) error {
+	if s.embedded != nil {
+		return nil
+	}
+	client, err := s.nodeOf(ctx, s.Key(tag, ""))
+	if err != nil {
+		return s.counted(ctx, Fault(err, "finding the server"))
+	}
+	v := s.vitalsOf(client)
+	v.ask(ctx, client, vitalsAge)
+	need := v.need(s.replicas)
+	if need == 0 {
+		return nil
+	}
+	var acked *redis.Cmd
+	_, err = client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		// WAIT speaks of the writes of its own connection, and of all before them.
+		pipe.Set(ctx, s.Key(tag, "barrier"), "1", time.Minute)
+		acked = pipe.Do(ctx, "wait", need, s.patience().Milliseconds())
+		return nil
+	})
+	if err != nil {
+		return s.counted(ctx, Fault(err, "waiting for replicas"))
+	}
+	have, _ := acked.Val().(int64)
+	if int(have) >= need {
+		return nil
+	}
+	v.ask(ctx, client, 0)
+	if v.need(s.replicas) == 0 {
+		return nil
+	}
+	return s.counted(ctx, errAlone(int(have), need))
 }
 
 // confirmed runs the script and waits for replicas, in one round trip over one

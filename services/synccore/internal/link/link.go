@@ -154,7 +154,8 @@ func decode(values []any) (item.Link, error) {
 // It fails with fault.Conflict, and stores nothing, when held has ended or is not
 // the ticket's lease, when another version is stored, or when the work item belongs
 // to another ticket of the connector. Repeating a Put whose answer was lost is
-// harmless.
+// harmless. That a work item is about to be created is at a replica, where there are any,
+// before it returns.
 func (l *Links) Put(ctx context.Context, held lease.Lease, want item.Link, changes ...item.LinkChange) (item.Link, error) {
 	k := TicketKey(want.Connector, want.Ticket)
 	if held.Key != k {
@@ -194,6 +195,9 @@ func (l *Links) Put(ctx context.Context, held lease.Lease, want item.Link, chang
 		// The link is written; an entry too many is dropped by the next reader too.
 		_ = l.left(ctx, want, v.state)
 	}
+	if want.State == item.LinkCreating {
+		return want, l.store.AwaitReplicas(ctx, lease.Tag(k))
+	}
 	return want, nil
 }
 
@@ -217,7 +221,10 @@ func (l *Links) write(ctx context.Context, want item.Link, keys []string, args [
 		// A Redis that was just started knows no scripts.
 		written = l.put.Eval(ctx, l.store.Client(), keys, args...)
 		announced := l.announce(ctx, l.store.Client(), want.Connector, want.Ticket, want.Version+1)
-		err = cmp.Or(written.Err(), announced.Err())
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			err = nil
+		}
+		err = cmp.Or(err, written.Err(), announced.Err())
 	}
 	if err != nil {
 		return verdict{}, datastore.Fault(err, "writing link")

@@ -37,7 +37,8 @@ func (l *Links) Mirrors(ctx context.Context, connector string, ticket int64) (ma
 
 // PutMirror remembers the mirror of one source, and in the same step makes its notice
 // due if the mirror asks for that and stands; the wish is not kept then. It fails with
-// fault.Conflict, and stores nothing, when held has ended. Repeating it is harmless.
+// fault.Conflict, and stores nothing, when held has ended. Repeating it is harmless. That
+// something is about to be posted is at a replica, where there are any, before it returns.
 func (l *Links) PutMirror(ctx context.Context, held lease.Lease, source string, mirror item.Mirror) error {
 	var notice []byte
 	if !mirror.Notify.IsZero() && mirror.Stands() {
@@ -59,5 +60,9 @@ func (l *Links) PutMirror(ctx context.Context, held lease.Lease, source string, 
 	if stored == 0 {
 		return lease.Lost(held.Key)
 	}
-	return nil
+	if mirror.Posting.IsZero() {
+		return nil
+	}
+	// That it is about to be posted outlives a fail-over before it is.
+	return l.store.AwaitReplicas(ctx, lease.Tag(held.Key))
 }
