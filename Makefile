@@ -69,6 +69,10 @@ CRASHES ?= 3000
 crashes: ## let a process die after every step, alone and in pairs; CRASHES (3,000) beyond those make unit tries
 	go test -vet=off -count=1 -v -timeout=8h ./services/synccore/internal/convergetest -run='^TestCrashAfterEveryStep$$' -crashes=$(CRASHES) -worlds=$(shell nproc)
 
+.PHONY: tenants
+tenants: ## the same, a few each, with every kind of Alvao tenant that there may be (256)
+	go test -vet=off -count=1 -timeout=1h ./services/synccore/internal/convergetest -run='^TestEveryKindOfTenantConverges$$' -every-tenant
+
 .PHONY: converge-teeth
 converge-teeth: ## plant bugs, one at a time, and see those two suites fail
 	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash)?Teeth$$'

@@ -73,7 +73,7 @@ type vitals struct {
 // vitalsOf are those of one server; a cluster has several, each with replicas of its own.
 func (s *Store) vitalsOf(client *redis.Client) *vitals {
 	v, _ := s.vitals.LoadOrStore(client.Options().Addr, &vitals{})
-	return v.(*vitals) //nolint:forcetypeassert // nothing else is stored
+	return v.(*vitals) //nolint:forcetypeassert,errcheck // nothing else is stored
 }
 
 func (v *vitals) clock() time.Time {

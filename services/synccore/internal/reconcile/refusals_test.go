@@ -131,6 +131,11 @@ func TestEveryRefusalOfAStatus(t *testing.T) {
 			},
 			ends: string(worker.GiveUp), says: []string{"The account may not", "ticket", "role Manager on the service Development"},
 		},
+		"the account may not set statuses": {
+			desk:   nothing,
+			before: planted(sandboxfault.Rule{Method: "PUT", Path: "/AlvaoRestApi/**", Kind: sandboxfault.KindStatus, Status: http.StatusForbidden}),
+			ends:   parked, says: []string{"The account may not", "ticket", "role Manager on the service Development"},
+		},
 		"there is no such status": {
 			desk: func(o *options) { o.pairs[2].Status = "Tested" },
 			ends: parked, says: []string{"to Tested", "mend"},
