@@ -200,7 +200,7 @@ func TestGuidesCallProgramsRight(t *testing.T) {
 	compose := text(t, "deploy/compose.yaml")
 	// The guide's other programs have flags of their own; where one stands alone, it is named
 	// here, as are those that the guide says are gone.
-	others := []string{"--enable-feature", "--api-token-file", "--insecure-api"}
+	others := []string{"--enable-feature", "--appendonly", "--api-token-file", "--insecure-api"}
 	call := regexp.MustCompile(`(?:^|[\s(/])(synccore|gateway|tandemctl)((?: [^\s|;&)]+)*)`)
 	subcommand := regexp.MustCompile(`^[a-z][a-z-]*$`)
 	// Where a program's name stands for an image or a service of compose.
