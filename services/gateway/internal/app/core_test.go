@@ -54,6 +54,17 @@ type core struct {
 	requests []*tandemv1.IngestEventRequest
 	metadata []metadata.MD
 	hold     func()
+
+	// with registers more, and options are the server's, where they are set.
+	with    func(*grpc.Server)
+	options []grpc.ServerOption
+}
+
+// forget drops what was stored.
+func (c *core) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests, c.metadata = nil, nil
 }
 
 func (c *core) IngestEvent(ctx context.Context, request *tandemv1.IngestEventRequest) (*tandemv1.IngestEventResponse, error) {
@@ -92,7 +103,7 @@ func (c *core) count() int {
 	return len(c.requests)
 }
 
-func newCore(t *testing.T) *core {
+func newCore(t testing.TB) *core {
 	t.Helper()
 	c := &core{address: "127.0.0.1:0"}
 	c.start(t)
@@ -101,7 +112,7 @@ func newCore(t *testing.T) *core {
 }
 
 // start listens, on the same address as before if there was one.
-func (c *core) start(t *testing.T) {
+func (c *core) start(t testing.TB) {
 	t.Helper()
 	var listener net.Listener
 	eventually(t, "the address of sync-core is free", func() bool {
@@ -110,10 +121,13 @@ func (c *core) start(t *testing.T) {
 		return err == nil
 	})
 	c.address = listener.Addr().String()
-	c.server, c.health, c.served = grpc.NewServer(), health.NewServer(), make(chan struct{})
+	c.server, c.health, c.served = grpc.NewServer(c.options...), health.NewServer(), make(chan struct{})
 	tandemv1.RegisterEventServiceServer(c.server, c)
 	tandemv1.RegisterConnectorServiceServer(c.server, c)
 	healthpb.RegisterHealthServer(c.server, c.health)
+	if c.with != nil {
+		c.with(c.server)
+	}
 	go func(server *grpc.Server, served chan struct{}) {
 		defer close(served)
 		_ = server.Serve(listener)
@@ -143,7 +157,7 @@ const (
 	coreToken    = "planted-core-token-of-at-least-32-characters"
 )
 
-func writeFile(t *testing.T, path, content string) {
+func writeFile(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
@@ -151,7 +165,7 @@ func writeFile(t *testing.T, path, content string) {
 }
 
 // settings are those of a gateway on free ports, without --core.
-func settings(t *testing.T) app.Config {
+func settings(t testing.TB) app.Config {
 	t.Helper()
 	dir := t.TempDir()
 	secret := filepath.Join(dir, "hook-secret")
@@ -169,7 +183,7 @@ func settings(t *testing.T) app.Config {
 	return cfg
 }
 
-func start(t *testing.T, c *core, change func(*app.Config)) *gateway {
+func start(t testing.TB, c *core, change func(*app.Config)) *gateway {
 	t.Helper()
 	cfg := settings(t)
 	cfg.Core = c.address
@@ -196,7 +210,7 @@ func start(t *testing.T, c *core, change func(*app.Config)) *gateway {
 }
 
 // stop ends the gateway and waits; again: nothing.
-func (g *gateway) stop(t *testing.T) {
+func (g *gateway) stop(t testing.TB) {
 	t.Helper()
 	g.cancel()
 	if err, running := <-g.stopped; running {
@@ -208,7 +222,7 @@ func (g *gateway) stop(t *testing.T) {
 }
 
 // keys are the values derived from the gateway's first hook secret file as it is now.
-func (g *gateway) keys(t *testing.T) *hooksecret.Ring {
+func (g *gateway) keys(t testing.TB) *hooksecret.Ring {
 	t.Helper()
 	files, err := secretfile.Open(hooksecret.Rule(), g.secrets[0])
 	if err != nil {
@@ -217,7 +231,7 @@ func (g *gateway) keys(t *testing.T) *hooksecret.Ring {
 	return hooksecret.New(files)
 }
 
-func (g *gateway) basic(t *testing.T) func(*http.Request) {
+func (g *gateway) basic(t testing.TB) func(*http.Request) {
 	t.Helper()
 	password := g.keys(t).AzureDevOpsPasswords()[0]
 	return func(r *http.Request) { r.SetBasicAuth("tandem", password) }
@@ -265,7 +279,7 @@ func (g *gateway) admin(t *testing.T, path string) answer {
 }
 
 // eventually waits until condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
+func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
