@@ -224,6 +224,7 @@ fmt: $(tools) $(buf) ## format Go and protos
 generate: $(tools) $(buf) ## make gen anew from proto
 	rm -rf gen/tandem
 	.bin/buf generate
+	.ci/openapi.sh gen/openapi
 
 .PHONY: tidy
 tidy: ## tidy every go.mod, and agree on versions across modules

@@ -114,6 +114,7 @@ func call(t *testing.T, handler http.Handler, method, target, body string, chang
 	}
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
+	wantDocumented(t, method, target, w)
 	return w
 }
 
