@@ -36,7 +36,7 @@ type Problem struct {
 	// detail is one sentence for a person.
 	Detail string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
 	// reason is an ErrorReason without its prefix, for programs to act on. Absent where
-	// the error arose on the way to sync-core.
+	// no method was reached: the path is none, or sync-core is away.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// trace_id finds the request in logs and traces, as 32 hex digits.
 	TraceId string `protobuf:"bytes,6,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`

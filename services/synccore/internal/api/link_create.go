@@ -46,12 +46,22 @@ func (s *LinkService) CreateLink(ctx context.Context, req *tandemv1.CreateLinkRe
 		return nil, noConnector(connector)
 	}
 	if id != "" && !req.GetValidateOnly() {
-		err := s.Links.ClaimRequest(ctx, connector, id, fmt.Sprintf("%d+%d", req.GetTicketId(), req.GetWorkItemId()))
+		repeat, err := s.Links.ClaimRequest(ctx, connector, id, fmt.Sprintf("%d+%d", req.GetTicketId(), req.GetWorkItemId()))
 		if fault.Is(err, fault.Refused) {
 			return nil, refuse(codes.AlreadyExists, tandemv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED, fault.Sentence(err))
 		}
 		if err != nil {
 			return nil, Status(err)
+		}
+		if repeat {
+			// What was made is told even while it is being worked on.
+			known, err := s.Links.Get(ctx, connector, req.GetTicketId())
+			if err != nil {
+				return nil, Status(err)
+			}
+			if known.Exists() && known.WorkItem == req.GetWorkItemId() {
+				return &tandemv1.CreateLinkResponse{Link: linkProto(known)}, nil
+			}
 		}
 	}
 	made, err := s.Connectors.Link(ctx, connector, req.GetTicketId(), req.GetWorkItemId(), req.GetValidateOnly())
