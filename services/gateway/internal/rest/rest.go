@@ -104,7 +104,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// A message of protobuf holds no other text, and gRPC would call it an error of ours.
 	if query, err := url.QueryUnescape(r.URL.RawQuery); err != nil || !utf8.ValidString(r.URL.Path) || !utf8.ValidString(query) {
-		(&problem{Status: http.StatusBadRequest, Detail: "The path or the query is not UTF-8."}).write(w, r)
+		(&problem{Status: http.StatusBadRequest, Reason: invalidRequest, Detail: "The path or the query is not UTF-8."}).write(w, r)
 		return
 	}
 	// The body is read here because grpc-gateway can't tell "too large" from
@@ -112,10 +112,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	switch {
 	case tooLarge(err):
-		(&problem{Status: http.StatusRequestEntityTooLarge, Detail: "The request body is larger than 256 KiB."}).write(w, r)
+		(&problem{Status: http.StatusRequestEntityTooLarge, Reason: invalidRequest, Detail: "The request body is larger than 256 KiB."}).write(w, r)
 		return
 	case err != nil:
-		(&problem{Status: http.StatusBadRequest, Detail: "The request body did not arrive whole."}).write(w, r)
+		(&problem{Status: http.StatusBadRequest, Reason: invalidRequest, Detail: "The request body did not arrive whole."}).write(w, r)
 		return
 	}
 	inner := r.Clone(r.Context())
