@@ -222,10 +222,13 @@ fmt: $(tools) $(buf) ## format Go and protos
 	.bin/buf format --write
 
 .PHONY: generate
-generate: $(tools) $(buf) ## make gen anew from proto
+generate: $(tools) $(buf) ## make gen anew from proto, and the schema and page of the configuration's keys
 	rm -rf gen/tandem
 	.bin/buf generate
 	.ci/openapi.sh gen/openapi
+	go run ./services/synccore/cmd/synccore config-schema >.bin/config.schema.json
+	go run ./services/synccore/cmd/synccore config-schema --format=markdown >.bin/CONFIGURATION.md
+	mv .bin/config.schema.json .bin/CONFIGURATION.md deploy/
 
 .PHONY: tidy
 tidy: ## tidy every go.mod, and agree on versions across modules
