@@ -28,7 +28,10 @@ func (h *history) wipe(r *rand.Rand) {
 			h.had[t] = w
 		}
 	}
-	h.redis.FlushAll()
+	if err := h.redis.flush(); err != nil {
+		h.failf("emptying Redis: %v", err)
+		return
+	}
 	h.wiped = true
 	if r.IntN(2) == 0 {
 		_ = h.rebuild() // in foul weather it is done again at the end
