@@ -187,10 +187,7 @@ func (m *groupMemory) flush() error {
 		for _, s := range m.Primaries(m.t) {
 			s.Must(m.t, "FLUSHALL")
 			if replica := m.ReplicaOf(m.t, s); replica != nil {
-				redistest.Await(m.t, "the replica is empty too", func() bool {
-					answer, err := replica.Ask(m.t.Context(), "DBSIZE")
-					return err == nil && answer == ":0"
-				})
+				redistest.InStep(m.t, m.Group, replica)
 			}
 		}
 	})

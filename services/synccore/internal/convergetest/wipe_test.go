@@ -74,7 +74,38 @@ func (h *history) rebuild() error {
 		return err
 	}
 	h.wiped = false
+	h.checkRebuilt()
 	return nil
+}
+
+// checkRebuilt finds pairs that were not found again although something that tells of them
+// stands.
+func (h *history) checkRebuilt() {
+	for ticket, workItem := range h.had {
+		if h.lost[ticket] {
+			continue
+		}
+		t, w, _ := h.reachable(ticket, workItem)
+		if t.ID == 0 || !t.DeletedAt.IsZero() || t.Service != service || w.ID == 0 || w.Deleted || w.Project != project {
+			continue
+		}
+		// Of several tickets that a person gave the number the mark decides.
+		if !marked(w, ticket) && slices.ContainsFunc(h.tickets, func(other int) bool {
+			shown, _ := h.desk.Ticket(other)
+			return other != ticket && externalID(shown) == strconv.FormatInt(workItem, 10)
+		}) {
+			continue
+		}
+		if l := h.linkOf(ticket); l.WorkItem != workItem {
+			h.failf("ticket %d belonged to work item %d and carries %q; after its link was made anew it is %+v", ticket, workItem, externalID(t), l)
+		}
+	}
+}
+
+// marked tells that a work item carries a ticket's mark and nothing speaks against it.
+func marked(w standazure.WorkItem, ticket int) bool {
+	return slices.ContainsFunc(w.Tags, func(tag string) bool { return strings.EqualFold(tag, "ALVAO-"+strconv.Itoa(ticket)) }) &&
+		slices.ContainsFunc(w.Relations, func(l standazure.Relation) bool { return l.Rel == "Hyperlink" })
 }
 
 // excuse finds the pairs of which people removed what tells that they belong together:
@@ -84,9 +115,7 @@ func (h *history) excuse() {
 		t, there := h.desk.Ticket(ticket)
 		w, exists := h.boards.WorkItem(int(workItem))
 		carried := externalID(t)
-		tagged := exists && !w.Deleted && w.Project == project && slices.ContainsFunc(w.Tags, func(tag string) bool {
-			return strings.EqualFold(tag, "ALVAO-"+strconv.Itoa(ticket))
-		}) && slices.ContainsFunc(w.Relations, func(l standazure.Relation) bool { return l.Rel == "Hyperlink" })
+		tagged := exists && !w.Deleted && w.Project == project && marked(w, ticket)
 		if !there || !exists || carried != strconv.FormatInt(workItem, 10) && (carried != "" || !tagged) {
 			h.lost[ticket] = true
 		}
