@@ -10,7 +10,6 @@ import (
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
-
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
 

@@ -312,7 +312,9 @@ func (h *history) findAgain() error {
 		}
 		all.ReloadState(h.ctx)
 		synctest.Wait()
-		err = all.ForEachMaster(h.ctx, func(ctx context.Context, node *redis.Client) error { return node.Set(ctx, "found", "", time.Millisecond).Err() })
+		err = all.ForEachMaster(h.ctx, func(ctx context.Context, node *redis.Client) error {
+			return node.Set(ctx, "found", "", time.Millisecond).Err()
+		})
 		if err == nil || redis.HasErrorPrefix(err, "MOVED ") {
 			return nil
 		}
