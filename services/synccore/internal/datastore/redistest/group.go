@@ -422,7 +422,19 @@ func (p *Pair) Serving(tb testing.TB) bool {
 // Whole is part of Group.
 func (p *Pair) Whole(tb testing.TB) bool {
 	tb.Helper()
-	return p.Serving(tb) && whole(tb, p.Servers, p.Primaries(tb))
+	if !p.Serving(tb) || !whole(tb, p.Servers, p.Primaries(tb)) {
+		return false
+	}
+	// A sentinel that finds no replica good enough tries again only after twice its timeout.
+	for _, s := range p.Sentinels {
+		client := redis.NewSentinelClient(&redis.Options{Addr: s.Address(), Protocol: 2, DisableIdentity: true})
+		known, err := client.Replicas(tb.Context(), primaryName).Result()
+		_ = client.Close() // nothing is under way
+		if err != nil || len(known) != 1 || known[0]["flags"] != "slave" || known[0]["master-link-status"] != "ok" {
+			return false
+		}
+	}
+	return true
 }
 
 // Return is part of Group. Sentinels would make a replica of it by themselves, after eight
