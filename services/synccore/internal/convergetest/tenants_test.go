@@ -253,6 +253,13 @@ func pushedOf(body []byte) (pushedRecord, bool) {
 	return out, true
 }
 
+// roundOf reads how long the application's round took, of which it tells the end.
+func roundOf(body []byte) time.Duration {
+	var told struct{ Round struct{ TookMS int64 } }
+	_ = json.Unmarshal(body, &told)
+	return time.Duration(told.Round.TookMS) * time.Millisecond
+}
+
 // TestPollsAlone: with a tenant that tells of nothing, every kind of change is found by
 // polls alone, long before the next resync.
 func TestPollsAlone(t *testing.T) {
