@@ -286,7 +286,7 @@ func (w *world) start(ctx context.Context) (*process, error) {
 	p := &process{w: w, ended: make(chan struct{}), end: w.nextEnding()}
 	var err error
 	p.redis, err = datastore.Open(ctx, datastore.Options{
-		URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return w.redis.Dial() },
+		URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return w.dial() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening Redis: %w", err)

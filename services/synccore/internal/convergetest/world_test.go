@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -227,7 +228,7 @@ func newWorld(ctx context.Context, seed uint64, shape shape, logger *slog.Logger
 		return nil, err
 	}
 	w.observer, err = datastore.Open(ctx, datastore.Options{
-		URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return w.redis.Dial() },
+		URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return w.dial() },
 	})
 	if err != nil {
 		return nil, err
@@ -465,4 +466,56 @@ func (w *world) close() error {
 	_ = w.observer.Close()
 	w.redis.Close()
 	return err
+}
+
+// dial connects to Redis. What is written is taken at once, as a system's buffers do: the
+// pipe itself has none, and a client that sends many commands before it reads an answer
+// would wait for a server that waits for it.
+func (w *world) dial() (net.Conn, error) {
+	conn, err := w.redis.Dial()
+	if err != nil {
+		return nil, err
+	}
+	b := &buffered{Conn: conn, out: make(chan []byte, 1<<12), ended: make(chan struct{})}
+	go b.pump()
+	return b, nil
+}
+
+// buffered is a connection whose Write does not wait for the reader.
+type buffered struct {
+	net.Conn
+
+	out   chan []byte
+	once  sync.Once
+	ended chan struct{}
+}
+
+func (b *buffered) pump() {
+	for {
+		select {
+		case text := <-b.out:
+			if _, err := b.Conn.Write(text); err != nil {
+				_ = b.Close()
+				return
+			}
+		case <-b.ended:
+			return
+		}
+	}
+}
+
+// Write implements net.Conn.
+func (b *buffered) Write(text []byte) (int, error) {
+	select {
+	case b.out <- slices.Clone(text):
+		return len(text), nil
+	case <-b.ended:
+		return 0, net.ErrClosed
+	}
+}
+
+// Close implements net.Conn.
+func (b *buffered) Close() error {
+	b.once.Do(func() { close(b.ended) })
+	return b.Conn.Close()
 }
