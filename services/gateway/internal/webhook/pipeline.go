@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
@@ -233,6 +234,9 @@ func (h *handler) ingest(ctx context.Context, body []byte, received time.Time, r
 		request.Payload = body // encoded before IngestEvent returns, so the buffer may be reused
 	}
 	request.Pushed = protoPushed(notice.Pushed)
+	if notice.Round != nil {
+		request.Round = &tandemv1.PushedRound{Took: durationpb.New(*notice.Round)}
+	}
 	response, err := h.events.IngestEvent(ctx, request)
 	if err != nil {
 		rec.failed(err)
