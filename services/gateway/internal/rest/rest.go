@@ -131,7 +131,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// A message of protobuf holds no other text, and gRPC would call it an error of ours.
 	if query, err := url.QueryUnescape(r.URL.RawQuery); err != nil || !utf8.ValidString(r.URL.Path) || !utf8.ValidString(query) {
-		(&problem{Status: http.StatusBadRequest, Detail: "The path or the query is not UTF-8."}).write(w, r)
+		(&problem{Status: http.StatusBadRequest, Reason: invalidRequest, Detail: "The path or the query is not UTF-8."}).write(w, r)
 		return
 	}
 	// The body is read here because grpc-gateway can't tell "too large" from
@@ -171,14 +171,14 @@ func unfit(header http.Header) *problem {
 	for name, most := range map[string]int{"Authorization": maxAuthorization, "Idempotency-Key": maxIdempotencyKey} {
 		all := strings.Join(header.Values(name), " ")
 		if len(all) > most {
-			return &problem{Status: http.StatusRequestHeaderFieldsTooLarge, Detail: "The header " + name + " is longer than " + strconv.Itoa(most) + " bytes."}
+			return &problem{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: invalidRequest, Detail: "The header " + name + " is longer than " + strconv.Itoa(most) + " bytes."}
 		}
 		if strings.ContainsFunc(all, func(c rune) bool { return c < ' ' || c > '~' }) {
-			return &problem{Status: http.StatusBadRequest, Detail: "The header " + name + " holds more than printable ASCII."}
+			return &problem{Status: http.StatusBadRequest, Reason: invalidRequest, Detail: "The header " + name + " holds more than printable ASCII."}
 		}
 	}
 	if encoding := header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return &problem{Status: http.StatusUnsupportedMediaType, Detail: "The request body is compressed; send it without compression."}
+		return &problem{Status: http.StatusUnsupportedMediaType, Reason: invalidRequest, Detail: "The request body is compressed; send it without compression."}
 	}
 	return nil
 }
@@ -197,11 +197,11 @@ func passed(header http.Header) http.Header {
 func unread(err error) *problem {
 	switch {
 	case errors.Is(err, body.ErrTooLarge):
-		return &problem{Status: http.StatusRequestEntityTooLarge, Detail: "The request body is larger than 256 KiB."}
+		return &problem{Status: http.StatusRequestEntityTooLarge, Reason: invalidRequest, Detail: "The request body is larger than 256 KiB."}
 	case errors.Is(err, body.ErrNoRoom):
 		return busy()
 	default:
-		return &problem{Status: http.StatusBadRequest, Detail: "The request body did not arrive whole."}
+		return &problem{Status: http.StatusBadRequest, Reason: invalidRequest, Detail: "The request body did not arrive whole."}
 	}
 }
 

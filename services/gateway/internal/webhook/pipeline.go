@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
@@ -231,6 +232,9 @@ func (h *handler) ingest(ctx context.Context, payload []byte, received time.Time
 		request.Payload = payload // encoded before IngestEvent returns, so the buffer may be reused
 	}
 	request.Pushed = protoPushed(notice.Pushed)
+	if notice.Round != nil {
+		request.Round = &tandemv1.PushedRound{Took: durationpb.New(*notice.Round)}
+	}
 	response, err := h.events.IngestEvent(ctx, request)
 	if err != nil {
 		rec.failed(err)

@@ -308,8 +308,8 @@ func (d describer) Resync(ctx context.Context, name string) (item.Resync, error)
 }
 
 // AskResync implements api.Connectors and api.Resyncs.
-func (d describer) AskResync(ctx context.Context, name string) (item.Resync, error) {
-	return d.set.AskResync(ctx, name)
+func (d describer) AskResync(ctx context.Context, name, request string) (item.Resync, error) {
+	return d.set.AskResync(ctx, name, request)
 }
 
 // ResyncOf implements api.Resyncs.
