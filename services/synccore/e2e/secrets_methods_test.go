@@ -152,8 +152,8 @@ func tandemMethods() []protoreflect.MethodDescriptor {
 	return all
 }
 
-// answerOf calls a method and tells what came, errors with all their details.
-func answerOf(ctx context.Context, conn *grpc.ClientConn, m protoreflect.MethodDescriptor, request string) (codes.Code, string) {
+// toldBy calls a method and tells what came, errors with all their details.
+func toldBy(ctx context.Context, conn *grpc.ClientConn, m protoreflect.MethodDescriptor, request string) (codes.Code, string) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	in, out := dynamicpb.NewMessage(m.Input()), dynamicpb.NewMessage(m.Output())
@@ -278,7 +278,7 @@ func TestSecretsStaySecretInEveryMethod(t *testing.T) {
 		t.Errorf("the examples don't hold the planted text, so that this test would prove nothing: %.2000s", examples)
 	}
 	requests := requestsOf(fmt.Sprintf("connectors/development/links/%d", made.ID), letter)
-	conn := overTLS(t, s)
+	conn := protected(t, s)
 	served := 0
 	for _, m := range tandemMethods() {
 		name := string(m.Parent().Name()) + "." + string(m.Name())
@@ -288,7 +288,7 @@ func TestSecretsStaySecretInEveryMethod(t *testing.T) {
 		for _, request := range requests[name] {
 			for who, token := range tokens {
 				ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
-				code, answer := answerOf(ctx, conn, m, request)
+				code, answer := toldBy(ctx, conn, m, request)
 				fmt.Fprintln(&seen, answer)
 				if may := who == "a signed token" || who == "a caller's token"; may == (code == codes.Unauthenticated) {
 					t.Errorf("%s as %s: %s %s", name, who, code, answer)
@@ -298,7 +298,7 @@ func TestSecretsStaySecretInEveryMethod(t *testing.T) {
 				}
 			}
 			ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Basic "+portal+wrong, "x-api-key", portal)
-			_, answer := answerOf(ctx, conn, m, request)
+			_, answer := toldBy(ctx, conn, m, request)
 			fmt.Fprintln(&seen, answer)
 		}
 	}
@@ -350,8 +350,8 @@ func TestSecretsStaySecretInEveryMethod(t *testing.T) {
 	findNone(t, needles, places)
 }
 
-// overTLS is a client of sync-core that shows no certificate.
-func overTLS(t *testing.T, s *stack.Stack) *grpc.ClientConn {
+// protected is a client of sync-core that shows no certificate.
+func protected(t *testing.T, s *stack.Stack) *grpc.ClientConn {
 	t.Helper()
 	pem, err := os.ReadFile(s.Certificates.CA)
 	if err != nil {
