@@ -45,6 +45,12 @@ func TestCreateLink(t *testing.T) {
 	if diff := cmp.Diff([]bool{true, false, false}, dries); diff != "" {
 		t.Error(diff)
 	}
+	// What it made is told even while somebody works on it.
+	w.put(t, item.Link{Connector: "development", Ticket: 7, WorkItem: 9, State: item.LinkActive})
+	failure = fault.New(fault.Conflict, "It is being worked on.")
+	if again, err := ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 9, RequestId: "a"}); err != nil || again.GetLink().GetWorkItemId() != 9 {
+		t.Errorf("a repeat in the meantime: %v, %v", again, err)
+	}
 	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 10, RequestId: "a"})
 	wantRefusal(t, err, codes.AlreadyExists, "REQUEST_ID_REUSED")
 	for _, c := range []struct {
