@@ -64,6 +64,12 @@ HISTORIES ?= 10000
 converge: ## random histories of edits and misfortunes on both sides, HISTORIES (10,000) of them
 	go test -vet=off -count=1 -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesConverge$$' -histories=$(HISTORIES) -worlds=$(shell nproc)
 
+# GROUP_HISTORIES is how many of them `make converge-groups` plays over each group; `make unit` plays a few.
+GROUP_HISTORIES ?= 100
+.PHONY: converge-groups
+converge-groups: ## the same over a real cluster of three and a pair behind sentinels, a primary failing in each; GROUP_HISTORIES (100)
+	TANDEM_REQUIRE_REDIS=1 go test -vet=off -count=1 -v -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesOverGroups$$' -group-histories=$(GROUP_HISTORIES)
+
 # CRASHES is how many deaths `make crashes` tries beyond one after each kind of step; -1: all there can be, and pairs of them.
 CRASHES ?= 3000
 .PHONY: crashes
@@ -75,8 +81,8 @@ tenants: ## the same, a few each, with every kind of Alvao tenant that there may
 	go test -vet=off -count=1 -timeout=1h ./services/synccore/internal/convergetest -run='^TestEveryKindOfTenantConverges$$' -every-tenant
 
 .PHONY: converge-teeth
-converge-teeth: ## plant bugs, one at a time, and see those two suites fail
-	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash)?Teeth$$'
+converge-teeth: ## plant bugs, one at a time, and see those suites fail
+	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash|Rebuild)?Teeth$$'
 
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
@@ -222,10 +228,13 @@ fmt: $(tools) $(buf) ## format Go and protos
 	.bin/buf format --write
 
 .PHONY: generate
-generate: $(tools) $(buf) ## make gen anew from proto
+generate: $(tools) $(buf) ## make gen anew from proto, and the schema and page of the configuration's keys
 	rm -rf gen/tandem
 	.bin/buf generate
 	.ci/openapi.sh gen/openapi
+	go run ./services/synccore/cmd/synccore config-schema >.bin/config.schema.json
+	go run ./services/synccore/cmd/synccore config-schema --format=markdown >.bin/CONFIGURATION.md
+	mv .bin/config.schema.json .bin/CONFIGURATION.md deploy/
 
 .PHONY: tidy
 tidy: ## tidy every go.mod, and agree on versions across modules

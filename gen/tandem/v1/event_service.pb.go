@@ -151,7 +151,8 @@ type IngestEventRequest struct {
 	Connector string `protobuf:"bytes,1,opt,name=connector,proto3" json:"connector,omitempty"`
 	// system is where the item lives. Required.
 	System System `protobuf:"varint,2,opt,name=system,proto3,enum=tandem.v1.System" json:"system,omitempty"`
-	// item_id is the number of the ticket or work item. Required, greater than 0.
+	// item_id is the number of the ticket or work item. Required, greater than 0, but
+	// for a round.
 	ItemId int64 `protobuf:"varint,3,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// event_id identifies the delivery: an event_id that was seen in the last 72
 	// hours is a duplicate. Empty: never a duplicate. At most 256 bytes. Over REST the
@@ -173,7 +174,11 @@ type IngestEventRequest struct {
 	// is kept durably before the hint is, and is the truth of that record where
 	// Alvao's REST API does not show it. Only for SYSTEM_ALVAO with a connector.
 	// It is not part of payload, and no method returns it.
-	Pushed        *PushedRecord `protobuf:"bytes,10,opt,name=pushed,proto3" json:"pushed,omitempty"`
+	Pushed *PushedRecord `protobuf:"bytes,10,opt,name=pushed,proto3" json:"pushed,omitempty"`
+	// round says that the Alvao application has told again all records of late, and
+	// that each was stored. Then there is no item and no hint: item_id, event_id and
+	// payload are ignored. Only for SYSTEM_ALVAO with a connector, and not with pushed.
+	Round         *PushedRound `protobuf:"bytes,11,opt,name=round,proto3" json:"round,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +279,13 @@ func (x *IngestEventRequest) GetReceiveTime() *timestamppb.Timestamp {
 func (x *IngestEventRequest) GetPushed() *PushedRecord {
 	if x != nil {
 		return x.Pushed
+	}
+	return nil
+}
+
+func (x *IngestEventRequest) GetRound() *PushedRound {
+	if x != nil {
+		return x.Round
 	}
 	return nil
 }
@@ -676,7 +688,7 @@ const file_tandem_v1_event_service_proto_rawDesc = "" +
 	"accountUrl\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12!\n" +
-	"\fproject_name\x18\x03 \x01(\tR\vprojectName\"\x81\x03\n" +
+	"\fproject_name\x18\x03 \x01(\tR\vprojectName\"\xaf\x03\n" +
 	"\x12IngestEventRequest\x12\x1c\n" +
 	"\tconnector\x18\x01 \x01(\tR\tconnector\x12)\n" +
 	"\x06system\x18\x02 \x01(\x0e2\x11.tandem.v1.SystemR\x06system\x12\x17\n" +
@@ -689,7 +701,8 @@ const file_tandem_v1_event_service_proto_rawDesc = "" +
 	"\apayload\x18\b \x01(\fR\apayload\x12=\n" +
 	"\freceive_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12/\n" +
 	"\x06pushed\x18\n" +
-	" \x01(\v2\x17.tandem.v1.PushedRecordR\x06pushed\"\xe0\x01\n" +
+	" \x01(\v2\x17.tandem.v1.PushedRecordR\x06pushed\x12,\n" +
+	"\x05round\x18\v \x01(\v2\x16.tandem.v1.PushedRoundR\x05round\"\xe0\x01\n" +
 	"\x13IngestEventResponse\x12L\n" +
 	"\vdisposition\x18\x01 \x01(\x0e2*.tandem.v1.IngestEventResponse.DispositionR\vdisposition\x12\x1c\n" +
 	"\tconnector\x18\x02 \x01(\tR\tconnector\"]\n" +
@@ -751,35 +764,37 @@ var file_tandem_v1_event_service_proto_goTypes = []any{
 	(System)(0),                          // 10: tandem.v1.System
 	(*timestamppb.Timestamp)(nil),        // 11: google.protobuf.Timestamp
 	(*PushedRecord)(nil),                 // 12: tandem.v1.PushedRecord
-	(Event_State)(0),                     // 13: tandem.v1.Event.State
-	(*fieldmaskpb.FieldMask)(nil),        // 14: google.protobuf.FieldMask
-	(*Event)(nil),                        // 15: tandem.v1.Event
+	(*PushedRound)(nil),                  // 13: tandem.v1.PushedRound
+	(Event_State)(0),                     // 14: tandem.v1.Event.State
+	(*fieldmaskpb.FieldMask)(nil),        // 15: google.protobuf.FieldMask
+	(*Event)(nil),                        // 16: tandem.v1.Event
 }
 var file_tandem_v1_event_service_proto_depIdxs = []int32{
 	10, // 0: tandem.v1.IngestEventRequest.system:type_name -> tandem.v1.System
 	1,  // 1: tandem.v1.IngestEventRequest.origin:type_name -> tandem.v1.Origin
 	11, // 2: tandem.v1.IngestEventRequest.receive_time:type_name -> google.protobuf.Timestamp
 	12, // 3: tandem.v1.IngestEventRequest.pushed:type_name -> tandem.v1.PushedRecord
-	0,  // 4: tandem.v1.IngestEventResponse.disposition:type_name -> tandem.v1.IngestEventResponse.Disposition
-	13, // 5: tandem.v1.ListEventsRequest.state:type_name -> tandem.v1.Event.State
-	14, // 6: tandem.v1.ListEventsRequest.read_mask:type_name -> google.protobuf.FieldMask
-	15, // 7: tandem.v1.ListEventsResponse.events:type_name -> tandem.v1.Event
-	14, // 8: tandem.v1.GetEventRequest.read_mask:type_name -> google.protobuf.FieldMask
-	15, // 9: tandem.v1.GetEventResponse.event:type_name -> tandem.v1.Event
-	15, // 10: tandem.v1.ReplayEventResponse.event:type_name -> tandem.v1.Event
-	2,  // 11: tandem.v1.EventService.IngestEvent:input_type -> tandem.v1.IngestEventRequest
-	4,  // 12: tandem.v1.EventService.ListEvents:input_type -> tandem.v1.ListEventsRequest
-	6,  // 13: tandem.v1.EventService.GetEvent:input_type -> tandem.v1.GetEventRequest
-	8,  // 14: tandem.v1.EventService.ReplayEvent:input_type -> tandem.v1.ReplayEventRequest
-	3,  // 15: tandem.v1.EventService.IngestEvent:output_type -> tandem.v1.IngestEventResponse
-	5,  // 16: tandem.v1.EventService.ListEvents:output_type -> tandem.v1.ListEventsResponse
-	7,  // 17: tandem.v1.EventService.GetEvent:output_type -> tandem.v1.GetEventResponse
-	9,  // 18: tandem.v1.EventService.ReplayEvent:output_type -> tandem.v1.ReplayEventResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 4: tandem.v1.IngestEventRequest.round:type_name -> tandem.v1.PushedRound
+	0,  // 5: tandem.v1.IngestEventResponse.disposition:type_name -> tandem.v1.IngestEventResponse.Disposition
+	14, // 6: tandem.v1.ListEventsRequest.state:type_name -> tandem.v1.Event.State
+	15, // 7: tandem.v1.ListEventsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	16, // 8: tandem.v1.ListEventsResponse.events:type_name -> tandem.v1.Event
+	15, // 9: tandem.v1.GetEventRequest.read_mask:type_name -> google.protobuf.FieldMask
+	16, // 10: tandem.v1.GetEventResponse.event:type_name -> tandem.v1.Event
+	16, // 11: tandem.v1.ReplayEventResponse.event:type_name -> tandem.v1.Event
+	2,  // 12: tandem.v1.EventService.IngestEvent:input_type -> tandem.v1.IngestEventRequest
+	4,  // 13: tandem.v1.EventService.ListEvents:input_type -> tandem.v1.ListEventsRequest
+	6,  // 14: tandem.v1.EventService.GetEvent:input_type -> tandem.v1.GetEventRequest
+	8,  // 15: tandem.v1.EventService.ReplayEvent:input_type -> tandem.v1.ReplayEventRequest
+	3,  // 16: tandem.v1.EventService.IngestEvent:output_type -> tandem.v1.IngestEventResponse
+	5,  // 17: tandem.v1.EventService.ListEvents:output_type -> tandem.v1.ListEventsResponse
+	7,  // 18: tandem.v1.EventService.GetEvent:output_type -> tandem.v1.GetEventResponse
+	9,  // 19: tandem.v1.EventService.ReplayEvent:output_type -> tandem.v1.ReplayEventResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_event_service_proto_init() }

@@ -103,7 +103,7 @@ func checkIngest(req *tandemv1.IngestEventRequest) (item.System, error) {
 	default:
 		v.add("system", "must be a value of the enum")
 	}
-	v.check(req.GetItemId() > 0, "item_id", "must be greater than 0")
+	v.check(req.GetItemId() > 0 || req.GetRound() != nil, "item_id", "must be greater than 0")
 	v.check(req.GetRevision() >= 0, "revision", "must not be negative")
 	v.check(len(req.GetConnector()) <= maxName, "connector", "must be at most 256 bytes")
 	v.check(len(req.GetEventId()) <= maxEventID, "event_id", "must be at most 256 bytes")
@@ -113,6 +113,7 @@ func checkIngest(req *tandemv1.IngestEventRequest) (item.System, error) {
 	v.check(len(req.GetOrigin().GetProjectId()) <= maxName, "origin.project_id", "must be at most 256 bytes")
 	v.check(len(req.GetOrigin().GetProjectName()) <= maxName, "origin.project_name", "must be at most 256 bytes")
 	checkPushed(&v, req)
+	checkRound(&v, req)
 	v.check(req.GetReceiveTime() == nil || req.GetReceiveTime().IsValid(), "receive_time", "must be a valid time")
 	return system, v.err()
 }
