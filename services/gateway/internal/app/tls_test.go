@@ -58,7 +58,7 @@ func TestServesTLS(t *testing.T) {
 	issue(t, certificate, key, 1)
 	g := start(t, newCore(t), func(c *app.Config) { c.TLS = app.ServingTLS{Cert: certificate, Key: key} })
 	for _, version := range []int{2, 1} {
-		transport := &http.Transport{ForceAttemptHTTP2: version == 2, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // a certificate of this test
+		transport := &http.Transport{ForceAttemptHTTP2: version == 2, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 		g.client = &http.Client{Transport: transport}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+g.Addr().String()+"/hooks/azure-devops", strings.NewReader(updated))
 		if err != nil {
@@ -77,7 +77,7 @@ func TestServesTLS(t *testing.T) {
 		}
 	}
 	serial := func() int64 {
-		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // as above
+		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
 		conn, err := dialer.DialContext(t.Context(), "tcp", g.Addr().String())
 		if err != nil {
 			return 0
