@@ -33,8 +33,10 @@ type Links interface {
 	// Changes lists what was written behind a place, LastChange tells the newest place.
 	Changes(ctx context.Context, connector, behind string, n int) ([]link.Change, error)
 	LastChange(ctx context.Context, connector string) (string, error)
-	// ClaimRequest notes what a request id stands for; fault.Refused: for another request.
-	ClaimRequest(ctx context.Context, connector, id, asks string) error
+	// ClaimRequest notes what a request id stands for, and tells whether it is new;
+	// fault.Refused: for another request. ReleaseRequest forgets one that was new.
+	ClaimRequest(ctx context.Context, connector, id, asks string) (bool, error)
+	ReleaseRequest(ctx context.Context, connector, id string) error
 }
 
 // Leases gives one holder at a time the right to change a link.
