@@ -39,7 +39,7 @@ func Dial(c Client, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	options := append([]grpc.DialOption{grpc.WithTransportCredentials(way)}, extra...)
 	if c.TokenFile != "" {
 		token := Token{Ref: secret.Ref{File: c.TokenFile}, InTheClear: c.Insecure}
-		if _, err := token.Ref.Read(); err != nil {
+		if _, err := token.GetRequestMetadata(context.Background()); err != nil {
 			return nil, fmt.Errorf("setting up the client of sync-core: %w", err)
 		}
 		options = append(options, grpc.WithPerRPCCredentials(token))
@@ -74,7 +74,11 @@ func (t Token) GetRequestMetadata(context.Context, ...string) (map[string]string
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"authorization": "Bearer " + strings.TrimSpace(value.Reveal())}, nil
+	token := strings.TrimSpace(value.Reveal())
+	if err := oneLine(token, t.Ref.String()); err != nil {
+		return nil, err
+	}
+	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials.
