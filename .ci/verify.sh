@@ -12,6 +12,7 @@ trap 'rm -rf "$work"' EXIT
 bad=0
 
 .bin/buf generate --output "$work"
+.ci/openapi.sh "$work/gen/openapi"
 diff -ru gen/tandem "$work/gen/tandem" || bad=1
 for made in "$work"/gen/openapi/*; do
   diff -u "gen/openapi/${made##*/}" "$made" || bad=1

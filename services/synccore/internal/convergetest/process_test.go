@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -166,6 +165,9 @@ func (p *process) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 }
 
 func (p *process) store(ctx context.Context, event item.Event) error {
+	if event.Type == "round.finished" {
+		return p.logs.KeepRound(ctx, name, roundOf(event.Payload))
+	}
 	if about, is := pushedOf(event.Payload); is && event.Key.System == item.Alvao {
 		kept, err := p.logs.Keep(ctx, name, event.Key.ID, about.record)
 		if err != nil || about.own || about.again && !kept.Changed {
@@ -214,6 +216,9 @@ func (t told) Log(ctx context.Context, ticket int64) ([]item.PushedRecord, error
 
 // Heard implements alvao.Pushed.
 func (t told) Heard(ctx context.Context) (time.Time, error) { return t.logs.Heard(ctx, name) }
+
+// Round implements alvao.Pushed.
+func (t told) Round(ctx context.Context) (time.Time, error) { return t.logs.Round(ctx, name) }
 
 // tickets and workItems give the clients the shapes that connectors ask for.
 type tickets struct{ *alvao.Client }
@@ -279,13 +284,12 @@ func (m postman) Check(context.Context) item.Finding { return item.Finding{} }
 func (w *world) start(ctx context.Context) (*process, error) {
 	p := &process{w: w, ended: make(chan struct{}), end: w.nextEnding()}
 	var err error
-	p.redis, err = datastore.Open(ctx, datastore.Options{
-		URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return w.redis.Dial() },
-	})
-	if err != nil {
+	if p.redis, err = datastore.Open(ctx, w.redis.address()); err != nil {
 		return nil, fmt.Errorf("opening Redis: %w", err)
 	}
-	p.redis.Client().AddHook(p)
+	if err := watch(ctx, p.redis, p); err != nil {
+		return nil, err
+	}
 	if p.inbox, err = inbox.New(p.redis, inbox.Options{}); err != nil {
 		return nil, err
 	}

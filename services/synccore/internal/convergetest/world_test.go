@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"sync"
 	"testing/synctest"
 	"time"
-
-	"github.com/alicebob/miniredis/v2"
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
@@ -130,7 +127,7 @@ type world struct {
 	desk     *standalvao.Server
 	boards   *standazure.Server
 	vendors  http.Handler
-	redis    *miniredis.Miniredis
+	redis    memory
 	settings config.Connector
 	// believed is the StatusMap by default names, in which the stand-in is asked.
 	believed mapping.StatusMap
@@ -156,8 +153,9 @@ type world struct {
 	// solved tells that tickets have a solver who is told of comments by mail.
 	solved bool
 
-	// ticked is up to when keys have expired.
-	ticked time.Time
+	// ticked is up to when keys have expired, and hourly when the application tells all
+	// records again.
+	ticked, hourly time.Time
 
 	mu      sync.Mutex
 	process *process
@@ -188,12 +186,18 @@ func (w *world) isCalm() bool {
 	return w.calm
 }
 
-// newWorld makes a world. It must be called in a bubble.
+// newWorld makes a world with a Redis in its memory. It must be called in a bubble.
 func newWorld(ctx context.Context, seed uint64, shape shape, logger *slog.Logger) (*world, error) {
+	return newWorldOver(ctx, seed, shape, logger, inMemory)
+}
+
+// newWorldOver makes a world over any Redis. It must be called in a bubble.
+func newWorldOver(ctx context.Context, seed uint64, shape shape, logger *slog.Logger, redis func() memory) (*world, error) {
 	// The bubble's time begins in 2000, before anybody in the directory was born.
 	time.Sleep(time.Until(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC))) //nolint:forbidigo // virtual time
-	w := &world{seed: seed, shape: shape, logger: logger, redis: miniredis.NewMiniRedis(), calm: true, created: map[int]int{}}
+	w := &world{seed: seed, shape: shape, logger: logger, redis: redis(), calm: true, created: map[int]int{}}
 	w.ticked = time.Now()
+	w.hourly = w.ticked.Add(time.Duration(roll(seed, "hourly", 0)%3600) * time.Second)
 	var err error
 	if w.scripts, err = readScripts(); err != nil {
 		return nil, err
@@ -224,10 +228,7 @@ func newWorld(ctx context.Context, seed uint64, shape shape, logger *slog.Logger
 	if err := w.subscribe(); err != nil {
 		return nil, err
 	}
-	w.observer, err = datastore.Open(ctx, datastore.Options{
-		URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return w.redis.Dial() },
-	})
-	if err != nil {
+	if w.observer, err = datastore.Open(ctx, w.redis.address()); err != nil {
 		return nil, err
 	}
 	w.links, w.origins = link.New(w.observer), origin.New(w.observer)
@@ -342,7 +343,7 @@ func (w *world) calmly(calm bool, rough uint64) {
 
 // revive starts a process if there is none.
 func (w *world) revive(ctx context.Context) error {
-	if w.alive() != nil {
+	if w.alive() != nil || w.redis.away() {
 		return nil
 	}
 	p, err := w.start(ctx)
@@ -389,8 +390,7 @@ func (w *world) pass(d, step time.Duration) error {
 		now := min(d, step)
 		d -= now
 		time.Sleep(now) //nolint:forbidigo // virtual time
-		w.tick()
-		if err := w.pump(); err != nil {
+		if err := errors.Join(w.tick(), w.pump()); err != nil {
 			return err
 		}
 	}
@@ -398,10 +398,15 @@ func (w *world) pass(d, step time.Duration) error {
 }
 
 // tick lets keys expire, up to the present time.
-func (w *world) tick() {
+func (w *world) tick() error {
 	now := time.Now()
-	w.redis.FastForward(now.Sub(w.ticked))
+	err := w.redis.pass(now.Sub(w.ticked))
 	w.ticked = now
+	if !now.Before(w.hourly) {
+		w.desk.RunApplication()
+		w.hourly = w.hourly.Add(time.Hour)
+	}
+	return err
 }
 
 // pump lets the worker serve what is ready.
@@ -409,7 +414,7 @@ func (w *world) pump() error {
 	synctest.Wait()
 	p := w.alive()
 	for _, one := range []*process{p, w.second} {
-		if one == nil || !w.ready() {
+		if one == nil || !w.redis.ready(w.observer) {
 			continue
 		}
 		select {
@@ -425,28 +430,6 @@ func (w *world) pump() error {
 	return nil
 }
 
-// ready tells whether a look into the inbox would find anything. To look into Redis
-// this way costs next to nothing.
-func (w *world) ready() bool {
-	for _, lane := range []string{"live", "background"} {
-		if entries, err := w.redis.Stream(w.observer.Key("inbox", lane)); err == nil && len(entries) > 0 {
-			return true
-		}
-	}
-	now := float64(time.Now().UnixMilli())
-	for _, set := range []string{"due", "running"} {
-		// Not SortedSet, whose map goes on changing.
-		key := w.observer.Key("inbox", set)
-		members, _ := w.redis.ZMembers(key)
-		for _, member := range members {
-			if at, err := w.redis.ZScore(key, member); err == nil && at <= now {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 func (w *world) close() error {
 	w.calmly(true, 0)
 	err := w.bury()
@@ -457,6 +440,6 @@ func (w *world) close() error {
 	w.desk.Close()
 	_ = w.boards.Close()
 	_ = w.observer.Close()
-	w.redis.Close()
+	w.redis.close()
 	return err
 }

@@ -58,20 +58,18 @@ func (l *Links) Decisions(ctx context.Context, k item.Key) ([]item.Decision, err
 }
 
 // ClaimRequest notes under an id of the caller's what a request asks for, and tells whether
-// it is the first that does. It fails with fault.Refused if the id stands for another one
-// already.
+// that was noted before. It fails with fault.Refused if the id stands for another one already.
 func (l *Links) ClaimRequest(ctx context.Context, connector, id, asks string) (bool, error) {
 	known, err := l.store.Client().SetArgs(ctx, l.requestKey(connector, id), asks, redis.SetArgs{Mode: "NX", Get: true, TTL: requestsFor}).Result()
 	switch {
 	case datastore.Missing(err):
-		return true, nil
+		return false, nil
 	case err != nil:
 		return false, datastore.Fault(err, "noting request id")
 	case known == asks:
-		return false, nil
-	default:
-		return false, fault.New(fault.Refused, "The request id %q was used for another request; choose a new one.", id)
+		return true, nil
 	}
+	return false, fault.New(fault.Refused, "The request id %q was used for another request; choose a new one.", id)
 }
 
 // ReleaseRequest forgets an id that the caller claimed first, because nothing came of its
