@@ -77,9 +77,9 @@ func (s *LinkService) createOnce(ctx context.Context, connector, id string, fres
 	made, err := s.create(ctx, connector, req)
 	if err != nil && fresh {
 		const within = 5 * time.Second
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within) // the caller may have left
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), within) // the caller may have left
 		defer cancel()
-		if released := s.Links.ReleaseRequest(ctx, connector, id); released != nil {
+		if released := s.Links.ReleaseRequest(last, connector, id); released != nil {
 			trace.SpanFromContext(ctx).RecordError(released)
 		}
 	}

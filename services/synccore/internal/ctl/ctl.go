@@ -211,10 +211,11 @@ func (c *ctl) told(err error) error {
 	text := state.Message()
 	for _, detail := range state.Details() {
 		if bad, is := detail.(*errdetails.BadRequest); is && len(bad.GetFieldViolations()) > 1 {
-			text = "The request breaks these rules:"
+			lines := []string{"The request breaks these rules:"}
 			for _, one := range bad.GetFieldViolations() {
-				text += "\n  " + one.GetField() + ": " + one.GetDescription()
+				lines = append(lines, one.GetField()+": "+one.GetDescription())
 			}
+			text = strings.Join(lines, "\n  ")
 		}
 	}
 	switch state.Code() {

@@ -2,6 +2,7 @@ package ctl_test
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -33,6 +34,7 @@ func TestAtTheTerminal(t *testing.T) {
 	w.says(t, words("resync list"), "succeeded")
 
 	t.Run("diff", func(t *testing.T) {
+		t.Parallel()
 		w.says(t, []string{"diff", w.path("draft.json")}, ticket, "System.Title", "ALVAO: Printer is on fire", "1 of 1 tickets differ.")
 		w.says(t, []string{"diff", w.path("draft.json"), "--days", "30", "--limit", "1", "-o", "json"}, `"differingCount": 1`)
 		w.fails(t, nil, []string{"diff", w.path("draft.json"), "--days", "9999"}, "days must be from 1 to 90")
@@ -43,6 +45,7 @@ func TestAtTheTerminal(t *testing.T) {
 		w.fails(t, nil, []string{"diff", large}, "larger than 1 MiB")
 	})
 	t.Run("test", func(t *testing.T) {
+		t.Parallel()
 		good := w.write(t, "good.yaml", `
 - name: a printer becomes a task
   given: {title: Printer, status: Development}
@@ -70,6 +73,7 @@ func TestAtTheTerminal(t *testing.T) {
 		w.fails(t, nil, []string{"test", w.path("nowhere")}, "no such file")
 	})
 	t.Run("examples", func(t *testing.T) {
+		t.Parallel()
 		for _, form := range []string{"table", "yaml", "json"} {
 			var all struct {
 				Tickets   []map[string]any `yaml:"tickets"`
@@ -81,6 +85,7 @@ func TestAtTheTerminal(t *testing.T) {
 		}
 	})
 	t.Run("preview", func(t *testing.T) {
+		t.Parallel()
 		w.says(t, []string{"preview", "--sample", "{title: A printer, status: Development}"}, "A printer", "created in To Do.")
 		w.shows(t, []string{"preview", "--sample", "{title: A, status: Nope}"}, `"Nope" is not in the StatusMap`)
 		w.fails(t, nil, []string{"preview", "--sample", "{titel: A}"}, `unknown field "titel"`)
@@ -88,6 +93,7 @@ func TestAtTheTerminal(t *testing.T) {
 		w.fails(t, nil, words("preview 99999"), "does not exist")
 	})
 	t.Run("output", func(t *testing.T) {
+		t.Parallel()
 		for _, line := range []string{"connectors list", "links list", "links show " + ticket, "links history " + ticket, "explain " + ticket, "preview " + ticket, "resync list", "dead-letters list", "connectors check"} {
 			var asJSON, asYAML any
 			if err := json.Unmarshal([]byte(w.says(t, words(line+" -o json"))), &asJSON); err != nil {
@@ -107,15 +113,18 @@ func TestAtTheTerminal(t *testing.T) {
 		}
 	})
 	t.Run("create", func(t *testing.T) {
+		t.Parallel()
 		w.fails(t, nil, words("links create "+ticket+" 1"), "has role operator", "takes admin")
-		w.env["TANDEM_TOKEN_FILE"] = w.path("admin")
-		w.says(t, words("links create "+ticket+" 1 --dry-run"), "can be linked")
-		w.says(t, words("links create "+ticket+" 1 --request-id r1"), "Work item 1")
-		w.says(t, words("links create "+ticket+" 1 --request-id r1"), "Work item 1")
-		w.fails(t, nil, words("links create "+ticket+" 2 --request-id r1"), "was used for another request")
-		w.fails(t, nil, words("links create "+ticket+" 77 --request-id r2"), ticket)
-		w.fails(t, nil, words("links create "+ticket+" x"), "both must be numbers")
-		w.fails(t, nil, words("links create "+ticket), "tandemctl links create TICKET WORK-ITEM")
+		boss := *w
+		boss.env = maps.Clone(w.env)
+		boss.env["TANDEM_TOKEN_FILE"] = w.path("admin")
+		boss.says(t, words("links create "+ticket+" 1 --dry-run"), "can be linked")
+		boss.says(t, words("links create "+ticket+" 1 --request-id r1"), "Work item 1")
+		boss.says(t, words("links create "+ticket+" 1 --request-id r1"), "Work item 1")
+		boss.fails(t, nil, words("links create "+ticket+" 2 --request-id r1"), "was used for another request")
+		boss.fails(t, nil, words("links create "+ticket+" 77 --request-id r2"), ticket)
+		boss.fails(t, nil, words("links create "+ticket+" x"), "both must be numbers")
+		boss.fails(t, nil, words("links create "+ticket), "tandemctl links create TICKET WORK-ITEM")
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func (w *world) ticket(t *testing.T, title, status string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprint(made.ID)
+	return strconv.Itoa(made.ID)
 }
 
 // run runs a command with the variables of env over the usual ones; an empty one is as if it
