@@ -233,6 +233,9 @@ type Summary struct {
 	Config config.Connector
 	// Ready tells that it serves items.
 	Ready bool
+	// Checked tells that both systems have accepted or refused its token since it was
+	// started; before, nothing is known.
+	Checked bool
 	// Refusals says which systems refuse its token, the longest first; empty: it is
 	// healthy.
 	Refusals []Refusal
@@ -282,7 +285,7 @@ func (s *Set) List() []Summary {
 
 func (r *running) summary() Summary {
 	degraded, hooks := r.health.limited()
-	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Degraded: degraded, Hooks: hooks, Expiries: r.expiries()}
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Checked: r.health.checked(), Refusals: r.health.refusals(), Degraded: degraded, Hooks: hooks, Expiries: r.expiries()}
 }
 
 // Check asks both systems, and the mail server if there is one, whether a connector can
