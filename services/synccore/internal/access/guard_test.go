@@ -429,7 +429,8 @@ func TestStreamsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(w.more)
-	for err := error(nil); err == nil; err = first() {
+	for first() == nil {
+		continue
 	}
 	if err := w.guard.Apply(everybody(w)); err != nil {
 		t.Fatal(err)
