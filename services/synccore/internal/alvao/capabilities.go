@@ -130,23 +130,22 @@ const (
 	wakeApplication = "Enable the Tandem application in Alvao's administration, and look into Alvao's log for what keeps it from reaching Tandem's gateway."
 )
 
-// applicationHeard is when the application last told of anything; zero: never. It is
-// silent if that is long ago although tickets changed since.
-func (c *Client) applicationHeard(ctx context.Context) (heard time.Time, silent bool, err error) {
+// applicationHeard is when the application last told of anything; zero: never. Beside it
+// stands whether it is silent: that is long ago although tickets changed since.
+func (c *Client) applicationHeard(ctx context.Context) (time.Time, bool, error) {
 	if c.pushed == nil {
 		return time.Time{}, false, nil
 	}
-	heard, err = c.pushed.Heard(ctx)
+	heard, err := c.pushed.Heard(ctx)
 	if err != nil || heard.IsZero() || c.now().Sub(heard) <= mostSilence {
 		return heard, false, err
 	}
 	since := heard.Add(mostSilence)
 	for ticket, err := range c.Tickets(ctx, Query{Service: c.service, ActiveSince: since, Top: 1}) {
 		// What can't be listed is told elsewhere.
-		silent = err == nil && !ticket.LastActivity.Before(since)
-		break
+		return heard, err == nil && !ticket.LastActivity.Before(since), nil
 	}
-	return heard, silent, nil
+	return heard, false, nil
 }
 
 func (c *Client) applicationCapability(ctx context.Context) item.Capability {

@@ -38,11 +38,11 @@ const approvalWait = 2 * time.Minute
 
 // words are what trouble with any vendor is told in.
 func (c *Client) words() outbound.Words {
-	secret := "The password"
+	w := outbound.Words{System: "Alvao", Place: c.base, Secret: "The password"}
 	if c.login == "" {
-		secret = "The client secret of the application in Microsoft Entra"
+		w.Secret = "The client secret or certificate of Microsoft Entra"
 	}
-	return outbound.Words{System: "Alvao", Place: c.base, Secret: secret}
+	return w
 }
 
 // told is what the call is for, as the words want it.

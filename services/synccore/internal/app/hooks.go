@@ -72,8 +72,11 @@ func applicationSettings(cfg *config.Config, one config.Connector, number int, k
 		all = append(all, setting{"TandemExternalIdField", one.Alvao.ExternalIDField})
 	}
 	for _, s := range []setting{
-		{"TandemConnector", one.Name}, {"TandemService", one.Alvao.Service}, {"TandemKey", key},
-		{"TandemProject", one.Rules.Project.URL()}, {"TandemShowCommand", strconv.FormatBool(one.Settings.OpenCommand)},
+		{"TandemConnector", one.Name},
+		{"TandemService", one.Alvao.Service},
+		{"TandemKey", key},
+		{"TandemProject", one.Rules.Project.URL()},
+		{"TandemShowCommand", strconv.FormatBool(one.Settings.OpenCommand)},
 	} {
 		all = append(all, setting{s.name + strconv.Itoa(number), s.value})
 	}

@@ -145,14 +145,14 @@ func TestEveryKindOfTenantConverges(t *testing.T) {
 		t.Run(strconv.Itoa(lane), func(t *testing.T) {
 			t.Parallel()
 			for i := lane; i < len(chosen); i += *parallel {
-				kind, base := chosen[i], base+uint64(i/kinds*kinds)
-				seed := base + uint64(kind)
+				kind, first := chosen[i], base+uint64(i/kinds*kinds)
+				seed := first + uint64(kind)
 				world := tenantShape(seed, kind)
 				script := scriptOf(seed)
 				script = script[:min(len(script), 14)]
 				problems, _ := taleOf(t, seed, world, script, func(h *history) { h.checkPromises(kind) })
 				if len(problems) > 0 {
-					t.Errorf("-tenant %d (%s), -history %d, %+v:\n  %s", kind, tenantName(kind), base, world, strings.Join(problems, "\n  "))
+					t.Errorf("-tenant %d (%s), -history %d, %+v:\n  %s", kind, tenantName(kind), first, world, strings.Join(problems, "\n  "))
 					for _, s := range script {
 						t.Log(s)
 					}
