@@ -26,6 +26,7 @@ stamp = .bin/.$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | cksum | cut -d' ' -f1)
 tools := $(call stamp,tools,.tools)
 buf := $(call stamp,buf,.tools/buf)
 helm := $(call stamp,helm,.tools/helm)
+api := $(call stamp,api,.tools/api)
 
 ##@ Use
 
@@ -63,6 +64,12 @@ HISTORIES ?= 10000
 converge: ## random histories of edits and misfortunes on both sides, HISTORIES (10,000) of them
 	go test -vet=off -count=1 -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesConverge$$' -histories=$(HISTORIES) -worlds=$(shell nproc)
 
+# GROUP_HISTORIES is how many of them `make converge-groups` plays over each group; `make unit` plays a few.
+GROUP_HISTORIES ?= 100
+.PHONY: converge-groups
+converge-groups: ## the same over a real cluster of three and a pair behind sentinels, a primary failing in each; GROUP_HISTORIES (100)
+	TANDEM_REQUIRE_REDIS=1 go test -vet=off -count=1 -v -timeout=4h ./services/synccore/internal/convergetest -run='^TestRandomHistoriesOverGroups$$' -group-histories=$(GROUP_HISTORIES)
+
 # CRASHES is how many deaths `make crashes` tries beyond one after each kind of step; -1: all there can be, and pairs of them.
 CRASHES ?= 3000
 .PHONY: crashes
@@ -74,8 +81,8 @@ tenants: ## the same, a few each, with every kind of Alvao tenant that there may
 	go test -vet=off -count=1 -timeout=1h ./services/synccore/internal/convergetest -run='^TestEveryKindOfTenantConverges$$' -every-tenant
 
 .PHONY: converge-teeth
-converge-teeth: ## plant bugs, one at a time, and see those two suites fail
-	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash)?Teeth$$'
+converge-teeth: ## plant bugs, one at a time, and see those suites fail
+	go test -tags=teeth -vet=off -count=1 -v -timeout=2h ./services/synccore/internal/convergetest -run='^Test(Crash|Rebuild)?Teeth$$'
 
 .PHONY: test-short
 test-short: ## the quick tests, without the race detector
@@ -97,7 +104,7 @@ flood: ## FLOOD (1,000,000) events, 30 % of them repeated, and what memory they 
 	go test -tags=e2e -vet=off -count=1 -v -timeout=2h ./services/synccore/e2e -run='^TestFlood$$' -flood=$(FLOOD)
 
 .PHONY: e2e
-e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
+e2e: $(tools) $(api) ## both programs, a real Redis, the stand-ins and a browser
 	rm -rf .bin/tape/e2e
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/e2e .ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
 
@@ -118,7 +125,7 @@ chaos: ## kill, pause and cut off processes under load; CHAOS=15m CHAOS_KILLS=20
 	  -chaos=$(CHAOS) -chaos-kills=$(CHAOS_KILLS) -chaos-events=$(CHAOS_EVENTS) -chaos-rate=$(CHAOS_RATE) $(if $(CHAOS_SEED),-chaos-seed=$(CHAOS_SEED))
 
 .PHONY: conformance
-conformance: $(tools) ## all requests and answers of both systems in all suites, against the vendors' documents
+conformance: $(tools) $(api) ## all requests and answers of both systems in all suites, against the vendors' documents
 	rm -rf .bin/tape/conformance
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -vet=off -count=1 -timeout=10m \
 	  ./services/sandbox/... ./services/synccore/internal/{alvao,app,azuredevops,connector,convergetest,deskhook,poll,reconcile,resync,subscription}/...
@@ -221,9 +228,13 @@ fmt: $(tools) $(buf) ## format Go and protos
 	.bin/buf format --write
 
 .PHONY: generate
-generate: $(tools) $(buf) ## make gen anew from proto
+generate: $(tools) $(buf) ## make gen anew from proto, and the schema and page of the configuration's keys
 	rm -rf gen/tandem
 	.bin/buf generate
+	.ci/openapi.sh gen/openapi
+	go run ./services/synccore/cmd/synccore config-schema >.bin/config.schema.json
+	go run ./services/synccore/cmd/synccore config-schema --format=markdown >.bin/CONFIGURATION.md
+	mv .bin/config.schema.json .bin/CONFIGURATION.md deploy/
 
 .PHONY: tidy
 tidy: ## tidy every go.mod, and agree on versions across modules
@@ -231,7 +242,7 @@ tidy: ## tidy every go.mod, and agree on versions across modules
 	for dir in $(modules); do GOWORK=off go -C "$$dir" mod tidy; done
 
 .PHONY: tools
-tools: $(tools) $(buf) ## build the pinned tools into .bin
+tools: $(tools) $(buf) $(api) ## build the pinned tools into .bin
 
 $(tools):
 	@mkdir -p .bin && rm -f .bin/.tools-*
@@ -246,6 +257,11 @@ $(buf):
 $(helm):
 	@mkdir -p .bin && rm -f .bin/.helm-*
 	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools/helm install -ldflags='-s -w' tool
+	@touch $@
+
+$(api):
+	@mkdir -p .bin && rm -f .bin/.api-*
+	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools/api install -ldflags='-s -w' tool
 	@touch $@
 
 .PHONY: clean

@@ -9,6 +9,7 @@ package tandemv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -154,7 +155,8 @@ type IngestEventRequest struct {
 	// for a round.
 	ItemId int64 `protobuf:"varint,3,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// event_id identifies the delivery: an event_id that was seen in the last 72
-	// hours is a duplicate. Empty: never a duplicate. At most 256 bytes.
+	// hours is a duplicate. Empty: never a duplicate. At most 256 bytes. Over REST the
+	// header Idempotency-Key stands for it.
 	EventId string `protobuf:"bytes,4,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// event_type is the sender's own word for what happened; at most 128 bytes.
 	EventType string `protobuf:"bytes,5,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
@@ -356,7 +358,9 @@ type ListEventsRequest struct {
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// state returns only events of that state. STATE_UNSPECIFIED means those of all
 	// states, and first those that need a person: dead, waiting, running, queued.
-	State         Event_State `protobuf:"varint,4,opt,name=state,proto3,enum=tandem.v1.Event_State" json:"state,omitempty"`
+	State Event_State `protobuf:"varint,4,opt,name=state,proto3,enum=tandem.v1.Event_State" json:"state,omitempty"`
+	// read_mask names the fields of the events to return, e.g. "name,reason". Empty: all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -419,6 +423,13 @@ func (x *ListEventsRequest) GetState() Event_State {
 	return Event_STATE_UNSPECIFIED
 }
 
+func (x *ListEventsRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
+}
+
 // ListEventsResponse is one page of events.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -478,7 +489,9 @@ func (x *ListEventsResponse) GetNextPageToken() string {
 type GetEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// name is connectors/{connector}/events/{event}. Required.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// read_mask names the fields of the event to return. Empty: all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -518,6 +531,13 @@ func (x *GetEventRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *GetEventRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
 }
 
 // GetEventResponse holds the event.
@@ -662,7 +682,7 @@ var File_tandem_v1_event_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_event_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtandem/v1/event_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tandem/v1/event.proto\x1a\x1dtandem/v1/pushed_record.proto\"k\n" +
+	"\x1dtandem/v1/event_service.proto\x12\ttandem.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tandem/v1/event.proto\x1a\x1dtandem/v1/pushed_record.proto\"k\n" +
 	"\x06Origin\x12\x1f\n" +
 	"\vaccount_url\x18\x01 \x01(\tR\n" +
 	"accountUrl\x12\x1d\n" +
@@ -689,18 +709,20 @@ const file_tandem_v1_event_service_proto_rawDesc = "" +
 	"\vDisposition\x12\x1b\n" +
 	"\x17DISPOSITION_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DISPOSITION_STORED\x10\x01\x12\x19\n" +
-	"\x15DISPOSITION_DUPLICATE\x10\x02\"\x95\x01\n" +
+	"\x15DISPOSITION_DUPLICATE\x10\x02\"\xce\x01\n" +
 	"\x11ListEventsRequest\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12,\n" +
-	"\x05state\x18\x04 \x01(\x0e2\x16.tandem.v1.Event.StateR\x05state\"f\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x16.tandem.v1.Event.StateR\x05state\x127\n" +
+	"\tread_mask\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"f\n" +
 	"\x12ListEventsResponse\x12(\n" +
 	"\x06events\x18\x01 \x03(\v2\x10.tandem.v1.EventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"^\n" +
 	"\x0fGetEventRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\":\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\tread_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\":\n" +
 	"\x10GetEventResponse\x12&\n" +
 	"\x05event\x18\x01 \x01(\v2\x10.tandem.v1.EventR\x05event\"(\n" +
 	"\x12ReplayEventRequest\x12\x12\n" +
@@ -744,7 +766,8 @@ var file_tandem_v1_event_service_proto_goTypes = []any{
 	(*PushedRecord)(nil),                 // 12: tandem.v1.PushedRecord
 	(*PushedRound)(nil),                  // 13: tandem.v1.PushedRound
 	(Event_State)(0),                     // 14: tandem.v1.Event.State
-	(*Event)(nil),                        // 15: tandem.v1.Event
+	(*fieldmaskpb.FieldMask)(nil),        // 15: google.protobuf.FieldMask
+	(*Event)(nil),                        // 16: tandem.v1.Event
 }
 var file_tandem_v1_event_service_proto_depIdxs = []int32{
 	10, // 0: tandem.v1.IngestEventRequest.system:type_name -> tandem.v1.System
@@ -754,22 +777,24 @@ var file_tandem_v1_event_service_proto_depIdxs = []int32{
 	13, // 4: tandem.v1.IngestEventRequest.round:type_name -> tandem.v1.PushedRound
 	0,  // 5: tandem.v1.IngestEventResponse.disposition:type_name -> tandem.v1.IngestEventResponse.Disposition
 	14, // 6: tandem.v1.ListEventsRequest.state:type_name -> tandem.v1.Event.State
-	15, // 7: tandem.v1.ListEventsResponse.events:type_name -> tandem.v1.Event
-	15, // 8: tandem.v1.GetEventResponse.event:type_name -> tandem.v1.Event
-	15, // 9: tandem.v1.ReplayEventResponse.event:type_name -> tandem.v1.Event
-	2,  // 10: tandem.v1.EventService.IngestEvent:input_type -> tandem.v1.IngestEventRequest
-	4,  // 11: tandem.v1.EventService.ListEvents:input_type -> tandem.v1.ListEventsRequest
-	6,  // 12: tandem.v1.EventService.GetEvent:input_type -> tandem.v1.GetEventRequest
-	8,  // 13: tandem.v1.EventService.ReplayEvent:input_type -> tandem.v1.ReplayEventRequest
-	3,  // 14: tandem.v1.EventService.IngestEvent:output_type -> tandem.v1.IngestEventResponse
-	5,  // 15: tandem.v1.EventService.ListEvents:output_type -> tandem.v1.ListEventsResponse
-	7,  // 16: tandem.v1.EventService.GetEvent:output_type -> tandem.v1.GetEventResponse
-	9,  // 17: tandem.v1.EventService.ReplayEvent:output_type -> tandem.v1.ReplayEventResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	15, // 7: tandem.v1.ListEventsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	16, // 8: tandem.v1.ListEventsResponse.events:type_name -> tandem.v1.Event
+	15, // 9: tandem.v1.GetEventRequest.read_mask:type_name -> google.protobuf.FieldMask
+	16, // 10: tandem.v1.GetEventResponse.event:type_name -> tandem.v1.Event
+	16, // 11: tandem.v1.ReplayEventResponse.event:type_name -> tandem.v1.Event
+	2,  // 12: tandem.v1.EventService.IngestEvent:input_type -> tandem.v1.IngestEventRequest
+	4,  // 13: tandem.v1.EventService.ListEvents:input_type -> tandem.v1.ListEventsRequest
+	6,  // 14: tandem.v1.EventService.GetEvent:input_type -> tandem.v1.GetEventRequest
+	8,  // 15: tandem.v1.EventService.ReplayEvent:input_type -> tandem.v1.ReplayEventRequest
+	3,  // 16: tandem.v1.EventService.IngestEvent:output_type -> tandem.v1.IngestEventResponse
+	5,  // 17: tandem.v1.EventService.ListEvents:output_type -> tandem.v1.ListEventsResponse
+	7,  // 18: tandem.v1.EventService.GetEvent:output_type -> tandem.v1.GetEventResponse
+	9,  // 19: tandem.v1.EventService.ReplayEvent:output_type -> tandem.v1.ReplayEventResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_event_service_proto_init() }

@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/origin"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 )
@@ -84,7 +85,7 @@ func perform(t *testing.T, a act, endings ...ending) performance {
 		for _, e := range endings {
 			w.endings = append(w.endings, &ending{step: e.step, nth: e.nth})
 		}
-		h := &history{world: w, ctx: t.Context()}
+		h := &history{world: w, ctx: t.Context(), known: map[int]item.Link{}}
 		w.solved = strings.Contains(a.name, "solver")
 		err = h.act(a)
 		if err := errors.Join(err, w.close()); err != nil {

@@ -83,7 +83,7 @@ func TestToldBeforeItIsVisible(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				h := &history{world: w, ctx: t.Context()}
+				h := &history{world: w, ctx: t.Context(), known: map[int]item.Link{}}
 				defer func() {
 					if err := w.close(); err != nil {
 						t.Error(err)
@@ -140,7 +140,7 @@ func TestNothingBehindAHint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &history{world: w, ctx: t.Context()}
+		h := &history{world: w, ctx: t.Context(), known: map[int]item.Link{}}
 		defer func() { must(t, w.close()) }()
 		must(t, h.revive(h.ctx))
 		must(t, h.pass(30*time.Second, time.Second))

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
 
 // The length of the suite, and one history to play alone.
@@ -46,6 +48,8 @@ type history struct {
 	had   map[int]int64
 	lost  map[int]bool
 	began time.Time
+	// known are the links as they were read last.
+	known map[int]item.Link
 }
 
 func (h *history) failf(format string, args ...any) {
@@ -119,17 +123,23 @@ func tale(t *testing.T, seed uint64, script []step) ([]string, []string) {
 // taleOf plays a script in a world of any shape, and has the end looked at.
 func taleOf(t *testing.T, seed uint64, shape shape, script []step, look func(*history)) ([]string, []string) {
 	t.Helper()
+	return taleOver(t, seed, shape, script, inMemory, look)
+}
+
+// taleOver also does so over any Redis.
+func taleOver(t *testing.T, seed uint64, shape shape, script []step, redis func() memory, look func(*history)) ([]string, []string) {
+	t.Helper()
 	var problems, writes []string
 	synctest.Test(t, func(t *testing.T) {
 		logger := silent()
 		if *verbose {
 			logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		}
-		w, err := newWorld(t.Context(), seed, shape, logger)
+		w, err := newWorldOver(t.Context(), seed, shape, logger, redis)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &history{world: w, ctx: t.Context(), had: map[int]int64{}, lost: map[int]bool{}, began: time.Now()}
+		h := &history{world: w, ctx: t.Context(), known: map[int]item.Link{}, had: map[int]int64{}, lost: map[int]bool{}, began: time.Now()}
 		if *verbose {
 			w.weather.log = func(format string, args ...any) { fmt.Fprintf(os.Stdout, "  ~ "+format+"\n", args...) }
 		}
@@ -151,7 +161,7 @@ func (h *history) run(script []step) error {
 	if err := h.pass(time.Second, time.Second); err != nil {
 		return err
 	}
-	byName := map[string]func(*history, *rand.Rand){}
+	byName := map[string]func(*history, *rand.Rand){"a Redis fails": (*history).failOver}
 	for _, d := range deeds() {
 		byName[d.name] = d.do
 	}

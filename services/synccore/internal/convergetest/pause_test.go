@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 )
 
 // asleepFor is how long a process is stopped: longer than a lease, than the inbox waits for
@@ -60,7 +62,7 @@ func performPaused(t *testing.T, a act, at ending) ([]string, []string, bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &history{world: w, ctx: t.Context()}
+		h := &history{world: w, ctx: t.Context(), known: map[int]item.Link{}}
 		h.solved = strings.Contains(a.name, "solver")
 		err = h.actOfTwo(a, at)
 		if err := errors.Join(err, w.close()); err != nil {

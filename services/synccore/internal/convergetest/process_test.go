@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -285,13 +284,12 @@ func (m postman) Check(context.Context) item.Finding { return item.Finding{} }
 func (w *world) start(ctx context.Context) (*process, error) {
 	p := &process{w: w, ended: make(chan struct{}), end: w.nextEnding()}
 	var err error
-	p.redis, err = datastore.Open(ctx, datastore.Options{
-		URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return w.dial() },
-	})
-	if err != nil {
+	if p.redis, err = datastore.Open(ctx, w.redis.address()); err != nil {
 		return nil, fmt.Errorf("opening Redis: %w", err)
 	}
-	p.redis.Client().AddHook(p)
+	if err := watch(ctx, p.redis, p); err != nil {
+		return nil, err
+	}
 	if p.inbox, err = inbox.New(p.redis, inbox.Options{}); err != nil {
 		return nil, err
 	}

@@ -44,14 +44,6 @@ func plants() []plant {
 			"		normal := text.Normal()\n", "		normal := comment.Text\n",
 		},
 		{
-			"a rebuild that forgets which work item bears a ticket's mark", "rebuild/rebuild.go",
-			"	if marks := w.marks[ticket.ID]; len(marks) > 0 {\n", "	if marks := w.marks[ticket.ID]; false {\n",
-		},
-		{
-			"take over what bears another ticket's mark, once Redis was lost", "plan/pairing.go",
-			"	if sides.Bearer != 0 && !sides.Ours {\n", "	if false {\n",
-		},
-		{
 			"ignore the conflict rule", "plan/states.go",
 			"	switch rules.Conflict {\n", "	switch mapping.ConflictAlvao {\n",
 		},
@@ -64,6 +56,25 @@ func TestTeeth(t *testing.T) {
 	for _, p := range plants() {
 		t.Run(p.name, func(t *testing.T) {
 			p.bite(t, "did not converge", "-run=^TestRandomHistoriesConverge$", "-histories=2000", "-as-is")
+		})
+	}
+}
+
+// TestRebuildTeeth plants bugs that only a lost Redis brings to light, and that a random
+// history hardly meets, as a person must have meddled with the marks as well.
+func TestRebuildTeeth(t *testing.T) {
+	for _, p := range []plant{
+		{
+			"a rebuild that forgets which work item bears a ticket's mark", "rebuild/rebuild.go",
+			"	if marks := w.marks[ticket.ID]; len(marks) > 0 {\n", "	if marks := w.marks[ticket.ID]; false {\n",
+		},
+		{
+			"take over what bears another ticket's mark, once Redis was lost", "plan/pairing.go",
+			"	if sides.Bearer != 0 && !sides.Ours {\n", "	if false {\n",
+		},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			p.bite(t, "did not converge", "-run=^TestLinksMadeAnew$")
 		})
 	}
 }

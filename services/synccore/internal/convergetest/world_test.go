@@ -6,14 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"testing/synctest"
 	"time"
-
-	"github.com/alicebob/miniredis/v2"
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
@@ -131,7 +127,7 @@ type world struct {
 	desk     *standalvao.Server
 	boards   *standazure.Server
 	vendors  http.Handler
-	redis    *miniredis.Miniredis
+	redis    memory
 	settings config.Connector
 	// believed is the StatusMap by default names, in which the stand-in is asked.
 	believed mapping.StatusMap
@@ -190,11 +186,16 @@ func (w *world) isCalm() bool {
 	return w.calm
 }
 
-// newWorld makes a world. It must be called in a bubble.
+// newWorld makes a world with a Redis in its memory. It must be called in a bubble.
 func newWorld(ctx context.Context, seed uint64, shape shape, logger *slog.Logger) (*world, error) {
+	return newWorldOver(ctx, seed, shape, logger, inMemory)
+}
+
+// newWorldOver makes a world over any Redis. It must be called in a bubble.
+func newWorldOver(ctx context.Context, seed uint64, shape shape, logger *slog.Logger, redis func() memory) (*world, error) {
 	// The bubble's time begins in 2000, before anybody in the directory was born.
 	time.Sleep(time.Until(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC))) //nolint:forbidigo // virtual time
-	w := &world{seed: seed, shape: shape, logger: logger, redis: miniredis.NewMiniRedis(), calm: true, created: map[int]int{}}
+	w := &world{seed: seed, shape: shape, logger: logger, redis: redis(), calm: true, created: map[int]int{}}
 	w.ticked = time.Now()
 	w.hourly = w.ticked.Add(time.Duration(roll(seed, "hourly", 0)%3600) * time.Second)
 	var err error
@@ -227,10 +228,7 @@ func newWorld(ctx context.Context, seed uint64, shape shape, logger *slog.Logger
 	if err := w.subscribe(); err != nil {
 		return nil, err
 	}
-	w.observer, err = datastore.Open(ctx, datastore.Options{
-		URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return w.dial() },
-	})
-	if err != nil {
+	if w.observer, err = datastore.Open(ctx, w.redis.address()); err != nil {
 		return nil, err
 	}
 	w.links, w.origins = link.New(w.observer), origin.New(w.observer)
@@ -345,7 +343,7 @@ func (w *world) calmly(calm bool, rough uint64) {
 
 // revive starts a process if there is none.
 func (w *world) revive(ctx context.Context) error {
-	if w.alive() != nil {
+	if w.alive() != nil || w.redis.away() {
 		return nil
 	}
 	p, err := w.start(ctx)
@@ -392,8 +390,7 @@ func (w *world) pass(d, step time.Duration) error {
 		now := min(d, step)
 		d -= now
 		time.Sleep(now) //nolint:forbidigo // virtual time
-		w.tick()
-		if err := w.pump(); err != nil {
+		if err := errors.Join(w.tick(), w.pump()); err != nil {
 			return err
 		}
 	}
@@ -401,14 +398,15 @@ func (w *world) pass(d, step time.Duration) error {
 }
 
 // tick lets keys expire, up to the present time.
-func (w *world) tick() {
+func (w *world) tick() error {
 	now := time.Now()
-	w.redis.FastForward(now.Sub(w.ticked))
+	err := w.redis.pass(now.Sub(w.ticked))
 	w.ticked = now
 	if !now.Before(w.hourly) {
 		w.desk.RunApplication()
 		w.hourly = w.hourly.Add(time.Hour)
 	}
+	return err
 }
 
 // pump lets the worker serve what is ready.
@@ -416,7 +414,7 @@ func (w *world) pump() error {
 	synctest.Wait()
 	p := w.alive()
 	for _, one := range []*process{p, w.second} {
-		if one == nil || !w.ready() {
+		if one == nil || !w.redis.ready(w.observer) {
 			continue
 		}
 		select {
@@ -432,28 +430,6 @@ func (w *world) pump() error {
 	return nil
 }
 
-// ready tells whether a look into the inbox would find anything. To look into Redis
-// this way costs next to nothing.
-func (w *world) ready() bool {
-	for _, lane := range []string{"live", "background"} {
-		if entries, err := w.redis.Stream(w.observer.Key("inbox", lane)); err == nil && len(entries) > 0 {
-			return true
-		}
-	}
-	now := float64(time.Now().UnixMilli())
-	for _, set := range []string{"due", "running"} {
-		// Not SortedSet, whose map goes on changing.
-		key := w.observer.Key("inbox", set)
-		members, _ := w.redis.ZMembers(key)
-		for _, member := range members {
-			if at, err := w.redis.ZScore(key, member); err == nil && at <= now {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 func (w *world) close() error {
 	w.calmly(true, 0)
 	err := w.bury()
@@ -464,58 +440,6 @@ func (w *world) close() error {
 	w.desk.Close()
 	_ = w.boards.Close()
 	_ = w.observer.Close()
-	w.redis.Close()
+	w.redis.close()
 	return err
-}
-
-// dial connects to Redis. What is written is taken at once, as a system's buffers do: the
-// pipe itself has none, and a client that sends many commands before it reads an answer
-// would wait for a server that waits for it.
-func (w *world) dial() (net.Conn, error) {
-	conn, err := w.redis.Dial()
-	if err != nil {
-		return nil, err
-	}
-	b := &buffered{Conn: conn, out: make(chan []byte, 1<<12), ended: make(chan struct{})}
-	go b.pump()
-	return b, nil
-}
-
-// buffered is a connection whose Write does not wait for the reader.
-type buffered struct {
-	net.Conn
-
-	out   chan []byte
-	once  sync.Once
-	ended chan struct{}
-}
-
-func (b *buffered) pump() {
-	for {
-		select {
-		case text := <-b.out:
-			if _, err := b.Conn.Write(text); err != nil {
-				_ = b.Close()
-				return
-			}
-		case <-b.ended:
-			return
-		}
-	}
-}
-
-// Write implements net.Conn.
-func (b *buffered) Write(text []byte) (int, error) {
-	select {
-	case b.out <- slices.Clone(text):
-		return len(text), nil
-	case <-b.ended:
-		return 0, net.ErrClosed
-	}
-}
-
-// Close implements net.Conn.
-func (b *buffered) Close() error {
-	b.once.Do(func() { close(b.ended) })
-	return b.Conn.Close()
 }

@@ -59,9 +59,10 @@ type Options struct {
 	// Ticks, when set, is the embedded Redis' only clock: its time is that of the
 	// last tick. Nil: the machine's clock.
 	Ticks <-chan time.Time
-	// Dial, when set, makes the connections in place of the URL's network: for tests
-	// that keep the server in their own process. Nil: the URL decides.
-	Dial func() (net.Conn, error)
+	// Dial, when set, makes the connections in place of the URL's network, to the address
+	// that the URL, a sentinel or a cluster gave: for tests that keep the server in their own
+	// process or stand between. Nil: the network is dialled.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Store is an open Redis. It is safe for concurrent use.
@@ -141,7 +142,7 @@ func (s *Store) read(o Options) (*redis.UniversalOptions, error) {
 	}
 	s.mode = a.mode
 	if o.Dial != nil {
-		a.options.Dialer = func(context.Context, string, string) (net.Conn, error) { return o.Dial() }
+		a.options.Dialer = o.Dial
 	}
 	return a.options, nil
 }

@@ -97,7 +97,7 @@ func TestHolderKnowsByTheClock(t *testing.T) {
 		wire := miniredis.NewMiniRedis()
 		defer wire.Close()
 		store, err := datastore.Open(t.Context(), datastore.Options{
-			URL: "redis://memory", AllowVolatile: true, Dial: func() (net.Conn, error) { return wire.Dial() },
+			URL: "redis://memory", AllowVolatile: true, Dial: func(context.Context, string, string) (net.Conn, error) { return wire.Dial() },
 		})
 		if err != nil {
 			t.Fatal(err)

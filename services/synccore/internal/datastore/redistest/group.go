@@ -166,6 +166,9 @@ func (c *Cluster) Open(tb testing.TB) *datastore.Store {
 	return open(tb, datastore.Options{URL: c.URL(), KeyPrefix: prefix()})
 }
 
+// Running tells whether the server's process is there.
+func (s *Server) Running() bool { return s.running() }
+
 func (s *Server) running() bool {
 	select {
 	case <-s.exited:
@@ -195,6 +198,115 @@ type Group interface {
 	Elsewhere(tb testing.TB, s *Server) bool
 	// FailOver exchanges the two, as an administrator does before maintenance: nobody dies.
 	FailOver(tb testing.TB)
+	// Promote has a replica that is in step take the place of its primary, which lives on.
+	Promote(tb testing.TB, replica *Server)
+	// Members are all servers that hold data, as they were started, whatever they are now.
+	Members() []*Server
+	// Primaries are those that run and take writes now. All that run must answer.
+	Primaries(tb testing.TB) []*Server
+	// ReplicaOf is the server that copies a primary; nil: none that runs does.
+	ReplicaOf(tb testing.TB, primary *Server) *Server
+	// Serving tells whether every key has a primary.
+	Serving(tb testing.TB) bool
+	// Whole tells whether all servers run and every primary has its replica in step.
+	Whole(tb testing.TB) bool
+	// Return starts a member that died again, to copy whoever has taken its place.
+	Return(tb testing.TB, s *Server)
+}
+
+// Members is part of Group.
+func (c *Cluster) Members() []*Server { return c.Servers }
+
+// Primaries is part of Group.
+func (c *Cluster) Primaries(tb testing.TB) []*Server {
+	tb.Helper()
+	var list []*Server
+	for _, s := range c.Servers {
+		// Beyond eight words there are slots.
+		if fields := s.fields(tb); len(fields) > 8 && strings.Contains(fields[2], "master") {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// ReplicaOf is part of Group.
+func (c *Cluster) ReplicaOf(tb testing.TB, primary *Server) *Server {
+	tb.Helper()
+	return replicaOf(tb, c.Servers, primary)
+}
+
+// Serving is part of Group.
+func (c *Cluster) Serving(tb testing.TB) bool {
+	tb.Helper()
+	for _, s := range c.Servers {
+		if s.running() && s.info(tb, "cluster")["cluster_state"] != "ok" {
+			return false
+		}
+	}
+	return len(c.Primaries(tb)) == masters
+}
+
+// Whole is part of Group.
+func (c *Cluster) Whole(tb testing.TB) bool {
+	tb.Helper()
+	return c.Serving(tb) && whole(tb, c.Servers, c.Primaries(tb))
+}
+
+// Return is part of Group.
+func (c *Cluster) Return(tb testing.TB, s *Server) { tb.Helper(); s.Restart(tb) }
+
+// fields are the words of a node's own line; nil: it does not run.
+func (s *Server) fields(tb testing.TB) []string {
+	tb.Helper()
+	if !s.running() {
+		return nil
+	}
+	return strings.Fields(s.node(tb))
+}
+
+// InStep waits until a replica has everything that its primary has now.
+func InStep(tb testing.TB, g Group, replica *Server) {
+	tb.Helper()
+	Await(tb, "the replica has caught up", func() bool {
+		for _, primary := range g.Primaries(tb) {
+			if replica.info(tb, "replication")["master_port"] == primary.port {
+				has, errHas := strconv.ParseInt(replica.info(tb, "replication")["slave_repl_offset"], 10, 64)
+				all, errAll := strconv.ParseInt(primary.info(tb, "replication")["master_repl_offset"], 10, 64)
+				return errHas == nil && errAll == nil && has >= all
+			}
+		}
+		return false
+	})
+}
+
+// replicaOf finds the server that copies another.
+func replicaOf(tb testing.TB, all []*Server, primary *Server) *Server {
+	tb.Helper()
+	for _, s := range all {
+		if s != primary && s.running() && s.info(tb, "replication")["master_port"] == primary.port {
+			return s
+		}
+	}
+	return nil
+}
+
+// whole tells whether all servers run and each primary has a replica in step.
+func whole(tb testing.TB, all, primaries []*Server) bool {
+	tb.Helper()
+	for _, s := range all {
+		if !s.running() {
+			return false
+		}
+	}
+	for _, primary := range primaries {
+		replica := replicaOf(tb, all, primary)
+		if replica == nil || replica.info(tb, "replication")["master_link_status"] != "up" ||
+			!strings.Contains(primary.info(tb, "replication")["slave0"], "state=online") {
+			return false
+		}
+	}
+	return len(primaries) > 0
 }
 
 // primaryName is what the sentinels call the primary.
@@ -252,6 +364,9 @@ func (p *Pair) FailOver(tb testing.TB) {
 	p.Sentinels[0].Must(tb, "SENTINEL FAILOVER "+primaryName)
 }
 
+// Promote is part of Group. There is but one replica.
+func (p *Pair) Promote(tb testing.TB, _ *Server) { tb.Helper(); p.FailOver(tb) }
+
 // Now is part of Group.
 func (p *Pair) Now(tb testing.TB) (*Server, *Server) {
 	tb.Helper()
@@ -266,6 +381,74 @@ func (p *Pair) Elsewhere(tb testing.TB, s *Server) bool {
 		other = p.Servers[1]
 	}
 	return other.info(tb, "replication")["role"] == "master"
+}
+
+// Members is part of Group.
+func (p *Pair) Members() []*Server { return p.Servers }
+
+// Primaries is part of Group.
+func (p *Pair) Primaries(tb testing.TB) []*Server {
+	tb.Helper()
+	var list []*Server
+	for _, s := range p.Servers {
+		if s.running() && s.info(tb, "replication")["role"] == "master" {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// ReplicaOf is part of Group.
+func (p *Pair) ReplicaOf(tb testing.TB, primary *Server) *Server {
+	tb.Helper()
+	return replicaOf(tb, p.Servers, primary)
+}
+
+// Serving is part of Group.
+func (p *Pair) Serving(tb testing.TB) bool {
+	tb.Helper()
+	list := p.Primaries(tb)
+	if len(list) != 1 {
+		return false
+	}
+	for _, s := range p.Sentinels {
+		if !strings.Contains(s.info(tb, "sentinel")["master0"], "status=ok,address="+list[0].Address()) {
+			return false
+		}
+	}
+	return true
+}
+
+// Whole is part of Group.
+func (p *Pair) Whole(tb testing.TB) bool {
+	tb.Helper()
+	if !p.Serving(tb) || !whole(tb, p.Servers, p.Primaries(tb)) {
+		return false
+	}
+	// A sentinel that finds no replica good enough tries again only after twice its timeout.
+	for _, s := range p.Sentinels {
+		client := redis.NewSentinelClient(&redis.Options{Addr: s.Address(), Protocol: 2, DisableIdentity: true})
+		known, err := client.Replicas(tb.Context(), primaryName).Result()
+		_ = client.Close() // nothing is under way
+		if err != nil || len(known) != 1 || known[0]["flags"] != "slave" || known[0]["master-link-status"] != "ok" {
+			return false
+		}
+	}
+	return true
+}
+
+// Return is part of Group. Sentinels would make a replica of it by themselves, after eight
+// seconds in which it takes itself for the primary.
+func (p *Pair) Return(tb testing.TB, s *Server) {
+	tb.Helper()
+	list := p.Primaries(tb)
+	if len(list) != 1 {
+		tb.Fatalf("there are %d primaries", len(list))
+	}
+	first := s.arguments
+	s.arguments = func(port string) []string { return append(first(port), "--replicaof", "127.0.0.1 "+list[0].port) }
+	s.Restart(tb)
+	s.arguments = first
 }
 
 // Now is part of Group.
@@ -302,6 +485,12 @@ func (c *Cluster) Elsewhere(tb testing.TB, s *Server) bool {
 func (c *Cluster) FailOver(tb testing.TB) {
 	tb.Helper()
 	_, replica := c.Now(tb)
+	c.Promote(tb, replica)
+}
+
+// Promote is part of Group.
+func (*Cluster) Promote(tb testing.TB, replica *Server) {
+	tb.Helper()
 	replica.Must(tb, "CLUSTER FAILOVER")
 }
 
