@@ -182,6 +182,7 @@ func (r *running) forNotices() notice.Connector {
 
 func hints(d inbox.Delivery) reconcile.Hints {
 	h := reconcile.Hints{Key: d.Key, Received: d.Last.Received, Force: d.Force, Payload: d.Last.Payload}
+	h.Others = d.Count > 1 && (strings.HasPrefix(d.First.Type, "act.") || strings.HasPrefix(d.Last.Type, "act."))
 	// Only hints that are served for the first time can be known to be echoes: of a try
 	// before, it is not known how far it came.
 	if worker.Fresh(d) {
