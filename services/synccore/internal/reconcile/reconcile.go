@@ -106,6 +106,8 @@ type WorkItems interface {
 // Links is where links are remembered.
 type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
+	// Asked is Get in the round trip that takes the ticket's lease.
+	Asked(connector string, ticket int64) (ask lease.Also, read func() (item.Link, error))
 	Put(ctx context.Context, held lease.Lease, link item.Link, changes ...item.LinkChange) (item.Link, error)
 	TicketOf(ctx context.Context, connector string, workItem int64) (ticket int64, found bool, err error)
 	// Mirrors tells where the ticket's messages and files stand on the other side.
@@ -119,6 +121,8 @@ type Links interface {
 // Leases gives one holder at a time the right to change a ticket's link.
 type Leases interface {
 	Hold(ctx context.Context, key item.Key, ttl time.Duration) (context.Context, lease.Held, error)
+	// HoldAnd is Hold that asks more in the same round trip.
+	HoldAnd(ctx context.Context, key item.Key, ttl time.Duration, also lease.Also) (context.Context, lease.Held, error)
 }
 
 // Origins knows the tickets that were there before a connector first started.
@@ -294,19 +298,22 @@ func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) 
 
 func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (Report, error) {
 	report := Report{Ticket: hints.Key.ID}
-	ctx, held, err := e.cfg.Leases.Hold(ctx, hints.Key, e.cfg.LeaseTTL)
+	ask, read := e.cfg.Links.Asked(connector.Name, hints.Key.ID)
+	ctx, held, err := e.cfg.Leases.HoldAnd(ctx, hints.Key, e.cfg.LeaseTTL, ask)
 	if err != nil {
 		return report, fmt.Errorf("taking the lease of ticket %d: %w", hints.Key.ID, err)
 	}
 	defer held.Release()
-	err = e.underLease(ctx, held.Lease, connector, hints, &report)
+	err = e.underLease(ctx, held.Lease, read, connector, hints, &report)
 	return report, held.Why(err)
 }
 
 // underLease is a round whose lease is held as long as ctx lasts. What it did is added to
-// report.
-func (e *Engine) underLease(ctx context.Context, held lease.Lease, connector Connector, hints Hints, report *Report) error {
-	link, err := e.cfg.Links.Get(ctx, connector.Name, hints.Key.ID)
+// report. read gives the link as it was under the lease.
+func (e *Engine) underLease(
+	ctx context.Context, held lease.Lease, read func() (item.Link, error), connector Connector, hints Hints, report *Report,
+) error {
+	link, err := read()
 	if err != nil {
 		return fmt.Errorf("reading the link of ticket %d: %w", hints.Key.ID, err)
 	}
