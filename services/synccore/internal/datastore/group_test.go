@@ -95,7 +95,6 @@ func TestReplicasThatNobodyMaySee(t *testing.T) {
 	}
 }
 
-
 // TestTLS: the address says who signed the server and who we are, and gives an ACL user.
 func TestTLS(t *testing.T) {
 	t.Parallel()

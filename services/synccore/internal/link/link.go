@@ -103,11 +103,11 @@ func (l *Links) Get(ctx context.Context, connector string, ticket int64) (item.L
 	return decode(values)
 }
 
-// Asked is Get in the round trip that takes the ticket's lease: read gives what ask, which
-// goes with it, was answered.
-func (l *Links) Asked(connector string, ticket int64) (ask lease.Also, read func() (item.Link, error)) {
+// Asked is Get in the round trip that takes the ticket's lease: the second value gives what
+// the first, which goes with it, was answered.
+func (l *Links) Asked(connector string, ticket int64) (lease.Also, func() (item.Link, error)) {
 	var asked *redis.SliceCmd
-	ask = func(ctx context.Context, pipe redis.Pipeliner) {
+	ask := func(ctx context.Context, pipe redis.Pipeliner) {
 		asked = pipe.HMGet(ctx, l.linkKey(TicketKey(connector, ticket)), "v", "j")
 	}
 	return ask, func() (item.Link, error) {
