@@ -120,9 +120,9 @@ CHAOS_KILLS ?= 30
 CHAOS_EVENTS ?= 10000
 CHAOS_RATE ?= 100
 .PHONY: chaos
-chaos: ## kill, pause and cut off processes under load; CHAOS=15m CHAOS_KILLS=200 CHAOS_EVENTS=100000 is the long form
+chaos: ## kill, pause and cut off processes under load; CHAOS=15m CHAOS_KILLS=200 CHAOS_EVENTS=100000 is the long form, CHAOS_REDIS=cluster or sentinel another Redis
 	go test -tags=e2e -vet=off -count=1 -v -timeout=1h ./services/synccore/e2e -run='^TestChaos$$' \
-	  -chaos=$(CHAOS) -chaos-kills=$(CHAOS_KILLS) -chaos-events=$(CHAOS_EVENTS) -chaos-rate=$(CHAOS_RATE) $(if $(CHAOS_SEED),-chaos-seed=$(CHAOS_SEED))
+	  -chaos=$(CHAOS) -chaos-kills=$(CHAOS_KILLS) -chaos-events=$(CHAOS_EVENTS) -chaos-rate=$(CHAOS_RATE) $(if $(CHAOS_REDIS),-chaos-redis=$(CHAOS_REDIS)) $(if $(CHAOS_SEED),-chaos-seed=$(CHAOS_SEED))
 
 .PHONY: conformance
 conformance: $(tools) $(api) ## all requests and answers of both systems in all suites, against the vendors' documents

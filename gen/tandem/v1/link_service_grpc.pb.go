@@ -44,8 +44,10 @@ type LinkServiceClient interface {
 	// are brought in step like a pair that was found; nothing is created at either side.
 	CreateLink(ctx context.Context, in *CreateLinkRequest, opts ...grpc.CallOption) (*CreateLinkResponse, error)
 	// WatchLinks tells of each change of a connector's links as it happens: every change at
-	// least once, several in short succession perhaps as one. It ends when the caller
-	// leaves or the server stops; the last resume_token continues it.
+	// least once, several in short succession perhaps as one. Only one may go untold whose
+	// sync-core or Redis dies in the moment of storing it, until the link's next change;
+	// ListLinks shows it. It ends when the caller leaves or the server stops; the last
+	// resume_token continues it.
 	WatchLinks(ctx context.Context, in *WatchLinksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLinksResponse], error)
 	// ExplainLink answers why a ticket, a work item or an event did or did not lead to a
 	// write: rule by rule what was decided when it was last looked at, with the trace of
@@ -175,8 +177,10 @@ type LinkServiceServer interface {
 	// are brought in step like a pair that was found; nothing is created at either side.
 	CreateLink(context.Context, *CreateLinkRequest) (*CreateLinkResponse, error)
 	// WatchLinks tells of each change of a connector's links as it happens: every change at
-	// least once, several in short succession perhaps as one. It ends when the caller
-	// leaves or the server stops; the last resume_token continues it.
+	// least once, several in short succession perhaps as one. Only one may go untold whose
+	// sync-core or Redis dies in the moment of storing it, until the link's next change;
+	// ListLinks shows it. It ends when the caller leaves or the server stops; the last
+	// resume_token continues it.
 	WatchLinks(*WatchLinksRequest, grpc.ServerStreamingServer[WatchLinksResponse]) error
 	// ExplainLink answers why a ticket, a work item or an event did or did not lead to a
 	// write: rule by rule what was decided when it was last looked at, with the trace of

@@ -34,6 +34,7 @@ var (
 	chaosKills  = flag.Int("chaos-kills", 3, "the attack goes on until there were so many kills")
 	chaosEvents = flag.Int("chaos-events", 300, "the attack goes on until so many webhooks were accepted")
 	chaosRate   = flag.Int("chaos-rate", 20, "how many webhooks a second are sent beside those of the systems")
+	chaosRedis  = flag.String("chaos-redis", "", "the Redis under attack: cluster, sentinel, or, when empty, one server; killing it means killing a primary, until its replica has taken over")
 	chaosSeed   = flag.Uint64("chaos-seed", 0, "the seed of the attack; 0: by the clock")
 )
 
@@ -46,7 +47,7 @@ type chaos struct {
 
 	t      *testing.T
 	seed   uint64
-	redis  *redistest.Server
+	redis  redisUnderAttack
 	cables []*cable
 	cores  []coreUnderAttack
 	crowd  *crowd
@@ -99,6 +100,9 @@ func TestChaos(t *testing.T) {
 	slices.Sort(c.recoveries)
 	t.Logf("kills %v, %d starts with a wrong clock, pauses %v, squalls %v", c.kills, c.skews, c.pauses, c.squalls)
 	t.Logf("in step again after a kill within: %v", rounded(c.recoveries))
+	if told := c.redis.account(); told != "" {
+		t.Log(told)
+	}
 	c.judge(counts)
 }
 
@@ -165,19 +169,29 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	}
 	bin := skewed(t)
 	wires := newCables()
-	c.redis = redistest.Start(t, "--appendfsync", "always")
 	lay := func(name, from, to string) *cable {
 		one := wires.lay(t, name, from, to)
 		c.cables = append(c.cables, one)
 		return one
 	}
-	toRedis := lay("sync-cores to Redis", "127.0.0.1:0", c.redis.Address())
+	redis := ""
+	if begin, ok := groups()[*chaosRedis]; ok {
+		// Its servers tell clients and each other where they are, so there is no cable between.
+		group := begin(t)
+		c.redis, redis = &groupUnderAttack{t: t, group: group, r: rand.New(rand.NewPCG(seed, 24))}, group.URL()
+	} else if *chaosRedis != "" {
+		t.Fatalf("-chaos-redis %s is not known", *chaosRedis)
+	} else {
+		one := redistest.Start(t, "--appendfsync", "always")
+		c.redis = &oneUnderAttack{t: t, server: one}
+		redis = "redis://" + lay("sync-cores to Redis", "127.0.0.1:0", one.Address()).address() + "/0"
+	}
 	hosts := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")}
 	dns := serveNames(t, hosts[0])
 	var toCore *cable
 	client := &http.Client{Transport: c.hooks, Timeout: 20 * time.Second}
 	c.Stack = start(t, stack.Options{
-		Bin: bin, Redis: "redis://" + toRedis.address() + "/0", KeepLines: 20_000, Connector: "    pollInterval: 5s\n",
+		Bin: bin, Redis: redis, KeepLines: 20_000, Connector: "    pollInterval: 5s\n",
 		Sandbox: sandbox.Options{
 			Seed:        seed,
 			Alvao:       alvao.Options{Client: client, Delivery: alvao.Delivery{Duplicate: 0.2, Reorder: 0.3, ReorderBy: time.Second}},
@@ -454,9 +468,9 @@ func (c *chaos) signal(victim string, signal syscall.Signal) {
 	switch victim {
 	case theRedis:
 		if signal == syscall.SIGSTOP {
-			c.redis.Pause(c.t)
+			c.redis.pause()
 		} else {
-			c.redis.Resume(c.t)
+			c.redis.resume()
 		}
 	case theGateway:
 		err = c.Gateway.Signal(signal)
@@ -474,7 +488,7 @@ func (c *chaos) kill(victim string) {
 	c.mu.Unlock()
 	switch victim {
 	case theRedis:
-		c.redis.Kill()
+		c.redis.kill()
 	case theGateway:
 		c.Gateway.Kill()
 	default:
@@ -488,7 +502,7 @@ func (c *chaos) revive(b blow) {
 	again := func() error { return nil }
 	switch b.victim {
 	case theRedis:
-		c.redis.Restart(c.t)
+		c.redis.revive()
 	case theGateway:
 		again = func() error { return c.StartGateway(c.t.Context()) }
 	default:

@@ -5,12 +5,14 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/sandbox"
 	"github.com/tandem-sync/tandem/services/sandbox/azuredevops"
+	"github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/sandbox/stack"
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore/redistest"
 )
@@ -39,7 +41,8 @@ func TestDemoOnGroups(t *testing.T) {
 }
 
 // TestFailOver: the primary of the inbox dies under a burst, its replica having lagged, while
-// people work on both sides. Hooks are answered 202 or 503, and everything arrives without a
+// people work on both sides and work items are being made: Azure DevOps has made them, and
+// answers while nobody is the primary, or before or after. There is exactly one for each ticket. Hooks are answered 202 or 503, and everything arrives without a
 // poll: what was acknowledged is served, what was refused is repeated by Azure DevOps.
 func TestFailOver(t *testing.T) {
 	t.Parallel()
@@ -60,6 +63,7 @@ func TestFailOver(t *testing.T) {
 			rest(t, s)
 			from := len(s.Box.AzureDevOps.Deliveries())
 			primary, replica := group.Now(t)
+			late := createSlowly(t, s, pairs)
 
 			setState(t, s, workItems[0], "Doing")
 			awaitStatus(t, s, tickets[0], "Development pending", patience)
@@ -75,6 +79,7 @@ func TestFailOver(t *testing.T) {
 				}
 				return false, "none is"
 			})
+			inFlight := slices.DeleteFunc(slices.Clone(late), func(ticket int) bool { return pairOf(s, ticket) != 0 })
 			primary.Kill()
 			replica.Resume(t)
 			began := time.Now()
@@ -94,10 +99,17 @@ func TestFailOver(t *testing.T) {
 			if took := time.Since(began); took > 15*time.Second {
 				t.Errorf("nothing was taken for %s, want at most 15 s", took)
 			} else {
-				t.Logf("hooks were taken again after %s", took.Round(time.Millisecond))
+				t.Logf("hooks were taken again after %s; the making of %d work items was not answered when the primary died", took.Round(time.Millisecond), len(inFlight))
 			}
 			for _, ticket := range tickets {
 				awaitStatus(t, s, ticket, "Development pending", recovery)
+			}
+			for _, ticket := range late {
+				workItem := awaitPair(t, s, ticket)
+				await(t, recovery, fmt.Sprintf("the first message of ticket %d", ticket), func() (bool, string) {
+					n := len(s.Box.AzureDevOps.Comments(workItem))
+					return n == 1, fmt.Sprintf("there are %d", n)
+				})
 			}
 			rest(t, s)
 			for _, d := range s.Box.AzureDevOps.Deliveries() {
@@ -105,13 +117,45 @@ func TestFailOver(t *testing.T) {
 					t.Errorf("a delivery was answered %d %s", d.Status, d.Error)
 				}
 			}
-			if n := s.Box.AzureDevOps.Count(); n != pairs {
-				t.Errorf("there are %d work items, want %d", n, pairs)
+			if n, want := s.Box.AzureDevOps.Count(), pairs+len(late); n != want {
+				t.Errorf("there are %d work items, want %d", n, want)
+			}
+			if len(inFlight) == 0 {
+				t.Error("no making of a work item was under way")
 			}
 			// Creating takes three writes each, with the first message, and moving one.
-			if n := writesOf(s); n != 4*pairs {
-				t.Errorf("Tandem wrote %d times, want %d", n, 4*pairs)
+			if n, want := writesOf(s), 4*pairs+3*len(late); n != want {
+				t.Errorf("Tandem wrote %d times, want %d", n, want)
 			}
 		})
 	}
+}
+
+// createSlowly has work items made one after the other whose making is answered seconds
+// later, and returns their tickets when Azure DevOps has made them all, there having been so
+// many before.
+func createSlowly(t *testing.T, s *stack.Stack, before int) []int {
+	t.Helper()
+	const many, apart, late = 4, time.Second, 8 * time.Second
+	// The same path is asked first whether it would be made (validateOnly), which is as slow.
+	_, err := s.Box.Faults.Add(fault.Rule{Method: http.MethodPost, Path: "/azuredevops/**/workitems/$*", ReplyDelay: fault.Duration(late)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tickets := make([]int, many)
+	for i := range tickets {
+		tickets[i] = open(t, s, fmt.Sprintf("Made slowly %d", i+1))
+		setStatus(t, s, tickets[i], "Development")
+		time.Sleep(apart) //nolint:forbidigo // the answers are to come one after the other
+	}
+	await(t, patience, "the work items are made", func() (bool, string) {
+		n := s.Box.AzureDevOps.Count()
+		return n == before+many, fmt.Sprintf("there are %d work items", n)
+	})
+	for _, ticket := range tickets {
+		if n := pairOf(s, ticket); n != 0 {
+			t.Fatalf("ticket %d carries the number %d already: the answer was not slow enough", ticket, n)
+		}
+	}
+	return tickets
 }

@@ -87,7 +87,7 @@ func TestRestrictedUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := strings.Join(s.Warnings(), "\n")
-	if !strings.Contains(told, "appendonly") || !strings.Contains(told, "by hand") {
+	if !strings.Contains(told, "appendonly") || !strings.Contains(told, "by hand") || !strings.Contains(told, "--redis-replicas") {
 		t.Errorf("warnings %q", told)
 	}
 	err = s.Client().Set(t.Context(), "elsewhere", 1, 0).Err()

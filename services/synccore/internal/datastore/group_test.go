@@ -70,6 +70,31 @@ func TestEveryNodeIsLookedAt(t *testing.T) {
 	}
 }
 
+// TestReplicasThatNobodyMaySee: without INFO nobody sees that there are replicas, and none
+// would be waited for. Where there are to be fail-overs that is refused, unless it is said
+// how many there are.
+func TestReplicasThatNobodyMaySee(t *testing.T) {
+	t.Parallel()
+	pair := redistest.StartPair(t, time.Hour)
+	for _, s := range pair.Servers {
+		s.Must(t, "ACL SETUSER blind on >secret ~* &* +@all -info")
+	}
+	url := strings.Replace(pair.URL(), "://", "://blind:secret@", 1)
+	_, err := open(t, datastore.Options{URL: url})
+	if told := fault.Sentence(err); !fault.Is(err, fault.Misconfigured) || !strings.Contains(told, "INFO") || !strings.Contains(told, "--redis-replicas") {
+		t.Errorf("got %v, want a refusal that names INFO and what to do", err)
+	}
+	for _, o := range []datastore.Options{{URL: url, AllowVolatile: true}, {URL: url, Replicas: 1}, {URL: url, Replicas: datastore.NoReplicas}} {
+		s, err := open(t, o)
+		if err != nil {
+			t.Fatalf("%+v: %v", o, err)
+		}
+		if told := strings.Contains(strings.Join(s.Warnings(), " "), "a fail-over loses"); told != o.AllowVolatile {
+			t.Errorf("%+v: it is told that nobody sees replicas: %t", o, told)
+		}
+	}
+}
+
 // TestTLS: the address says who signed the server and who we are, and gives an ACL user.
 func TestTLS(t *testing.T) {
 	t.Parallel()

@@ -22,6 +22,8 @@ type settings struct {
 	eviction    string
 	// lastWrite is how the last write to the append-only file went: "ok" or "err".
 	lastWrite string
+	// told tells that the server lets INFO be asked, without which nobody sees its replicas.
+	told bool
 }
 
 // Durable tells whether the servers that take writes keep what they acknowledge, as they
@@ -55,7 +57,11 @@ func (s *Store) checkSettings(ctx context.Context, allowVolatile bool) error {
 				"make sure by hand that it has appendonly yes and maxmemory-policy noeviction.", n.name))
 			continue
 		}
-		for _, p := range found.problems(n.name) {
+		for _, p := range append(found.problems(n.name), s.unseenReplicas(n.name, found)...) {
+			if p.mild {
+				s.warnings = append(s.warnings, p.text)
+				continue
+			}
 			if p.volatile && allowVolatile {
 				s.warnings = append(s.warnings, p.text+" It is accepted because volatile Redis is allowed.")
 				continue
@@ -79,6 +85,7 @@ func readSettings(ctx context.Context, client *redis.Client) (settings, bool) {
 	}
 	text, err := client.Info(ctx, "server", "persistence", "memory").Result()
 	if heard(err) {
+		found.told = true
 		info := readInfo(text)
 		found.version = info["redis_version"]
 		found.appendOnly = map[string]string{"0": "no", "1": "yes"}[info["aof_enabled"]]
@@ -112,6 +119,19 @@ type problem struct {
 	text string
 	// volatile: the setting loses data, which an operator may accept.
 	volatile bool
+	// mild: it is only told.
+	mild bool
+}
+
+// unseenReplicas finds whether writes would wait for no replica only because nobody sees
+// that there are any. Where there is to be a fail-over, it would lose what was acknowledged.
+func (s *Store) unseenReplicas(node string, found settings) []problem {
+	if found.told || s.replicas != AutoReplicas {
+		return nil
+	}
+	return []problem{{volatile: true, mild: s.mode == single, text: named(node) + " does not let this user run INFO, so nobody sees " +
+		"whether it has replicas, none is waited for, and a fail-over loses acknowledged events; grant the user +info, " +
+		"or say with --redis-replicas how many there are (0: none)."}}
 }
 
 // problems are told with the node's name; empty where there is but one.

@@ -38,12 +38,17 @@ func (h Held) Why(err error) error { return h.why(err) }
 // A process that was stopped past that time may go on before the context has ended; whoever
 // changes something asks tenure.Ended, which looks at the clock.
 func (l *Leases) Hold(ctx context.Context, k item.Key, ttl time.Duration) (context.Context, Held, error) {
+	return l.HoldAnd(ctx, k, ttl, nil)
+}
+
+// HoldAnd is Hold that asks more in the same round trip.
+func (l *Leases) HoldAnd(ctx context.Context, k item.Key, ttl time.Duration, also Also) (context.Context, Held, error) {
 	holding, cancel := context.WithCancelCause(ctx)
 	lose := func() { cancel(Lost(k)) }
 	var until deadline
 	until.set(time.Now().Add(ttl)) //nolint:forbidigo // as below
 	end := time.AfterFunc(ttl, lose)
-	taken, err := l.Acquire(ctx, k, ttl)
+	taken, err := l.acquireAnd(ctx, k, ttl, also)
 	if err != nil {
 		end.Stop()
 		cancel(err)

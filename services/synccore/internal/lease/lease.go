@@ -69,8 +69,16 @@ func Tag(k item.Key) string { return k.String() }
 // When Redis' answer is lost after the lease was given, nobody holds it and it
 // ends with its ttl.
 func (l *Leases) Acquire(ctx context.Context, k item.Key, ttl time.Duration) (Lease, error) {
+	return l.acquireAnd(ctx, k, ttl, nil)
+}
+
+// Also asks Redis more in the round trip that takes a lease, of keys with the lease's tag. It
+// may be called twice, and is answered whether the lease is given or not.
+type Also func(ctx context.Context, pipe redis.Pipeliner)
+
+func (l *Leases) acquireAnd(ctx context.Context, k item.Key, ttl time.Duration, also Also) (Lease, error) {
 	keys := []string{KeyOf(l.store, k), l.store.Key(Tag(k), "fence")}
-	answer, err := l.acquire.Run(ctx, l.store.Client(), keys, ttl.Milliseconds(), fenceMemory.Milliseconds()).Slice()
+	answer, err := l.take(ctx, keys, also, ttl.Milliseconds(), fenceMemory.Milliseconds()).Slice()
 	if err != nil {
 		return Lease{}, datastore.Fault(err, "acquiring lease")
 	}
@@ -85,6 +93,26 @@ func (l *Leases) Acquire(ctx context.Context, k item.Key, ttl time.Duration) (Le
 	return Lease{}, fault.New(fault.Conflict,
 		"Another worker is changing %s %d; it is tried again when that one is done.", noun(k), k.ID).
 		After(time.Duration(left) * time.Millisecond)
+}
+
+// take runs the script, and asks the rest right behind it.
+func (l *Leases) take(ctx context.Context, keys []string, also Also, args ...any) *redis.Cmd {
+	if also == nil {
+		return l.acquire.Run(ctx, l.store.Client(), keys, args...)
+	}
+	together := func(run func(context.Context, redis.Scripter, []string, ...any) *redis.Cmd) *redis.Cmd {
+		pipe := l.store.Client().Pipeline()
+		taken := run(ctx, pipe, keys, args...)
+		also(ctx, pipe)
+		_, _ = pipe.Exec(ctx) // each answer has its own error
+		return taken
+	}
+	taken := together(l.acquire.EvalSha)
+	if redis.HasErrorPrefix(taken.Err(), "NOSCRIPT") {
+		// A Redis that was just started knows no scripts.
+		taken = together(l.acquire.Eval)
+	}
+	return taken
 }
 
 // Renew lets the lease end ttl from now. It fails with fault.Conflict when the lease

@@ -104,6 +104,22 @@ func (l *Links) Get(ctx context.Context, connector string, ticket int64) (item.L
 	return decode(values)
 }
 
+// Asked is Get in the round trip that takes the ticket's lease: the second value gives what
+// the first, which goes with it, was answered.
+func (l *Links) Asked(connector string, ticket int64) (lease.Also, func() (item.Link, error)) {
+	var asked *redis.SliceCmd
+	ask := func(ctx context.Context, pipe redis.Pipeliner) {
+		asked = pipe.HMGet(ctx, l.linkKey(TicketKey(connector, ticket)), "v", "j")
+	}
+	return ask, func() (item.Link, error) {
+		values, err := asked.Result()
+		if err != nil {
+			return item.Link{}, datastore.Fault(err, "reading link")
+		}
+		return decode(values)
+	}
+}
+
 // GetMany returns the links of those of the tickets that have one, by ticket.
 func (l *Links) GetMany(ctx context.Context, connector string, tickets []int64) (map[int64]item.Link, error) {
 	if len(tickets) == 0 {

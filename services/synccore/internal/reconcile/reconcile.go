@@ -22,7 +22,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -107,6 +106,8 @@ type WorkItems interface {
 // Links is where links are remembered.
 type Links interface {
 	Get(ctx context.Context, connector string, ticket int64) (item.Link, error)
+	// Asked is Get in the round trip that takes the ticket's lease.
+	Asked(connector string, ticket int64) (ask lease.Also, read func() (item.Link, error))
 	Put(ctx context.Context, held lease.Lease, link item.Link, changes ...item.LinkChange) (item.Link, error)
 	TicketOf(ctx context.Context, connector string, workItem int64) (ticket int64, found bool, err error)
 	// Memory tells where the ticket's messages and files stand on the other side.
@@ -122,6 +123,8 @@ type Links interface {
 // Leases gives one holder at a time the right to change a ticket's link.
 type Leases interface {
 	Hold(ctx context.Context, key item.Key, ttl time.Duration) (context.Context, lease.Held, error)
+	// HoldAnd is Hold that asks more in the same round trip.
+	HoldAnd(ctx context.Context, key item.Key, ttl time.Duration, also lease.Also) (context.Context, lease.Held, error)
 }
 
 // Origins knows the tickets that were there before a connector first started.
@@ -174,6 +177,9 @@ type Hints struct {
 	Revision int64
 	// Payload is the newest hint's body; may be nil.
 	Payload []byte
+	// Others tells that older hints of Alvao's application about records were merged with
+	// the newest one, whose bodies are not kept.
+	Others bool
 }
 
 // Report says what a round did, for the log line and for the worker.
@@ -297,19 +303,22 @@ func (e *Engine) resolve(ctx context.Context, connector Connector, hints Hints) 
 
 func (e *Engine) round(ctx context.Context, connector Connector, hints Hints) (Report, error) {
 	report := Report{Ticket: hints.Key.ID}
-	ctx, held, err := e.cfg.Leases.Hold(ctx, hints.Key, e.cfg.LeaseTTL)
+	ask, read := e.cfg.Links.Asked(connector.Name, hints.Key.ID)
+	ctx, held, err := e.cfg.Leases.HoldAnd(ctx, hints.Key, e.cfg.LeaseTTL, ask)
 	if err != nil {
 		return report, fmt.Errorf("taking the lease of ticket %d: %w", hints.Key.ID, err)
 	}
 	defer held.Release()
-	err = e.underLease(ctx, held.Lease, connector, hints, &report)
+	err = e.underLease(ctx, held.Lease, read, connector, hints, &report)
 	return report, held.Why(err)
 }
 
 // underLease is a round whose lease is held as long as ctx lasts. What it did is added to
-// report.
-func (e *Engine) underLease(ctx context.Context, held lease.Lease, connector Connector, hints Hints, report *Report) error {
-	link, err := e.cfg.Links.Get(ctx, connector.Name, hints.Key.ID)
+// report. read gives the link as it was under the lease.
+func (e *Engine) underLease(
+	ctx context.Context, held lease.Lease, read func() (item.Link, error), connector Connector, hints Hints, report *Report,
+) error {
+	link, err := read()
 	if err != nil {
 		return fmt.Errorf("reading the link of ticket %d: %w", hints.Key.ID, err)
 	}
@@ -378,161 +387,6 @@ type round struct {
 	conflicts int
 	// doubtful tells that an earlier round for the same hints may have been cut off.
 	doubtful bool
-}
-
-// read fetches both sides at once.
-func (r *round) read(ctx context.Context, hints Hints) error {
-	r.sides = plan.Sides{Now: r.engine.cfg.Now(), Force: hints.Force, Winner: hints.Winner}
-	if err := r.readBoth(ctx); err != nil {
-		return err
-	}
-	if r.sides.TicketChanged.IsZero() {
-		r.sides.TicketChanged = hints.Received
-	}
-	// Our own messages stir both sides too: that costs one more try.
-	r.sides.Force = r.sides.Force || plan.Stirred(r.link, r.sides)
-	if r.link.WorkItem != 0 || r.sides.TicketGone || hints.Adopt {
-		return nil
-	}
-	return r.leaveAlone(ctx)
-}
-
-// seek finds the work item that was the ticket's before its link was lost: by the number
-// that the ticket carries, or by the mark that the work item does. Where there is none,
-// the report's reason says so.
-func (r *round) seek(ctx context.Context, marked int64) error {
-	if r.sides.TicketGone {
-		r.report.Reason = fmt.Sprintf("ticket %d was removed; it is paired anew should it come back", r.link.Ticket)
-		return nil
-	}
-	if strings.TrimSpace(r.sides.Ticket.ExternalID) != "" {
-		return nil
-	}
-	r.report.Reason = fmt.Sprintf("ticket %d carries no number, and no work item carries its mark", r.link.Ticket)
-	if marked == 0 {
-		return nil
-	}
-	if err := r.readWorkItem(ctx, marked); err != nil {
-		return err
-	}
-	found := r.sides.WorkItem
-	if found == nil || !r.marked(*found) || !slices.ContainsFunc(found.Hyperlinks, func(link string) bool {
-		ticket, ok := r.connector.TicketOfURL(link)
-		return ok && ticket == r.link.Ticket
-	}) {
-		r.sides.WorkItem = nil
-		return nil
-	}
-	if err := r.ownerOf(ctx, marked); err != nil {
-		return err
-	}
-	if r.sides.Taken != 0 {
-		r.report.Reason = fmt.Sprintf("work item %d carries the mark of ticket %d and belongs to ticket %d", marked, r.link.Ticket, r.sides.Taken)
-		r.sides.WorkItem = nil
-		return nil
-	}
-	r.sides.Searched, r.report.Reason = true, ""
-	return nil
-}
-
-// bearer is another ticket whose mark a work item has: its tag and a hyperlink to it; 0:
-// none.
-func (r *round) bearer(workItem item.WorkItem) int64 {
-	for _, link := range workItem.Hyperlinks {
-		ticket, ok := r.connector.TicketOfURL(link)
-		if ok && ticket != r.link.Ticket && slices.ContainsFunc(workItem.Tags, func(tag string) bool { return strings.EqualFold(tag, MarkOf(ticket)) }) {
-			return ticket
-		}
-	}
-	return 0
-}
-
-// marked tells whether a work item carries the ticket's mark.
-func (r *round) marked(workItem item.WorkItem) bool {
-	return slices.ContainsFunc(workItem.Tags, func(tag string) bool { return strings.EqualFold(tag, MarkOf(r.link.Ticket)) })
-}
-
-func (r *round) readBoth(ctx context.Context) error {
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		ticket, err := r.connector.Tickets.Ticket(groupCtx, r.link.Ticket)
-		if fault.Is(err, fault.NotFound) {
-			r.sides.TicketGone = true
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("reading ticket %d: %w", r.link.Ticket, err)
-		}
-		r.sides.Ticket = ticket
-		r.sides.TicketGone = ticket.Removed
-		r.sides.TicketChanged = ticket.LastActivity
-		return nil
-	})
-	if r.link.WorkItem != 0 {
-		group.Go(func() error { return r.readWorkItem(groupCtx, r.link.WorkItem) })
-	}
-	return group.Wait()
-}
-
-// readAgain reads both sides once more.
-func (r *round) readAgain(ctx context.Context) error {
-	changed := r.sides.TicketChanged
-	r.sides.WorkItem, r.sides.WorkItemGone = nil, false
-	if err := r.readBoth(ctx); err != nil {
-		return err
-	}
-	if r.sides.TicketChanged.IsZero() {
-		r.sides.TicketChanged = changed
-	}
-	return nil
-}
-
-// leaveAlone finds whether the ticket was there before the connector first started.
-// One that has since left the mapped statuses counts as new when it comes back.
-//
-// Until the connector has noted such tickets, nothing can be said of any: Redis was
-// emptied, and a work item that was just being made may still arrive.
-func (r *round) leaveAlone(ctx context.Context) error {
-	complete, err := r.engine.cfg.Origins.IsComplete(ctx, r.connector.Name)
-	if err != nil {
-		return fmt.Errorf("looking whether connector %s has noted what was there: %w", r.connector.Name, err)
-	}
-	if !complete {
-		return fault.New(fault.Busy, "Redis holds nothing of connector %q any more; ticket %d waits until Tandem has looked what is there.",
-			r.connector.Name, r.link.Ticket).After(plan.Settle)
-	}
-	if r.connector.Rules.ExistingTickets != mapping.ExistingIgnore {
-		// The setting may have changed since the old tickets were noted.
-		return nil
-	}
-	existing, err := r.engine.cfg.Origins.IsExisting(ctx, r.connector.Name, r.link.Ticket)
-	if err != nil {
-		return fmt.Errorf("looking whether ticket %d is an old one: %w", r.link.Ticket, err)
-	}
-	if !existing {
-		return nil
-	}
-	if len(r.connector.Rules.Statuses.States(r.sides.Ticket.Status)) == 0 {
-		if err := r.engine.cfg.Origins.RemoveExisting(ctx, r.connector.Name, r.link.Ticket); err != nil {
-			return fmt.Errorf("forgetting that ticket %d is an old one: %w", r.link.Ticket, err)
-		}
-		return nil
-	}
-	r.sides.LeaveAlone = true
-	return nil
-}
-
-func (r *round) readWorkItem(ctx context.Context, id int64) error {
-	workItem, err := r.connector.WorkItems.WorkItem(ctx, id)
-	if fault.Is(err, fault.NotFound) {
-		r.sides.WorkItemGone = true
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading work item %d: %w", id, err)
-	}
-	r.sides.WorkItem, r.sides.WorkItemGone = &workItem, false
-	return nil
 }
 
 // run takes steps until there is nothing left to do.
