@@ -26,6 +26,7 @@ stamp = .bin/.$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | cksum | cut -d' ' -f1)
 tools := $(call stamp,tools,.tools)
 buf := $(call stamp,buf,.tools/buf)
 helm := $(call stamp,helm,.tools/helm)
+api := $(call stamp,api,.tools/api)
 
 ##@ Use
 
@@ -103,7 +104,7 @@ flood: ## FLOOD (1,000,000) events, 30 % of them repeated, and what memory they 
 	go test -tags=e2e -vet=off -count=1 -v -timeout=2h ./services/synccore/e2e -run='^TestFlood$$' -flood=$(FLOOD)
 
 .PHONY: e2e
-e2e: $(tools) ## both programs, a real Redis, the stand-ins and a browser
+e2e: $(tools) $(api) ## both programs, a real Redis, the stand-ins and a browser
 	rm -rf .bin/tape/e2e
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/e2e .ci/gotestsum.sh e2e -tags=e2e -race -shuffle=on -vet=off -count=1 -timeout=20m ./services/synccore/e2e/...
 
@@ -124,7 +125,7 @@ chaos: ## kill, pause and cut off processes under load; CHAOS=15m CHAOS_KILLS=20
 	  -chaos=$(CHAOS) -chaos-kills=$(CHAOS_KILLS) -chaos-events=$(CHAOS_EVENTS) -chaos-rate=$(CHAOS_RATE) $(if $(CHAOS_REDIS),-chaos-redis=$(CHAOS_REDIS)) $(if $(CHAOS_SEED),-chaos-seed=$(CHAOS_SEED))
 
 .PHONY: conformance
-conformance: $(tools) ## all requests and answers of both systems in all suites, against the vendors' documents
+conformance: $(tools) $(api) ## all requests and answers of both systems in all suites, against the vendors' documents
 	rm -rf .bin/tape/conformance
 	TANDEM_TAPE=$(CURDIR)/.bin/tape/conformance .ci/gotestsum.sh recorded -vet=off -count=1 -timeout=10m \
 	  ./services/sandbox/... ./services/synccore/internal/{alvao,app,azuredevops,connector,convergetest,deskhook,poll,reconcile,resync,subscription}/...
@@ -227,9 +228,13 @@ fmt: $(tools) $(buf) ## format Go and protos
 	.bin/buf format --write
 
 .PHONY: generate
-generate: $(tools) $(buf) ## make gen anew from proto
+generate: $(tools) $(buf) ## make gen anew from proto, and the schema and page of the configuration's keys
 	rm -rf gen/tandem
 	.bin/buf generate
+	.ci/openapi.sh gen/openapi
+	go run ./services/synccore/cmd/synccore config-schema >.bin/config.schema.json
+	go run ./services/synccore/cmd/synccore config-schema --format=markdown >.bin/CONFIGURATION.md
+	mv .bin/config.schema.json .bin/CONFIGURATION.md deploy/
 
 .PHONY: tidy
 tidy: ## tidy every go.mod, and agree on versions across modules
@@ -237,7 +242,7 @@ tidy: ## tidy every go.mod, and agree on versions across modules
 	for dir in $(modules); do GOWORK=off go -C "$$dir" mod tidy; done
 
 .PHONY: tools
-tools: $(tools) $(buf) ## build the pinned tools into .bin
+tools: $(tools) $(buf) $(api) ## build the pinned tools into .bin
 
 $(tools):
 	@mkdir -p .bin && rm -f .bin/.tools-*
@@ -252,6 +257,11 @@ $(buf):
 $(helm):
 	@mkdir -p .bin && rm -f .bin/.helm-*
 	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools/helm install -ldflags='-s -w' tool
+	@touch $@
+
+$(api):
+	@mkdir -p .bin && rm -f .bin/.api-*
+	GOWORK=off GOBIN=$(CURDIR)/.bin go -C .tools/api install -ldflags='-s -w' tool
 	@touch $@
 
 .PHONY: clean

@@ -41,12 +41,14 @@ const (
 	html      = "golang.org/x/net/html"
 	sanitiser = "github.com/microcosm-cc/bluemonday"
 	distance  = "github.com/agnivade/levenshtein"
+
+	jsonschema = "github.com/google/jsonschema-go/jsonschema"
 )
 
 // modules are the stub modules: ours by folder, the others by their path.
 var (
 	ours   = []string{"gen", "services/gateway", "services/synccore", "services/sandbox", "services/internal/telemetry"}
-	others = []string{redis, miniredis, msal, jose, oidc, "go.opentelemetry.io/otel", "golang.org/x/net", sanitiser, distance, "github.com/prometheus/client_golang"}
+	others = []string{redis, miniredis, msal, jose, oidc, "go.opentelemetry.io/otel", "golang.org/x/net", sanitiser, distance, "github.com/google/jsonschema-go", "github.com/prometheus/client_golang"}
 )
 
 // row is one planted file: it is in the folder of a package (or of one that
@@ -100,6 +102,20 @@ func law(testPackages []string) []row {
 		add(imports("", synccore+text, core("item"), core("fault"), "html"))
 		add(imports("depguard/pure", synccore+text, html, sanitiser))
 	}
+
+	add(imports("depguard/schema", synccore+"schema", "os", "net/http", "context", core("config"), core("item")))
+	add(imports("", synccore+"schema", jsonschema, "go.yaml.in/yaml/v4"))
+	for _, other := range []string{"config", "api", "ctl"} {
+		add(imports("depguard/jsonschema", synccore+other, jsonschema))
+	}
+	for _, client := range []string{synccore + "ctl", "services/synccore/cmd/tandemctl"} {
+		for _, behind := range []string{
+			"access", "alvao", "api", "app", "azuredevops", "config", "connector", "datastore", "inbox", "item", "link", "mapping", "plan", "reconcile",
+		} {
+			add(imports("depguard/ctl", client, core(behind)))
+		}
+	}
+	add(imports("", synccore+"ctl", contract, core("transport"), "os"))
 
 	for adapter, other := range map[string]string{"azuredevops": "alvao", "alvao": "azuredevops"} {
 		for _, engine := range []string{

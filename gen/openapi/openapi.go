@@ -4,7 +4,7 @@ package openapi
 
 import _ "embed"
 
-// Document is the OpenAPI 2.0 document as JSON. It must not be changed.
+// Document is the OpenAPI 3.0 document as JSON. It must not be changed.
 //
-//go:embed tandem.swagger.json
+//go:embed tandem.openapi.json
 var Document []byte

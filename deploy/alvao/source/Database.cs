@@ -123,17 +123,18 @@ namespace Tandem
         }
 
         /// <summary>
-        /// The records that were made, changed or deleted of late, the newest first. Whether the
-        /// times are local or UTC is not documented: the earlier of both now's counts.
+        /// The first records below a number that were made, changed or deleted of late, the newest
+        /// first. Whether the times are local or UTC is not documented: the earlier of both now's
+        /// counts.
         /// </summary>
-        public static List<int> RecordsOfLate(DbConnection con, int hours, int most)
+        public static List<int> RecordsOfLate(DbConnection con, int hours, int below, int most)
         {
             var ids = new List<int>();
             using (var command = Command(con,
-                "DECLARE @since datetime = DATEADD(hour, -@id, CASE WHEN GETDATE() < GETUTCDATE() THEN GETDATE() ELSE GETUTCDATE() END); "
+                "DECLARE @since datetime = DATEADD(hour, -" + hours.ToString(CultureInfo.InvariantCulture) + ", CASE WHEN GETDATE() < GETUTCDATE() THEN GETDATE() ELSE GETUTCDATE() END); "
                 + "SELECT TOP (" + most.ToString(CultureInfo.InvariantCulture) + ") a.iActId FROM tAct a "
-                + "WHERE a.liActHdTicketId IS NOT NULL AND (a.dRecordCreated >= @since OR a.Modified >= @since OR a.dActRemoved >= @since) "
-                + "ORDER BY a.iActId DESC", hours))
+                + "WHERE a.liActHdTicketId IS NOT NULL AND a.iActId < @id AND (a.dRecordCreated >= @since OR a.Modified >= @since OR a.dActRemoved >= @since) "
+                + "ORDER BY a.iActId DESC", below))
             using (var rows = command.ExecuteReader())
                 while (rows.Read())
                     ids.Add(Int(rows, 0));

@@ -82,6 +82,18 @@ namespace Tandem
             return new UTF8Encoding(false).GetBytes(JsonConvert.SerializeObject(body, Formatting.None));
         }
 
+        /// <summary>The body that says that all records of late were told again and taken.</summary>
+        public static byte[] RoundBody(TimeSpan took)
+        {
+            var body = new Dictionary<string, object>
+            {
+                { "event", "round.finished" },
+                { "nonce", Guid.NewGuid().ToString("N") },
+                { "round", new Dictionary<string, object> { { "tookMs", (long)Math.Max(0, took.TotalMilliseconds) } } }
+            };
+            return new UTF8Encoding(false).GetBytes(JsonConvert.SerializeObject(body, Formatting.None));
+        }
+
         private static Dictionary<string, object> Record(Hint hint, RecordFacts r, Settings settings)
         {
             var own = settings.AccountId != 0 && (hint.PersonId == settings.AccountId || (hint.Again && r.CreatedBy == settings.AccountId));

@@ -51,6 +51,7 @@ public static class Scenarios
             case "burst": Burst(int.Parse(args[3], CultureInfo.InvariantCulture)); break;
             case "one": One(); break;
             case "round": Round(); break;
+            case "long round": LongRound(); break;
             case "broken": Broken(); break;
             case "unreadable": Unreadable(); break;
             case "command": Command(); break;
@@ -190,6 +191,23 @@ public static class Scenarios
         var clock = Stopwatch.StartNew();
         new HourlyRound().OnPeriod(Open());
         Console.WriteLine("took " + clock.Elapsed.TotalMilliseconds.ToString("F0", CultureInfo.InvariantCulture));
+    }
+
+    // A round that may take no time at all tells one page and goes on the next time; then a new one begins.
+    private static void LongRound()
+    {
+        Store.Acts.Remove(9002);
+        for (var id = 9004; id <= 9008; id++)
+            Store.Acts[id] = Act(1001, "No " + id, "<p>" + id + "</p>", Requester, 0);
+        HourlyRound.Page = 2;
+        HourlyRound.Limit = TimeSpan.FromSeconds(-1);
+        new HourlyRound().OnPeriod(Open());
+        Console.WriteLine("nothing told, nothing finished");
+        HourlyRound.Limit = TimeSpan.FromMinutes(1);
+        Store.Broken = 9005;
+        new HourlyRound().OnPeriod(Open());
+        Store.Broken = 0;
+        new HourlyRound().OnPeriod(Open());
     }
 
     // Nothing that is wrong here reaches the user's action.

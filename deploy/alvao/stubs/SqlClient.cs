@@ -6,6 +6,7 @@ using System.Collections.Generic;
 using System.Data;
 using System.Data.Common;
 using System.Linq;
+using System.Text.RegularExpressions;
 using System.Threading;
 
 namespace Microsoft.Data.SqlClient
@@ -26,6 +27,8 @@ namespace Microsoft.Data.SqlClient
         /// <summary>Records that a running transaction has written.</summary>
         public readonly HashSet<int> Held = new HashSet<int>();
         public bool Away;
+        /// <summary>The record that can't be read; 0: none.</summary>
+        public int Broken;
         /// <summary>Reading tProperty fails.</summary>
         public bool NoSettings;
         public int Opened, InTransaction;
@@ -122,7 +125,8 @@ namespace Microsoft.Data.SqlClient
             if (CommandText.Contains("FROM tPerson"))
                 return Read(Table(1, store.Persons.Where(p => p.Key == (string)by).Select(p => new object[] { p.Value })));
             if (CommandText.Contains("a.Modified >="))
-                return Read(Table(1, store.Acts.Keys.OrderByDescending(id => id).Select(id => new object[] { id })));
+                return Read(Table(1, store.Acts.Keys.Where(id => id < (int)by).OrderByDescending(id => id)
+                    .Take(int.Parse(Regex.Match(CommandText, @"TOP \((\d+)\)").Groups[1].Value)).Select(id => new object[] { id })));
             var number = Convert.ToInt32(by);
             if (CommandText.Contains("JOIN tPerson p ON p.iPersonId = t.liHdTicketSolverPersonId"))
                 return Read(Table(8, Of(store.Notices, number)));
@@ -134,6 +138,8 @@ namespace Microsoft.Data.SqlClient
             }
             if (CommandText.Contains("FROM tAct a WITH (READCOMMITTEDLOCK)"))
             {
+                if (number == store.Broken)
+                    throw new DataException("the server is away");
                 Wait(store, number);
                 lock (store.Lock)
                 {

@@ -9,6 +9,7 @@ package tandemv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -150,10 +151,12 @@ type IngestEventRequest struct {
 	Connector string `protobuf:"bytes,1,opt,name=connector,proto3" json:"connector,omitempty"`
 	// system is where the item lives. Required.
 	System System `protobuf:"varint,2,opt,name=system,proto3,enum=tandem.v1.System" json:"system,omitempty"`
-	// item_id is the number of the ticket or work item. Required, greater than 0.
+	// item_id is the number of the ticket or work item. Required, greater than 0, but
+	// for a round.
 	ItemId int64 `protobuf:"varint,3,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// event_id identifies the delivery: an event_id that was seen in the last 72
-	// hours is a duplicate. Empty: never a duplicate. At most 256 bytes.
+	// hours is a duplicate. Empty: never a duplicate. At most 256 bytes. Over REST the
+	// header Idempotency-Key stands for it.
 	EventId string `protobuf:"bytes,4,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
 	// event_type is the sender's own word for what happened; at most 128 bytes.
 	EventType string `protobuf:"bytes,5,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
@@ -171,7 +174,11 @@ type IngestEventRequest struct {
 	// is kept durably before the hint is, and is the truth of that record where
 	// Alvao's REST API does not show it. Only for SYSTEM_ALVAO with a connector.
 	// It is not part of payload, and no method returns it.
-	Pushed        *PushedRecord `protobuf:"bytes,10,opt,name=pushed,proto3" json:"pushed,omitempty"`
+	Pushed *PushedRecord `protobuf:"bytes,10,opt,name=pushed,proto3" json:"pushed,omitempty"`
+	// round says that the Alvao application has told again all records of late, and
+	// that each was stored. Then there is no item and no hint: item_id, event_id and
+	// payload are ignored. Only for SYSTEM_ALVAO with a connector, and not with pushed.
+	Round         *PushedRound `protobuf:"bytes,11,opt,name=round,proto3" json:"round,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -276,6 +283,13 @@ func (x *IngestEventRequest) GetPushed() *PushedRecord {
 	return nil
 }
 
+func (x *IngestEventRequest) GetRound() *PushedRound {
+	if x != nil {
+		return x.Round
+	}
+	return nil
+}
+
 // IngestEventResponse says what became of the hint.
 type IngestEventResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -344,7 +358,9 @@ type ListEventsRequest struct {
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// state returns only events of that state. STATE_UNSPECIFIED means those of all
 	// states, and first those that need a person: dead, waiting, running, queued.
-	State         Event_State `protobuf:"varint,4,opt,name=state,proto3,enum=tandem.v1.Event_State" json:"state,omitempty"`
+	State Event_State `protobuf:"varint,4,opt,name=state,proto3,enum=tandem.v1.Event_State" json:"state,omitempty"`
+	// read_mask names the fields of the events to return, e.g. "name,reason". Empty: all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,5,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -407,6 +423,13 @@ func (x *ListEventsRequest) GetState() Event_State {
 	return Event_STATE_UNSPECIFIED
 }
 
+func (x *ListEventsRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
+}
+
 // ListEventsResponse is one page of events.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -466,7 +489,9 @@ func (x *ListEventsResponse) GetNextPageToken() string {
 type GetEventRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// name is connectors/{connector}/events/{event}. Required.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// read_mask names the fields of the event to return. Empty: all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,6 +531,13 @@ func (x *GetEventRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *GetEventRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
 }
 
 // GetEventResponse holds the event.
@@ -650,13 +682,13 @@ var File_tandem_v1_event_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_event_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtandem/v1/event_service.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tandem/v1/event.proto\x1a\x1dtandem/v1/pushed_record.proto\"k\n" +
+	"\x1dtandem/v1/event_service.proto\x12\ttandem.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tandem/v1/event.proto\x1a\x1dtandem/v1/pushed_record.proto\"k\n" +
 	"\x06Origin\x12\x1f\n" +
 	"\vaccount_url\x18\x01 \x01(\tR\n" +
 	"accountUrl\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x02 \x01(\tR\tprojectId\x12!\n" +
-	"\fproject_name\x18\x03 \x01(\tR\vprojectName\"\x81\x03\n" +
+	"\fproject_name\x18\x03 \x01(\tR\vprojectName\"\xaf\x03\n" +
 	"\x12IngestEventRequest\x12\x1c\n" +
 	"\tconnector\x18\x01 \x01(\tR\tconnector\x12)\n" +
 	"\x06system\x18\x02 \x01(\x0e2\x11.tandem.v1.SystemR\x06system\x12\x17\n" +
@@ -669,25 +701,28 @@ const file_tandem_v1_event_service_proto_rawDesc = "" +
 	"\apayload\x18\b \x01(\fR\apayload\x12=\n" +
 	"\freceive_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTime\x12/\n" +
 	"\x06pushed\x18\n" +
-	" \x01(\v2\x17.tandem.v1.PushedRecordR\x06pushed\"\xe0\x01\n" +
+	" \x01(\v2\x17.tandem.v1.PushedRecordR\x06pushed\x12,\n" +
+	"\x05round\x18\v \x01(\v2\x16.tandem.v1.PushedRoundR\x05round\"\xe0\x01\n" +
 	"\x13IngestEventResponse\x12L\n" +
 	"\vdisposition\x18\x01 \x01(\x0e2*.tandem.v1.IngestEventResponse.DispositionR\vdisposition\x12\x1c\n" +
 	"\tconnector\x18\x02 \x01(\tR\tconnector\"]\n" +
 	"\vDisposition\x12\x1b\n" +
 	"\x17DISPOSITION_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DISPOSITION_STORED\x10\x01\x12\x19\n" +
-	"\x15DISPOSITION_DUPLICATE\x10\x02\"\x95\x01\n" +
+	"\x15DISPOSITION_DUPLICATE\x10\x02\"\xce\x01\n" +
 	"\x11ListEventsRequest\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12,\n" +
-	"\x05state\x18\x04 \x01(\x0e2\x16.tandem.v1.Event.StateR\x05state\"f\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x16.tandem.v1.Event.StateR\x05state\x127\n" +
+	"\tread_mask\x18\x05 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"f\n" +
 	"\x12ListEventsResponse\x12(\n" +
 	"\x06events\x18\x01 \x03(\v2\x10.tandem.v1.EventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"^\n" +
 	"\x0fGetEventRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\":\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\tread_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\":\n" +
 	"\x10GetEventResponse\x12&\n" +
 	"\x05event\x18\x01 \x01(\v2\x10.tandem.v1.EventR\x05event\"(\n" +
 	"\x12ReplayEventRequest\x12\x12\n" +
@@ -729,32 +764,37 @@ var file_tandem_v1_event_service_proto_goTypes = []any{
 	(System)(0),                          // 10: tandem.v1.System
 	(*timestamppb.Timestamp)(nil),        // 11: google.protobuf.Timestamp
 	(*PushedRecord)(nil),                 // 12: tandem.v1.PushedRecord
-	(Event_State)(0),                     // 13: tandem.v1.Event.State
-	(*Event)(nil),                        // 14: tandem.v1.Event
+	(*PushedRound)(nil),                  // 13: tandem.v1.PushedRound
+	(Event_State)(0),                     // 14: tandem.v1.Event.State
+	(*fieldmaskpb.FieldMask)(nil),        // 15: google.protobuf.FieldMask
+	(*Event)(nil),                        // 16: tandem.v1.Event
 }
 var file_tandem_v1_event_service_proto_depIdxs = []int32{
 	10, // 0: tandem.v1.IngestEventRequest.system:type_name -> tandem.v1.System
 	1,  // 1: tandem.v1.IngestEventRequest.origin:type_name -> tandem.v1.Origin
 	11, // 2: tandem.v1.IngestEventRequest.receive_time:type_name -> google.protobuf.Timestamp
 	12, // 3: tandem.v1.IngestEventRequest.pushed:type_name -> tandem.v1.PushedRecord
-	0,  // 4: tandem.v1.IngestEventResponse.disposition:type_name -> tandem.v1.IngestEventResponse.Disposition
-	13, // 5: tandem.v1.ListEventsRequest.state:type_name -> tandem.v1.Event.State
-	14, // 6: tandem.v1.ListEventsResponse.events:type_name -> tandem.v1.Event
-	14, // 7: tandem.v1.GetEventResponse.event:type_name -> tandem.v1.Event
-	14, // 8: tandem.v1.ReplayEventResponse.event:type_name -> tandem.v1.Event
-	2,  // 9: tandem.v1.EventService.IngestEvent:input_type -> tandem.v1.IngestEventRequest
-	4,  // 10: tandem.v1.EventService.ListEvents:input_type -> tandem.v1.ListEventsRequest
-	6,  // 11: tandem.v1.EventService.GetEvent:input_type -> tandem.v1.GetEventRequest
-	8,  // 12: tandem.v1.EventService.ReplayEvent:input_type -> tandem.v1.ReplayEventRequest
-	3,  // 13: tandem.v1.EventService.IngestEvent:output_type -> tandem.v1.IngestEventResponse
-	5,  // 14: tandem.v1.EventService.ListEvents:output_type -> tandem.v1.ListEventsResponse
-	7,  // 15: tandem.v1.EventService.GetEvent:output_type -> tandem.v1.GetEventResponse
-	9,  // 16: tandem.v1.EventService.ReplayEvent:output_type -> tandem.v1.ReplayEventResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	13, // 4: tandem.v1.IngestEventRequest.round:type_name -> tandem.v1.PushedRound
+	0,  // 5: tandem.v1.IngestEventResponse.disposition:type_name -> tandem.v1.IngestEventResponse.Disposition
+	14, // 6: tandem.v1.ListEventsRequest.state:type_name -> tandem.v1.Event.State
+	15, // 7: tandem.v1.ListEventsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	16, // 8: tandem.v1.ListEventsResponse.events:type_name -> tandem.v1.Event
+	15, // 9: tandem.v1.GetEventRequest.read_mask:type_name -> google.protobuf.FieldMask
+	16, // 10: tandem.v1.GetEventResponse.event:type_name -> tandem.v1.Event
+	16, // 11: tandem.v1.ReplayEventResponse.event:type_name -> tandem.v1.Event
+	2,  // 12: tandem.v1.EventService.IngestEvent:input_type -> tandem.v1.IngestEventRequest
+	4,  // 13: tandem.v1.EventService.ListEvents:input_type -> tandem.v1.ListEventsRequest
+	6,  // 14: tandem.v1.EventService.GetEvent:input_type -> tandem.v1.GetEventRequest
+	8,  // 15: tandem.v1.EventService.ReplayEvent:input_type -> tandem.v1.ReplayEventRequest
+	3,  // 16: tandem.v1.EventService.IngestEvent:output_type -> tandem.v1.IngestEventResponse
+	5,  // 17: tandem.v1.EventService.ListEvents:output_type -> tandem.v1.ListEventsResponse
+	7,  // 18: tandem.v1.EventService.GetEvent:output_type -> tandem.v1.GetEventResponse
+	9,  // 19: tandem.v1.EventService.ReplayEvent:output_type -> tandem.v1.ReplayEventResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_event_service_proto_init() }

@@ -426,7 +426,9 @@ type DeleteLinkRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// etag is that of the link as it was read; with another one nothing is deleted.
 	// Empty: whatever it is.
-	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	// validate_only checks everything and deletes nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -475,6 +477,13 @@ func (x *DeleteLinkRequest) GetEtag() string {
 	return ""
 }
 
+func (x *DeleteLinkRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // DeleteLinkResponse is empty.
 type DeleteLinkResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -519,7 +528,9 @@ type ListLinkHistoryRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// page_size is how many entries to return at most; 0 means 50, more than 200 is
 	// taken as 200, which is as many as are kept.
-	PageSize      int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// page_token is the next_page_token of the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -568,11 +579,20 @@ func (x *ListLinkHistoryRequest) GetPageSize() int32 {
 	return 0
 }
 
+func (x *ListLinkHistoryRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 // ListLinkHistoryResponse holds a link's history.
 type ListLinkHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// changes are the entries, the newest first.
-	Changes       []*LinkChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	Changes []*LinkChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// next_page_token asks for the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +634,13 @@ func (x *ListLinkHistoryResponse) GetChanges() []*LinkChange {
 	return nil
 }
 
+func (x *ListLinkHistoryResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // CreateLinkRequest names a ticket and a work item.
 type CreateLinkRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -627,6 +654,7 @@ type CreateLinkRequest struct {
 	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// request_id makes a repeat of the request harmless: one that was answered in the last
 	// 24 hours gets the link that it made. At most 128 bytes of letters, digits and -_.:.
+	// Over REST the header Idempotency-Key stands for it.
 	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1286,16 +1314,20 @@ const file_tandem_v1_link_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"%\n" +
 	"\x0fSyncLinkRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x12\n" +
-	"\x10SyncLinkResponse\";\n" +
+	"\x10SyncLinkResponse\"`\n" +
 	"\x11DeleteLinkRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04etag\x18\x02 \x01(\tR\x04etag\"\x14\n" +
-	"\x12DeleteLinkResponse\"I\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\x14\n" +
+	"\x12DeleteLinkResponse\"h\n" +
 	"\x16ListLinkHistoryRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
-	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\"J\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"r\n" +
 	"\x17ListLinkHistoryResponse\x12/\n" +
-	"\achanges\x18\x01 \x03(\v2\x15.tandem.v1.LinkChangeR\achanges\"\xae\x01\n" +
+	"\achanges\x18\x01 \x03(\v2\x15.tandem.v1.LinkChangeR\achanges\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xae\x01\n" +
 	"\x11CreateLinkRequest\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x1b\n" +
 	"\tticket_id\x18\x02 \x01(\x03R\bticketId\x12 \n" +

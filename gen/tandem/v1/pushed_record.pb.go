@@ -9,6 +9,7 @@ package tandemv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -336,11 +337,59 @@ func (x *PushedFile) GetLink() string {
 	return ""
 }
 
+// PushedRound is the end of a round in which the Alvao application told again all
+// records of late. What stood in a ticket's log when it began was told by its end.
+type PushedRound struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// took is how long the round took, so that its beginning can be told by the clock of
+	// the receiver. Required, at least 0 and at most 24 hours.
+	Took          *durationpb.Duration `protobuf:"bytes,1,opt,name=took,proto3" json:"took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushedRound) Reset() {
+	*x = PushedRound{}
+	mi := &file_tandem_v1_pushed_record_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushedRound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushedRound) ProtoMessage() {}
+
+func (x *PushedRound) ProtoReflect() protoreflect.Message {
+	mi := &file_tandem_v1_pushed_record_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushedRound.ProtoReflect.Descriptor instead.
+func (*PushedRound) Descriptor() ([]byte, []int) {
+	return file_tandem_v1_pushed_record_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PushedRound) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
 var File_tandem_v1_pushed_record_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_pushed_record_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtandem/v1/pushed_record.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x04\n" +
+	"\x1dtandem/v1/pushed_record.proto\x12\ttandem.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x04\n" +
 	"\fPushedRecord\x12\x1b\n" +
 	"\trecord_id\x18\x01 \x01(\x03R\brecordId\x128\n" +
 	"\n" +
@@ -372,7 +421,9 @@ const file_tandem_v1_pushed_record_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\x03 \x01(\x03H\x00R\tsizeBytes\x88\x01\x01\x12\x12\n" +
 	"\x04link\x18\x04 \x01(\tR\x04linkB\r\n" +
-	"\v_size_bytesB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
+	"\v_size_bytes\"<\n" +
+	"\vPushedRound\x12-\n" +
+	"\x04took\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04tookB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
 
 var (
 	file_tandem_v1_pushed_record_proto_rawDescOnce sync.Once
@@ -387,23 +438,26 @@ func file_tandem_v1_pushed_record_proto_rawDescGZIP() []byte {
 }
 
 var file_tandem_v1_pushed_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tandem_v1_pushed_record_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_tandem_v1_pushed_record_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_tandem_v1_pushed_record_proto_goTypes = []any{
 	(PushedRecord_Mark)(0),        // 0: tandem.v1.PushedRecord.Mark
 	(*PushedRecord)(nil),          // 1: tandem.v1.PushedRecord
 	(*PushedFile)(nil),            // 2: tandem.v1.PushedFile
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*PushedRound)(nil),           // 3: tandem.v1.PushedRound
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 5: google.protobuf.Duration
 }
 var file_tandem_v1_pushed_record_proto_depIdxs = []int32{
-	3, // 0: tandem.v1.PushedRecord.as_of_time:type_name -> google.protobuf.Timestamp
+	4, // 0: tandem.v1.PushedRecord.as_of_time:type_name -> google.protobuf.Timestamp
 	0, // 1: tandem.v1.PushedRecord.mark:type_name -> tandem.v1.PushedRecord.Mark
-	3, // 2: tandem.v1.PushedRecord.create_time:type_name -> google.protobuf.Timestamp
+	4, // 2: tandem.v1.PushedRecord.create_time:type_name -> google.protobuf.Timestamp
 	2, // 3: tandem.v1.PushedRecord.files:type_name -> tandem.v1.PushedFile
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 4: tandem.v1.PushedRound.took:type_name -> google.protobuf.Duration
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_pushed_record_proto_init() }
@@ -418,7 +472,7 @@ func file_tandem_v1_pushed_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tandem_v1_pushed_record_proto_rawDesc), len(file_tandem_v1_pushed_record_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

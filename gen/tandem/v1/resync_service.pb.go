@@ -9,6 +9,7 @@ package tandemv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -78,7 +79,11 @@ func (RepairDriftRequest_Winner) EnumDescriptor() ([]byte, []int) {
 type StartResyncRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// parent is connectors/{connector}. Required.
-	Parent        string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// request_id makes a repeat of the request harmless: one that was answered in the last
+	// 24 hours gets the resync that it started. At most 128 bytes of letters, digits and
+	// -_.:. Over REST the header Idempotency-Key stands for it.
+	RequestId     string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -116,6 +121,13 @@ func (*StartResyncRequest) Descriptor() ([]byte, []int) {
 func (x *StartResyncRequest) GetParent() string {
 	if x != nil {
 		return x.Parent
+	}
+	return ""
+}
+
+func (x *StartResyncRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
 	}
 	return ""
 }
@@ -170,7 +182,10 @@ func (x *StartResyncResponse) GetResync() *Resync {
 type GetResyncRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// name is connectors/{connector}/resyncs/{resync}. Required.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// read_mask names the fields of the resync to return, e.g. "state,remaining". Empty:
+	// all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -210,6 +225,13 @@ func (x *GetResyncRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *GetResyncRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
 }
 
 // GetResyncResponse holds the resync.
@@ -267,7 +289,9 @@ type ListResyncsRequest struct {
 	// kept.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// page_token is the next_page_token of the page before; empty for the first.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// read_mask names the fields of the resyncs to return. Empty: all.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,4,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +345,13 @@ func (x *ListResyncsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListResyncsRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
 }
 
 // ListResyncsResponse is one page of resyncs.
@@ -722,20 +753,24 @@ var File_tandem_v1_resync_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_resync_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1etandem/v1/resync_service.proto\x12\ttandem.v1\x1a\x15tandem/v1/drift.proto\x1a\x16tandem/v1/resync.proto\",\n" +
+	"\x1etandem/v1/resync_service.proto\x12\ttandem.v1\x1a google/protobuf/field_mask.proto\x1a\x15tandem/v1/drift.proto\x1a\x16tandem/v1/resync.proto\"K\n" +
 	"\x12StartResyncRequest\x12\x16\n" +
-	"\x06parent\x18\x01 \x01(\tR\x06parent\"@\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\"@\n" +
 	"\x13StartResyncResponse\x12)\n" +
-	"\x06resync\x18\x01 \x01(\v2\x11.tandem.v1.ResyncR\x06resync\"&\n" +
+	"\x06resync\x18\x01 \x01(\v2\x11.tandem.v1.ResyncR\x06resync\"_\n" +
 	"\x10GetResyncRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\">\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x127\n" +
+	"\tread_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\">\n" +
 	"\x11GetResyncResponse\x12)\n" +
-	"\x06resync\x18\x01 \x01(\v2\x11.tandem.v1.ResyncR\x06resync\"h\n" +
+	"\x06resync\x18\x01 \x01(\v2\x11.tandem.v1.ResyncR\x06resync\"\xa1\x01\n" +
 	"\x12ListResyncsRequest\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"j\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x127\n" +
+	"\tread_mask\x18\x04 \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"j\n" +
 	"\x13ListResyncsResponse\x12+\n" +
 	"\aresyncs\x18\x01 \x03(\v2\x11.tandem.v1.ResyncR\aresyncs\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\")\n" +
@@ -802,33 +837,36 @@ var file_tandem_v1_resync_service_proto_goTypes = []any{
 	(*RepairDriftRequest)(nil),     // 11: tandem.v1.RepairDriftRequest
 	(*RepairDriftResponse)(nil),    // 12: tandem.v1.RepairDriftResponse
 	(*Resync)(nil),                 // 13: tandem.v1.Resync
-	(*Drift)(nil),                  // 14: tandem.v1.Drift
+	(*fieldmaskpb.FieldMask)(nil),  // 14: google.protobuf.FieldMask
+	(*Drift)(nil),                  // 15: tandem.v1.Drift
 }
 var file_tandem_v1_resync_service_proto_depIdxs = []int32{
 	13, // 0: tandem.v1.StartResyncResponse.resync:type_name -> tandem.v1.Resync
-	13, // 1: tandem.v1.GetResyncResponse.resync:type_name -> tandem.v1.Resync
-	13, // 2: tandem.v1.ListResyncsResponse.resyncs:type_name -> tandem.v1.Resync
-	13, // 3: tandem.v1.CancelResyncResponse.resync:type_name -> tandem.v1.Resync
-	14, // 4: tandem.v1.CheckDriftResponse.drifts:type_name -> tandem.v1.Drift
-	0,  // 5: tandem.v1.RepairDriftRequest.winner:type_name -> tandem.v1.RepairDriftRequest.Winner
-	14, // 6: tandem.v1.RepairDriftResponse.drift:type_name -> tandem.v1.Drift
-	1,  // 7: tandem.v1.ResyncService.StartResync:input_type -> tandem.v1.StartResyncRequest
-	3,  // 8: tandem.v1.ResyncService.GetResync:input_type -> tandem.v1.GetResyncRequest
-	5,  // 9: tandem.v1.ResyncService.ListResyncs:input_type -> tandem.v1.ListResyncsRequest
-	7,  // 10: tandem.v1.ResyncService.CancelResync:input_type -> tandem.v1.CancelResyncRequest
-	9,  // 11: tandem.v1.ResyncService.CheckDrift:input_type -> tandem.v1.CheckDriftRequest
-	11, // 12: tandem.v1.ResyncService.RepairDrift:input_type -> tandem.v1.RepairDriftRequest
-	2,  // 13: tandem.v1.ResyncService.StartResync:output_type -> tandem.v1.StartResyncResponse
-	4,  // 14: tandem.v1.ResyncService.GetResync:output_type -> tandem.v1.GetResyncResponse
-	6,  // 15: tandem.v1.ResyncService.ListResyncs:output_type -> tandem.v1.ListResyncsResponse
-	8,  // 16: tandem.v1.ResyncService.CancelResync:output_type -> tandem.v1.CancelResyncResponse
-	10, // 17: tandem.v1.ResyncService.CheckDrift:output_type -> tandem.v1.CheckDriftResponse
-	12, // 18: tandem.v1.ResyncService.RepairDrift:output_type -> tandem.v1.RepairDriftResponse
-	13, // [13:19] is the sub-list for method output_type
-	7,  // [7:13] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	14, // 1: tandem.v1.GetResyncRequest.read_mask:type_name -> google.protobuf.FieldMask
+	13, // 2: tandem.v1.GetResyncResponse.resync:type_name -> tandem.v1.Resync
+	14, // 3: tandem.v1.ListResyncsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	13, // 4: tandem.v1.ListResyncsResponse.resyncs:type_name -> tandem.v1.Resync
+	13, // 5: tandem.v1.CancelResyncResponse.resync:type_name -> tandem.v1.Resync
+	15, // 6: tandem.v1.CheckDriftResponse.drifts:type_name -> tandem.v1.Drift
+	0,  // 7: tandem.v1.RepairDriftRequest.winner:type_name -> tandem.v1.RepairDriftRequest.Winner
+	15, // 8: tandem.v1.RepairDriftResponse.drift:type_name -> tandem.v1.Drift
+	1,  // 9: tandem.v1.ResyncService.StartResync:input_type -> tandem.v1.StartResyncRequest
+	3,  // 10: tandem.v1.ResyncService.GetResync:input_type -> tandem.v1.GetResyncRequest
+	5,  // 11: tandem.v1.ResyncService.ListResyncs:input_type -> tandem.v1.ListResyncsRequest
+	7,  // 12: tandem.v1.ResyncService.CancelResync:input_type -> tandem.v1.CancelResyncRequest
+	9,  // 13: tandem.v1.ResyncService.CheckDrift:input_type -> tandem.v1.CheckDriftRequest
+	11, // 14: tandem.v1.ResyncService.RepairDrift:input_type -> tandem.v1.RepairDriftRequest
+	2,  // 15: tandem.v1.ResyncService.StartResync:output_type -> tandem.v1.StartResyncResponse
+	4,  // 16: tandem.v1.ResyncService.GetResync:output_type -> tandem.v1.GetResyncResponse
+	6,  // 17: tandem.v1.ResyncService.ListResyncs:output_type -> tandem.v1.ListResyncsResponse
+	8,  // 18: tandem.v1.ResyncService.CancelResync:output_type -> tandem.v1.CancelResyncResponse
+	10, // 19: tandem.v1.ResyncService.CheckDrift:output_type -> tandem.v1.CheckDriftResponse
+	12, // 20: tandem.v1.ResyncService.RepairDrift:output_type -> tandem.v1.RepairDriftResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_tandem_v1_resync_service_proto_init() }

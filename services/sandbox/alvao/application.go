@@ -21,6 +21,12 @@ type applicationBody struct {
 	PersonID   int                `json:"personId"`
 	Properties string             `json:"properties,omitempty"`
 	Record     *applicationRecord `json:"record,omitempty"`
+	Round      *applicationRound  `json:"round,omitempty"`
+}
+
+// applicationRound says that all records were told again, and taken.
+type applicationRound struct {
+	TookMS int64 `json:"tookMs"`
 }
 
 // applicationRecord is a record as the application reads it from the database. With Removed or Bare the contents are
@@ -133,17 +139,21 @@ func (s *Server) applicationRecord(app *Application, r *record) *applicationReco
 }
 
 // RunApplication runs what the companion application does every hour: it tells all records again, in case a hint was
-// lost. It does nothing where the application is off.
+// lost, one after the other, and then that this was all. It ends with the first that is not taken. It does not wait for
+// the end, and does nothing where the application is off.
 func (s *Server) RunApplication() {
 	app := s.application.Load()
 	if app == nil {
 		return
 	}
+	began := s.opts.Now()
 	var bodies []applicationBody
 	for _, id := range s.store.ids() {
 		bodies = append(bodies, s.sweptTicket(app, id)...)
 	}
-	s.hooks.send(app.hints(bodies))
+	s.hooks.inTurn(app.hints(bodies), func() []hint {
+		return app.hints([]applicationBody{{Event: "round.finished", Round: &applicationRound{TookMS: s.opts.Now().Sub(began).Milliseconds()}}})
+	})
 }
 
 // sweptTicket tells all records of a ticket. It waits for who changes the ticket, as the application waits for locks of

@@ -118,6 +118,33 @@ func (d *deliverer) send(hints []hint) {
 	}
 }
 
+// inTurn makes calls one after the other, and when all were taken those that last gives. Chance has no say.
+func (d *deliverer) inTurn(hints []hint, last func() []hint) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	if d.open == 0 {
+		d.settled = make(chan struct{})
+	}
+	d.open++
+	d.wg.Go(func() {
+		defer func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.done()
+		}()
+		for _, part := range []func() []hint{func() []hint { return hints }, last} {
+			for _, h := range part() {
+				if d.post(h) != nil {
+					return
+				}
+			}
+		}
+	})
+}
+
 // schedule puts one call into the queue, now or later. The caller holds mu.
 func (d *deliverer) schedule(h hint) {
 	if d.open == 0 {

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,7 +21,8 @@ import (
 // gatewayName is the name in the gateway's certificate.
 const gatewayName = "gateway.tandem.example"
 
-// Certificates are PEM files by which gateway and sync-core know each other.
+// Certificates are PEM files by which gateway and sync-core know each other, and by which
+// callers know them.
 type Certificates struct {
 	// CA is the authority that has signed both.
 	CA string
@@ -53,7 +56,7 @@ func MakeCertificates(dir string) (Certificates, error) {
 	if c.Core, c.CoreKey, err = c.Issue("core", "localhost", "synccore"); err != nil {
 		return c, err
 	}
-	c.Gateway, c.GatewayKey, err = c.Issue("gateway", gatewayName)
+	c.Gateway, c.GatewayKey, err = c.Issue("gateway", gatewayName, "localhost")
 	return c, err
 }
 
@@ -78,6 +81,16 @@ func (c Certificates) Issue(file string, names ...string) (certificate, key stri
 	}
 	certificate, key = filepath.Join(c.dir, file+".pem"), filepath.Join(c.dir, file+".key.pem")
 	return certificate, key, errors.Join(writePEM(certificate, "CERTIFICATE", raw), writePEM(key, "PRIVATE KEY", secret))
+}
+
+// Client is an HTTP client that trusts the authority.
+func (c Certificates) Client() *http.Client {
+	roots := x509.NewCertPool()
+	roots.AddCert(c.authority)
+	return &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 func template(name string) *x509.Certificate {

@@ -83,8 +83,9 @@ type Options struct {
 	// gateway's own entry; empty: everybody may do everything.
 	Callers string
 	// TLS has gateway and sync-core show each other certificates; without it the gateway
-	// shows a token in the clear.
-	TLS bool
+	// shows a token in the clear. HTTPS has the gateway serve with a certificate of the same
+	// authority.
+	TLS, HTTPS bool
 	// NoHooks leaves the webhooks out. HooksByHand has a person enter those at Azure
 	// DevOps, which Tandem makes otherwise.
 	NoHooks, HooksByHand bool
@@ -106,7 +107,7 @@ type Stack struct {
 	// ConfigFile is sync-core's configuration file, Secret the hook secret, GatewayToken
 	// what the gateway shows to sync-core.
 	ConfigFile, Secret, GatewayToken string
-	// Certificates are in use with Options.TLS.
+	// Certificates are in use with Options.TLS and Options.HTTPS.
 	Certificates Certificates
 
 	options Options
@@ -152,6 +153,12 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 }
 
 func (s *Stack) start(ctx context.Context) error {
+	if s.options.TLS || s.options.HTTPS {
+		var err error
+		if s.Certificates, err = MakeCertificates(s.options.Dir); err != nil {
+			return err
+		}
+	}
 	if err := s.startSandbox(ctx); err != nil {
 		return err
 	}
@@ -208,7 +215,11 @@ func (s *Stack) reserve(ctx context.Context) error {
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	s.GatewayURL = "http://" + net.JoinHostPort(host, port)
+	scheme := "http://"
+	if s.options.HTTPS {
+		scheme = "https://"
+	}
+	s.GatewayURL = scheme + net.JoinHostPort(host, port)
 	if err := listener.Close(); err != nil {
 		return fmt.Errorf("finding an address for the gateway: %w", err)
 	}
@@ -216,6 +227,10 @@ func (s *Stack) reserve(ctx context.Context) error {
 }
 
 func (s *Stack) startSandbox(ctx context.Context) error {
+	if s.options.HTTPS {
+		trusting := s.Certificates.Client()
+		s.options.Sandbox.AzureDevOps.Hooks.Client, s.options.Sandbox.Alvao.Client = trusting, trusting
+	}
 	box, err := sandbox.New(s.options.Sandbox)
 	if err != nil {
 		return fmt.Errorf("starting the stand-in systems: %w", err)
@@ -248,12 +263,6 @@ func (s *Stack) writeFiles() error {
 	settings := fmt.Sprintf(s.options.Settings, s.Box.ProjectURL())
 	files := map[string]string{
 		"access-token": s.options.Token, "alvao-password": s.options.Password, "hook-secret": s.Secret, "gateway-token": s.GatewayToken,
-	}
-	if s.options.TLS {
-		var err error
-		if s.Certificates, err = MakeCertificates(s.options.Dir); err != nil {
-			return err
-		}
 	}
 	whole, connector := s.callers()+s.options.File, s.options.Connector
 	if s.options.NoHooks || s.options.HooksByHand {
@@ -373,6 +382,9 @@ func (s *Stack) StartGateway(ctx context.Context) error {
 		args = append(args, "--core-ca", s.Certificates.CA, "--core-cert", s.Certificates.Gateway, "--core-key", s.Certificates.GatewayKey)
 	} else {
 		args = append(args, "--insecure-grpc", "--core-token-file", filepath.Join(s.options.Dir, "gateway-token"))
+	}
+	if s.options.HTTPS {
+		args = append(args, "--tls-cert", s.Certificates.Gateway, "--tls-key", s.Certificates.GatewayKey)
 	}
 	if s.options.Collector != "" {
 		args = append(args, "--otlp-endpoint", s.options.Collector)

@@ -272,7 +272,7 @@ func get(t *testing.T, url string) (int, string) {
 }
 
 // send makes a request and returns status, body and header of its answer; status 0
-// means that nobody answered.
+// means that nobody answered. What the API answers must be as its document says.
 func send(t *testing.T, method, url, body string, change func(*http.Request)) (int, string, http.Header) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -292,6 +292,7 @@ func send(t *testing.T, method, url, body string, change func(*http.Request)) (i
 	if err != nil {
 		return 0, err.Error(), nil
 	}
+	wantDocumented(t, method, url, resp.StatusCode, resp.Header, string(content))
 	return resp.StatusCode, string(content), resp.Header
 }
 

@@ -90,6 +90,7 @@ func (a *Application) Verify(r *http.Request, raw []byte) error {
 // {"event":"act.created","ticketId":1,"actId":2,"personId":3,"record":{…}} (alvao.md
 // §3.3; deploy/alvao/README.md has it whole). The record goes to where sync-core keeps
 // the truth of the log, and into no payload that people are shown.
+// {"event":"round.finished","round":{"tookMs":4}} says that all records were told again.
 // The signature is remembered, so that the same request is refused from now on; it
 // is forgotten again if the event could not be stored.
 func (a *Application) Read(r *http.Request, body []byte) (webhook.Notice, error) {
@@ -101,10 +102,14 @@ func (a *Application) Read(r *http.Request, body []byte) (webhook.Notice, error)
 	if event == "" || len(event) > longestEvent {
 		return webhook.Notice{}, webhook.Refused("The body has no event of 1 to 128 bytes; it does not come from the Alvao application.")
 	}
-	if ticket <= 0 {
+	if ticket <= 0 && p.round == nil {
 		return webhook.Notice{}, webhook.Refused("The body has no ticketId above 0; it does not come from the Alvao application.")
 	}
 	pushed, err := p.pushed()
+	if err != nil {
+		return webhook.Notice{}, err
+	}
+	round, err := p.finished()
 	if err != nil {
 		return webhook.Notice{}, err
 	}
@@ -127,6 +132,7 @@ func (a *Application) Read(r *http.Request, body []byte) (webhook.Notice, error)
 		EventType: event,
 		EventID:   "alvao-app/" + connector + "/" + hex.EncodeToString(signed.signature[:]),
 		Pushed:    pushed,
+		Round:     round,
 		Payload:   payload,
 		Release:   func() { a.seen.remove(signed.signature) },
 	}, nil

@@ -29,6 +29,29 @@ type push struct {
 	// can't be read.
 	record   *wireRecord
 	mistyped bool
+	// round is what it tells of a round that came to its end; nil: nothing.
+	round *wireRound
+}
+
+// wireRound is the member round.
+type wireRound struct {
+	TookMS int64 `json:"tookMs"`
+}
+
+// longestRound is how long a round may take (tandem.v1.PushedRound).
+const longestRound = 24 * time.Hour
+
+// finished reads how long the round took of which the application tells the end; nil: it
+// tells of none.
+func (p push) finished() (*time.Duration, error) {
+	if p.round == nil {
+		return nil, nil //nolint:nilnil // most notices tell of no round
+	}
+	if p.mistyped || p.record != nil || p.round.TookMS < 0 || p.round.TookMS > longestRound.Milliseconds() {
+		return nil, webhook.Refused("The round has no usable tookMs; it does not come from the Alvao application.")
+	}
+	took := time.Duration(p.round.TookMS) * time.Millisecond
+	return &took, nil
 }
 
 // shown is what people may see of a push: which ticket and record it speaks of, and
@@ -60,7 +83,12 @@ func (a *Application) parse(body []byte) (push, error) {
 		case "record":
 			var raw []byte
 			if raw, err = r.Raw(); err == nil {
-				p.mistyped = json.Unmarshal(raw, &p.record) != nil
+				p.mistyped = json.Unmarshal(raw, &p.record) != nil || p.mistyped
+			}
+		case "round":
+			var raw []byte
+			if raw, err = r.Raw(); err == nil {
+				p.mistyped = json.Unmarshal(raw, &p.round) != nil || p.mistyped
 			}
 		default:
 			err = r.Skip()

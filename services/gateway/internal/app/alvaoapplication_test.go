@@ -46,6 +46,7 @@ func TestAlvaoApplication(t *testing.T) {
 		"what happens is told":                          tells,
 		"without content the marks alone are told":      tellsBare,
 		"the hourly round tells again":                  tellsAgain,
+		"a long round goes on where it stopped":         tellsInParts,
 		"no gateway makes people wait":                  delaysNobody,
 		"what failed is tried again":                    triesAgain,
 		"nothing that breaks reaches the user's action": breaksNothing,
@@ -194,6 +195,12 @@ func shorthand(requests []*tandemv1.IngestEventRequest) []string {
 	var short []string
 	for _, r := range requests {
 		line := fmt.Sprintf("%s %d", r.GetEventType(), r.GetItemId())
+		if r.GetRound() != nil {
+			line = r.GetEventType()
+			if took := r.GetRound().GetTook().AsDuration(); took < 0 || took > time.Hour {
+				line += " after " + took.String()
+			}
+		}
 		if p := r.GetPushed(); p != nil {
 			line += fmt.Sprintf(" record %d own=%t again=%t removed=%t bare=%t %s", p.GetRecordId(), p.GetOwn(), p.GetAgain(), p.GetRemoved(), p.GetBare(), p.GetContentHtml())
 		}
@@ -272,8 +279,31 @@ func tellsAgain(t *testing.T, p monoProgram) {
 	want := []string{
 		"act.swept 1001 record 9003 own=true again=true removed=false bare=false <p>use water</p>",
 		"act.swept 1001 record 9001 own=false again=true removed=false bare=false " + firstHTML,
+		"round.finished",
 	}
 	if diff := cmp.Diff(want, shorthand(requests)); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+// tellsInParts: a round that has no time left, or breaks off, goes on where it stopped, and
+// says that it told all only when it did.
+func tellsInParts(t *testing.T, p monoProgram) {
+	t.Helper()
+	out, requests := told(t, p, "long round")
+	if !strings.Contains(out, "goes on with the rest in an hour") {
+		t.Errorf("it said %q", out)
+	}
+	var got []string
+	for _, r := range requests {
+		if r.GetRound() != nil {
+			got = append(got, r.GetEventType())
+			continue
+		}
+		got = append(got, strconv.FormatInt(r.GetPushed().GetRecordId(), 10))
+	}
+	want := strings.Fields("9008 9007 9006 9005 9004 9003 9001 round.finished 9008 9007 9006 9005 9004 9003 9001 round.finished")
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
 }

@@ -36,6 +36,8 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeader         = 64 << 10
 	minCoreToken      = 32
+	// maxStreams is how many requests one connection of HTTP/2 may have in hand.
+	maxStreams = 128
 )
 
 // App is a gateway whose listeners are open.
@@ -46,6 +48,8 @@ type App struct {
 	core      *grpc.ClientConn
 	health    healthpb.HealthClient
 	secrets   []*secretfile.Files
+	// serving is the gateway's own certificate; nil: it serves in plaintext.
+	serving *transport.Serving
 
 	public, admin             net.Listener
 	publicServer, adminServer *http.Server
@@ -81,6 +85,11 @@ func (a *App) open(ctx context.Context, hooks *hooksecret.Ring, token *secretfil
 	if err != nil {
 		return err
 	}
+	if a.cfg.TLS.Cert != "" {
+		if a.serving, err = transport.NewServing(a.cfg.TLS.Cert, a.cfg.TLS.Key); err != nil {
+			return fmt.Errorf("reading the gateway's own certificate: %w", err)
+		}
+	}
 	if a.public, err = a.listen(ctx, a.cfg.Listen); err != nil {
 		return err
 	}
@@ -88,6 +97,9 @@ func (a *App) open(ctx context.Context, hooks *hooksecret.Ring, token *secretfil
 		return err
 	}
 	a.publicServer = a.server(handler)
+	if a.serving != nil {
+		a.publicServer.TLSConfig = a.serving.Config()
+	}
 	a.adminServer = a.server(a.adminRoutes())
 	return nil
 }
@@ -175,6 +187,7 @@ func (a *App) server(handler http.Handler) *http.Server {
 		WriteTimeout:      a.cfg.ReadTimeout + max(a.cfg.CoreTimeout, checkTimeout) + time.Second,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),
 	}
 }
@@ -250,6 +263,12 @@ func (a *App) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(a.publicServer, a.public) })
 	group.Go(func() error { return serve(a.adminServer, a.admin) })
+	if a.serving != nil {
+		group.Go(func() error {
+			a.serving.Run(ctx, a.cfg.SecretInterval, a.logger)
+			return nil
+		})
+	}
 	for _, files := range a.secrets {
 		group.Go(func() error {
 			files.Run(ctx, a.cfg.SecretInterval, a.logger)
@@ -263,7 +282,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.logger.InfoContext(ctx, "gateway.started",
 		slog.String("address", a.Addr().String()), slog.String("admin_address", a.AdminAddr().String()),
 		slog.String("core", a.cfg.Core), slog.String("version", a.cfg.Version),
-		slog.Bool("api", a.cfg.API), slog.String("callback_auth", a.cfg.CallbackAuth))
+		slog.Bool("api", a.cfg.API), slog.Bool("tls", a.serving != nil), slog.String("callback_auth", a.cfg.CallbackAuth))
 	if a.cfg.InsecureGRPC {
 		a.logger.WarnContext(ctx, "gateway.insecure_grpc", slog.String("effect", "events and tokens can be read on the network between gateway and sync-core"))
 	}
@@ -273,7 +292,11 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 func serve(server *http.Server, listener net.Listener) error {
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	run := server.Serve
+	if server.TLSConfig != nil {
+		run = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	if err := run(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
 	}
 	return nil

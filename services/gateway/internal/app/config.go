@@ -28,6 +28,8 @@ type Config struct {
 	Listen string `default:":8080" env:"TANDEM_LISTEN" help:"Address for webhooks and the API."`
 	// AdminListen is the address for health and metrics. It must not be public.
 	AdminListen string `default:":8081" env:"TANDEM_ADMIN_LISTEN" help:"Address for /health/live, /health/ready and /metrics; keep it private."`
+	// TLS protects Listen; without it a proxy in front has to.
+	TLS ServingTLS `embed:"" prefix:"tls-" envprefix:"TANDEM_TLS_"`
 	// Core is the gRPC target of sync-core. Of a name with several addresses all are
 	// called in turn that say that they serve.
 	Core string `default:"127.0.0.1:9000" env:"TANDEM_CORE" help:"Address of sync-core's gRPC server."`
@@ -89,6 +91,14 @@ type CoreTLS struct {
 	ServerName string `env:"SERVER_NAME" placeholder:"NAME" help:"Name in sync-core's certificate. Empty: the host of its address."`
 }
 
+// ServingTLS names the files of the gateway's own certificate. They are re-read when they
+// change.
+type ServingTLS struct {
+	// Cert and Key are PEM files. Both or neither.
+	Cert string `env:"CERT" placeholder:"PATH" help:"PEM file with the certificate to serve webhooks and the API with, over HTTP/1.1 and HTTP/2. Re-read when it changes. Empty: plaintext, for a proxy in front."`
+	Key  string `env:"KEY" placeholder:"PATH" help:"PEM file with its private key."`
+}
+
 // ErrHelp says that the arguments asked for help, which has been printed.
 var ErrHelp = errors.New("help was printed")
 
@@ -128,6 +138,9 @@ func (c *Config) check() error {
 		refuse("%d hook secret files are given but only two may be valid at once, the current and the previous one", n)
 	}
 	c.checkCore(refuse)
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		refuse("--tls-cert and --tls-key come together; give both of them")
+	}
 	if c.CallbackAuth != CallbackOpen && c.CallbackAuth != CallbackBasic {
 		refuse("--callback-auth is %q but must be open or basic", c.CallbackAuth)
 	}

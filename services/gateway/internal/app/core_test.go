@@ -26,7 +26,13 @@ import (
 	"github.com/tandem-sync/tandem/services/gateway/internal/secretfile"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if arguments := os.Getenv(slowSenders); arguments != "" {
+		sendSlowly(arguments)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	updated = `{"subscriptionId":"98bd70de-8422-4fb4-a4fb-d2f8d9e50ee9","notificationId":4,"eventType":"workitem.updated","resource":{"id":18,"workItemId":30,"rev":5}}`

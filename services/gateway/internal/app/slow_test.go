@@ -1,13 +1,18 @@
 package app_test
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -18,22 +23,61 @@ import (
 
 // slowConnections is how many connections TestSlowConnections holds; 10,000 in the long
 // form.
-var slowConnections = flag.Int("slow-connections", 1000, "how many slow connections TestSlowConnections holds")
+var slowConnections = flag.Int("slow-connections", 1500, "how many slow connections TestSlowConnections holds")
 
-// TestSlowConnections holds connections that say nothing, that send a header byte by byte,
-// that send a body so, and that never read their answer, and meanwhile others are served as
-// if there were none. Both ends are in this process, so it needs twice as many files.
-func TestSlowConnections(t *testing.T) { //nolint:paralleltest // it measures
-	n := *slowConnections
-	const beside = 500 // what the process has open besides
-	if !raiseFiles(t, uint64(2*n+beside)) {
-		n = canHold(t, beside)
+// slowSenders is the variable that makes the test's program the senders of
+// TestSlowConnections: the address, how many there are, and the hook password. They are a
+// process of their own, as each process may have only so many files.
+const slowSenders = "TANDEM_TEST_SLOW_SENDERS"
+
+// slowKinds are ways to be slow: what is sent at once, after which a byte follows now and
+// then where drip is set.
+func slowKinds(password string) []struct {
+	text string
+	drip bool
+} {
+	slow := func(head string, drip bool) struct {
+		text string
+		drip bool
+	} {
+		return struct {
+			text string
+			drip bool
+		}{strings.ReplaceAll(head, "\n", "\r\n"), drip}
 	}
-	g := start(t, newCore(t), func(c *app.Config) { c.ReadTimeout = time.Minute })
-	basic := g.basic(t)
-	address := g.Addr().String()
-	var open sync.WaitGroup
+	const json = "Host: x\nContent-Type: application/json\nContent-Length: 200000\n"
+	basic := (&http.Request{Header: http.Header{}})
+	basic.SetBasicAuth("tandem", password)
+	return []struct {
+		text string
+		drip bool
+	}{
+		slow("", false),
+		slow("POST /hooks/azure-devops HTTP/1.1\nHost: x\nX-Slow: ", true),
+		slow("POST /hooks/azure-devops HTTP/1.1\n"+json+"\n{", true),
+		slow("POST /hooks/azure-devops HTTP/1.1\n"+json+"Authorization: "+basic.Header.Get("Authorization")+"\n\n{", true),
+		slow("POST /Connectors/DevOpsCallback HTTP/1.1\n"+json+"\n{", true),
+		slow("POST /hooks/alvao/development HTTP/1.1\n"+json+"X-Tandem-Timestamp: "+strconv.FormatInt(time.Now().Unix(), 10)+"\nX-Tandem-Signature: "+strings.Repeat("ab", 32)+"\n\n{", true),
+		slow("POST /v1/events:ingest HTTP/1.1\n"+json+"\n{", true),
+		slow("GET /openapi.json HTTP/1.1\nHost: x\n\n"+strings.Repeat("GET /openapi.json HTTP/1.1\nHost: x\n\n", 20), false),
+		slow("PRI * HTTP/2.0\n\nSM\n\n", false),
+		slow("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", false), // the beginning of TLS
+	}
+}
+
+// sendSlowly holds connections until its input ends. It says when all are there, and when
+// the first one that does not finish its header was cut off.
+func sendSlowly(arguments string) {
+	fields := strings.SplitN(arguments, " ", 3)
+	address, password := fields[0], fields[2]
+	n, err := strconv.Atoi(fields[1])
+	if err != nil || !raiseFiles(uint64(n+100)) {
+		fmt.Println("can't", n, err)
+		return
+	}
+	kinds := slowKinds(password)
 	conns := make([]net.Conn, n)
+	var open sync.WaitGroup
 	gates := make(chan struct{}, 64)
 	for i := range n {
 		gates <- struct{}{}
@@ -41,61 +85,133 @@ func TestSlowConnections(t *testing.T) { //nolint:paralleltest // it measures
 			defer func() { <-gates }()
 			conn, err := net.Dial("tcp", address)
 			if err != nil {
-				t.Errorf("connection %d: %v", i, err)
+				fmt.Println("can't dial", i, err)
 				return
 			}
 			conns[i] = conn
-			text := ""
-			switch i % 4 {
-			case 1:
-				text = "POST /hooks/azure-devops HTTP/1.1\r\nHost: x\r\nX-Slow: "
-			case 2:
-				text = fmt.Sprintf("POST /hooks/azure-devops HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\nX-N: %d\r\n\r\n{", i)
-			case 3:
-				text = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
-			}
-			if _, err := io.WriteString(conn, text); err != nil {
-				t.Errorf("connection %d: %v", i, err)
+			_, _ = io.WriteString(conn, kinds[i%len(kinds)].text) // who was cut off already is none the less there
+			if i%(2*len(kinds)) >= len(kinds) && !kinds[i%len(kinds)].drip {
+				_ = conn.(*net.TCPConn).CloseWrite() // half open
 			}
 		})
 	}
 	open.Wait()
-	t.Cleanup(func() {
-		for _, conn := range conns {
-			if conn != nil {
-				_ = conn.Close()
-			}
-		}
-	})
-	// One byte more of each now and then, as slow senders do.
-	stop, dripped := make(chan struct{}), make(chan struct{})
+	fmt.Println("ready")
 	go func() {
-		defer close(dripped)
-		ticker := time.NewTicker(200 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-ticker.C:
-				for i, conn := range conns {
-					if conn != nil && (i%4 == 1 || i%4 == 2) {
-						_, _ = io.WriteString(conn, "x")
-					}
+		_, _ = io.Copy(io.Discard, conns[1])
+		fmt.Println("cut")
+	}()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-ticker.C:
+			for i, conn := range conns {
+				if conn != nil && kinds[i%len(kinds)].drip {
+					_, _ = io.WriteString(conn, "x")
 				}
 			}
 		}
+	}
+}
+
+// senders starts slow senders and gives what they say, line by line.
+func senders(t *testing.T, address, password string, n int) <-chan string {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", slowSenders, address, n, password))
+	cmd.Stderr = os.Stderr
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string, 16)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		scanner := bufio.NewScanner(output)
+		for scanner.Scan() {
+			select {
+			case lines <- scanner.Text():
+			default: // nobody wants so many
+			}
+		}
 	}()
+	t.Cleanup(func() {
+		_ = input.Close()
+		<-read
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	return lines
+}
+
+// TestSlowConnections holds connections that say nothing, that send a header or a body byte
+// by byte, with credentials, with none and with such that only the whole body proves wrong,
+// that never read their answer, or that are closed on one side; and meanwhile others are
+// served as if there were none.
+func TestSlowConnections(t *testing.T) { //nolint:paralleltest // it measures
+	n := *slowConnections
+	if !raiseFiles(uint64(n + 1000)) {
+		t.Fatalf("this process may not open %d files", n+1000)
+	}
+	// Fewer places than there are slow senders of each kind.
+	g := start(t, newCore(t), func(c *app.Config) { c.ReadTimeout, c.MaxInFlight = time.Minute, 64 })
+	basic := g.basic(t)
+	said := senders(t, g.Addr().String(), g.keys(t).AzureDevOpsPasswords()[0], n)
+	hear := func(want string) {
+		t.Helper()
+		select {
+		case line := <-said:
+			if line != want {
+				t.Fatalf("the senders say %q, want %q", line, want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("the senders don't say %q", want)
+		}
+	}
+	hear("ready")
+	token, key := g.keys(t).AlvaoTokens("development")[0], g.keys(t).AlvaoApplicationKeys("development")[0]
 	var took []time.Duration
-	for range 200 {
+	for i := range 200 {
 		began := time.Now()
-		if got := g.post(t, "/hooks/azure-devops", updated, basic); got.code != http.StatusAccepted {
+		got := g.post(t, "/hooks/azure-devops", updated, basic)
+		took = append(took, time.Since(began))
+		switch i % 3 {
+		case 0:
+			got.code = max(got.code, g.post(t, "/hooks/alvao/development/"+token, notice, nil).code)
+		case 1:
+			body := strings.Replace(pushed, "}", fmt.Sprintf(`,"n":%d}`, i), 1)
+			got.code = max(got.code, g.post(t, "/hooks/alvao/development", body, signed(key, body)).code)
+		default:
+			answer := g.do(t, http.MethodGet, "http://"+g.Addr().String()+"/v1/connectors", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+apiToken) })
+			if answer.code != http.StatusOK {
+				t.Fatalf("the API answers %d %s", answer.code, answer.body)
+			}
+		}
+		if got.code != http.StatusAccepted {
 			t.Fatalf("answer %d %s", got.code, got.body)
 		}
-		took = append(took, time.Since(began))
 	}
-	close(stop)
-	<-dripped
 	slices.Sort(took)
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
@@ -103,24 +219,22 @@ func TestSlowConnections(t *testing.T) { //nolint:paralleltest // it measures
 	if half := took[len(took)/2]; half > 250*time.Millisecond {
 		t.Errorf("half of the webhooks took longer than %s", half)
 	}
+	// A connection costs its buffers and goroutines, and no more.
+	const each, beside = 32 << 10, 96 << 20
+	if most := uint64(each*n + beside); memory.Sys > most {
+		t.Errorf("%d MiB are in use, more than %d", memory.Sys>>20, most>>20)
+	}
 	if got := g.admin(t, "/health/live").code; got != http.StatusOK {
 		t.Errorf("health is %d", got)
 	}
-	// Whoever does not finish a header is cut off.
-	eventually(t, "a connection without a header is closed", func() bool {
-		_ = conns[1].SetReadDeadline(time.Now().Add(time.Millisecond))
-		_, err := conns[1].Read(make([]byte, 1))
-		netErr, waits := err.(net.Error) //nolint:errorlint // a connection's own error
-		return err != nil && (!waits || !netErr.Timeout())
-	})
+	hear("cut")
 }
 
 // raiseFiles lets the process open so many files, and tells whether it may.
-func raiseFiles(t *testing.T, want uint64) bool {
-	t.Helper()
+func raiseFiles(want uint64) bool {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
+		return false
 	}
 	if limit.Cur >= want {
 		return true
@@ -128,20 +242,4 @@ func raiseFiles(t *testing.T, want uint64) bool {
 	limit.Cur = want
 	limit.Max = max(limit.Max, want)
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) == nil
-}
-
-// canHold is how many connections the process can hold both ends of.
-func canHold(t *testing.T, beside int) int {
-	t.Helper()
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	limit.Cur = limit.Max
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	n := (int(limit.Cur) - beside) / 2
-	t.Logf("no more than %d files can be opened here, so %d connections are held", limit.Cur, n)
-	return n
 }

@@ -16,7 +16,11 @@ import (
 	"github.com/tandem-sync/tandem/services/internal/telemetry"
 )
 
-const errorDomain = "tandem.v1"
+const (
+	errorDomain = "tandem.v1"
+	// invalidRequest is the reason of what is wrong with a request, whoever notices it.
+	invalidRequest = "INVALID_REQUEST"
+)
 
 // problem is an error in the form of RFC 9457.
 type problem struct {
@@ -27,7 +31,7 @@ type problem struct {
 	// Detail is one sentence for a person.
 	Detail string `json:"detail,omitempty"`
 	// Reason is an ErrorReason of tandem.v1 without its prefix; empty if the error
-	// arose before sync-core was asked.
+	// arose before sync-core was asked and is none of the request's fields.
 	Reason string `json:"reason,omitempty"`
 	// TraceID finds the request in logs and traces.
 	TraceID string `json:"traceId,omitempty"`
@@ -87,6 +91,9 @@ func problemOf(state *status.Status) (*problem, time.Duration) {
 		case *errdetails.RetryInfo:
 			wait = d.GetRetryDelay().AsDuration()
 		}
+	}
+	if p.Reason == "" && state.Code() == codes.InvalidArgument {
+		p.Reason = invalidRequest // a field that can't be read as what it is
 	}
 	if p.Reason == "" {
 		if text, replace := ownSentence(state.Code()); replace {

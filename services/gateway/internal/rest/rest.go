@@ -17,6 +17,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -25,6 +27,7 @@ import (
 
 	"github.com/tandem-sync/tandem/gen/openapi"
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/gateway/internal/body"
 	"github.com/tandem-sync/tandem/services/internal/telemetry"
 )
 
@@ -39,6 +42,17 @@ const nobody = "Anonymous"
 // idempotencyKey is the name under which sync-core is told the header Idempotency-Key,
 // for calls that make something and whose body has no requestId.
 const idempotencyKey = "idempotency-key"
+
+const (
+	// maxCalls and maxWatches are how many of them may be under way. With 512 webhooks, the
+	// default, they are the 1,024 that sync-core takes on a connection.
+	maxCalls, maxWatches = 256, 256
+	// maxAuthorization is the longest authorization, in bytes: signed tokens may hold 10 KB,
+	// and sync-core takes 32 KiB of metadata.
+	maxAuthorization = 16 << 10
+	// maxIdempotencyKey is the longest of them; sync-core tells what may stand in it.
+	maxIdempotencyKey = 1 << 10
+)
 
 // requestID is what an X-Request-Id must look like to be sent back.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
@@ -87,10 +101,19 @@ func NewAPI(ctx context.Context, conn grpc.ClientConnInterface) (http.Handler, e
 	sameSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		(&problem{Status: http.StatusForbidden, Detail: "A page of another site may not call the API."}).write(w, r)
 	}))
-	return sameSite.Handler(&api{mux: mux}), nil
+	return sameSite.Handler(&api{
+		mux: mux, bodies: body.New(maxBody), calls: make(chan struct{}, maxCalls), watches: make(chan struct{}, maxWatches),
+	}), nil
 }
 
-type api struct{ mux http.Handler }
+// api is the way of each call. It is safe for many goroutines.
+type api struct {
+	mux    http.Handler
+	bodies *body.Reader
+	// calls and watches are the places of those under way. sync-core takes so many calls on
+	// the connection that webhooks are stored by as well, and a webhook must find one free.
+	calls, watches chan struct{}
+}
 
 // ServeHTTP implements http.Handler.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -102,36 +125,89 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if id := r.Header.Get("X-Request-Id"); requestID.MatchString(id) {
 		w.Header().Set("X-Request-Id", id)
 	}
+	if p := unfit(r.Header); p != nil {
+		p.write(w, r)
+		return
+	}
 	// A message of protobuf holds no other text, and gRPC would call it an error of ours.
 	if query, err := url.QueryUnescape(r.URL.RawQuery); err != nil || !utf8.ValidString(r.URL.Path) || !utf8.ValidString(query) {
-		(&problem{Status: http.StatusBadRequest, Detail: "The path or the query is not UTF-8."}).write(w, r)
+		(&problem{Status: http.StatusBadRequest, Reason: invalidRequest, Detail: "The path or the query is not UTF-8."}).write(w, r)
 		return
 	}
 	// The body is read here because grpc-gateway can't tell "too large" from
 	// "malformed".
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	switch {
-	case tooLarge(err):
-		(&problem{Status: http.StatusRequestEntityTooLarge, Detail: "The request body is larger than 256 KiB."}).write(w, r)
-		return
-	case err != nil:
-		(&problem{Status: http.StatusBadRequest, Detail: "The request body did not arrive whole."}).write(w, r)
+	held, err := a.bodies.Read(w, r)
+	if err != nil {
+		unread(err).write(w, r)
 		return
 	}
 	inner := r.Clone(r.Context())
-	inner.Body = io.NopCloser(bytes.NewReader(body))
-	if inner.Header.Get("Authorization") == "" {
-		inner.Header.Set("Authorization", nobody)
+	places := a.calls
+	if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, ":watch") {
+		// It has no use for a body, and lasts.
+		places, inner.Body = a.watches, http.NoBody
+		held.Release()
+	} else {
+		inner.Body = io.NopCloser(bytes.NewReader(held.Bytes()))
+		defer held.Release()
 	}
-	inner.Header.Del("Grpc-Timeout")
-	// POST with an X-HTTP-Method-Override must not become another method.
-	inner.Header.Del("X-Http-Method-Override")
-	a.mux.ServeHTTP(w, inner)
+	inner.Header = passed(r.Header)
+	// They would be passed on beside the headers.
+	inner.Host, inner.RemoteAddr = "", ""
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+		a.mux.ServeHTTP(w, inner)
+	default:
+		w.Header().Set("Retry-After", "1")
+		busy().write(w, r)
+	}
 }
 
-func tooLarge(err error) bool {
-	_, ok := errors.AsType[*http.MaxBytesError](err)
-	return ok
+// unfit says what is wrong with a request's headers; nil: nothing. grpc-gateway
+// would leave out a value that gRPC can't carry, and a call whose authorization was left out
+// is the gateway's own where the gateway is known by its certificate.
+func unfit(header http.Header) *problem {
+	for name, most := range map[string]int{"Authorization": maxAuthorization, "Idempotency-Key": maxIdempotencyKey} {
+		all := strings.Join(header.Values(name), " ")
+		if len(all) > most {
+			return &problem{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: invalidRequest, Detail: "The header " + name + " is longer than " + strconv.Itoa(most) + " bytes."}
+		}
+		if strings.ContainsFunc(all, func(c rune) bool { return c < ' ' || c > '~' }) {
+			return &problem{Status: http.StatusBadRequest, Reason: invalidRequest, Detail: "The header " + name + " holds more than printable ASCII."}
+		}
+	}
+	if encoding := header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return &problem{Status: http.StatusUnsupportedMediaType, Reason: invalidRequest, Detail: "The request body is compressed; send it without compression."}
+	}
+	return nil
+}
+
+// passed are the headers that have a meaning for a call. Above all a method override is
+// none of them, nor a time limit.
+func passed(header http.Header) http.Header {
+	inner := http.Header{"Authorization": header.Values("Authorization"), "Idempotency-Key": header.Values("Idempotency-Key")}
+	if strings.Join(inner["Authorization"], "") == "" {
+		inner.Set("Authorization", nobody)
+	}
+	return inner
+}
+
+// unread is the answer where a body could not be read.
+func unread(err error) *problem {
+	switch {
+	case errors.Is(err, body.ErrTooLarge):
+		return &problem{Status: http.StatusRequestEntityTooLarge, Reason: invalidRequest, Detail: "The request body is larger than 256 KiB."}
+	case errors.Is(err, body.ErrNoRoom):
+		return busy()
+	default:
+		return &problem{Status: http.StatusBadRequest, Reason: invalidRequest, Detail: "The request body did not arrive whole."}
+	}
+}
+
+// busy is the answer where too much is under way.
+func busy() *problem {
+	return &problem{Status: http.StatusServiceUnavailable, Detail: "Too many calls are under way at this gateway; try again shortly."}
 }
 
 // OpenAPI serves the OpenAPI document. It tells nothing that the source does not,

@@ -114,6 +114,7 @@ func call(t *testing.T, handler http.Handler, method, target, body string, chang
 	}
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
+	wantDocumented(t, method, target, w)
 	return w
 }
 
@@ -259,7 +260,11 @@ func TestBadRequests(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			wantProblem(t, call(t, handler, tt.method, tt.target, tt.body, nil), tt.status, "")
+			reason := "INVALID_REQUEST"
+			if tt.status == http.StatusNotFound || tt.status == http.StatusMethodNotAllowed {
+				reason = "" // no method was reached
+			}
+			wantProblem(t, call(t, handler, tt.method, tt.target, tt.body, nil), tt.status, reason)
 		})
 	}
 }

@@ -3,23 +3,18 @@ package webhook
 import (
 	"bytes"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/tandem-sync/tandem/services/gateway/internal/body"
 )
 
-const (
-	// maxDepth is how deep objects and arrays may be nested. Work item events stay
-	// under 10.
-	maxDepth = 100
-	// bufferSize is what a pooled buffer starts with; an event is about 5 KB.
-	bufferSize = 16 << 10
-	// keptBuffer is the largest buffer that goes back to the pool.
-	keptBuffer = 256 << 10
-)
+// maxDepth is how deep objects and arrays may be nested. Work item events stay
+// under 10.
+const maxDepth = 100
 
 // checkHeaders judges method, media type and announced size.
 func (p *Pipeline) checkHeaders(r *http.Request) *RefusalError {
@@ -56,52 +51,48 @@ func isJSON(contentType string) bool {
 	return !named || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
-// read reads the body into buf. It grows with what really arrives, so that a
-// sender that only announces much takes no memory.
-func (p *Pipeline) read(w http.ResponseWriter, r *http.Request, buf []byte) ([]byte, *RefusalError) {
-	body := http.MaxBytesReader(w, r.Body, p.maxBody)
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := body.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, io.EOF) {
-			return buf, nil
-		}
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return buf, p.tooLarge()
-		}
-		return buf, &RefusalError{Outcome: Interrupted, Text: "The body did not arrive whole in time; send it again.", Cause: err.Error()}
+func overloaded() *RefusalError {
+	return &RefusalError{Outcome: Overloaded, Text: "Tandem has too much to do right now; send the event again."}
+}
+
+// read reads the body; without a refusal it must be released.
+func (h *handler) read(w http.ResponseWriter, r *http.Request) (*body.Body, *RefusalError) {
+	held, err := h.bodies.Read(w, r)
+	switch {
+	case err == nil:
+		return held, nil
+	case errors.Is(err, body.ErrTooLarge):
+		return nil, h.tooLarge()
+	case errors.Is(err, body.ErrNoRoom):
+		return nil, overloaded()
+	default:
+		return nil, &RefusalError{Outcome: Interrupted, Text: "The body did not arrive whole in time; send it again.", Cause: err.Error()}
 	}
 }
 
 // text strips the byte order mark that some deliveries begin with (azure-devops.md
 // §1.2) and checks what every source needs.
 func text(raw []byte) ([]byte, *RefusalError) {
-	body := bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
-	if !utf8.Valid(body) {
+	content := bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
+	if !utf8.Valid(content) {
 		return nil, Refused("The body is not valid UTF-8.")
 	}
-	if tooDeep(body) {
+	if tooDeep(content) {
 		return nil, Refused("The body is nested more than " + strconv.Itoa(maxDepth) + " levels deep.")
 	}
-	return body, nil
+	return content, nil
 }
 
 // tooDeep tells whether a JSON text is nested deeper than maxDepth. For what is no
 // JSON the answer means nothing.
-func tooDeep(body []byte) bool {
+func tooDeep(content []byte) bool {
 	// Fewer brackets than levels settle it at the speed of memory.
-	if bytes.Count(body, []byte{'{'})+bytes.Count(body, []byte{'['}) <= maxDepth {
+	if bytes.Count(content, []byte{'{'})+bytes.Count(content, []byte{'['}) <= maxDepth {
 		return false
 	}
 	depth, inString := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
+	for i := 0; i < len(content); i++ {
+		switch c := content[i]; {
 		case inString && c == '\\':
 			i++
 		case c == '"':

@@ -9,15 +9,16 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
+	"github.com/tandem-sync/tandem/services/gateway/internal/body"
 	"github.com/tandem-sync/tandem/services/gateway/internal/envelope"
 	"github.com/tandem-sync/tandem/services/internal/telemetry"
 )
@@ -48,8 +49,8 @@ type Config struct {
 	Now func() time.Time
 	// MaxBody is the largest body that is read, in bytes.
 	MaxBody int64
-	// MaxInFlight is how many authenticated requests are worked on at once; more
-	// are answered 503.
+	// MaxInFlight is how many requests that were read are worked on at once; more are
+	// answered 503.
 	MaxInFlight int
 	// Timeout bounds one call of sync-core, its retries included.
 	Timeout time.Duration
@@ -63,7 +64,6 @@ type Pipeline struct {
 	maxBody int64
 	timeout time.Duration
 	slots   chan struct{}
-	buffers sync.Pool
 	metrics *instruments
 }
 
@@ -88,21 +88,19 @@ func New(cfg Config) (*Pipeline, error) {
 		places = DefaultMaxInFlight
 	}
 	p.slots = make(chan struct{}, places)
-	p.buffers.New = func() any {
-		buf := make([]byte, 0, bufferSize)
-		return &buf
-	}
 	return p, nil
 }
 
 // Handler receives what source sends. It answers every request itself.
 func (p *Pipeline) Handler(source Source) http.Handler {
-	return &handler{Pipeline: p, source: source, counts: p.metrics.of(source.Name())}
+	return &handler{Pipeline: p, source: source, bodies: body.New(p.maxBody), counts: p.metrics.of(source.Name())}
 }
 
 type handler struct {
 	*Pipeline
 	source Source
+	// bodies are read apart for each source, so that none takes another's room.
+	bodies *body.Reader
 	counts *sourceInstruments
 }
 
@@ -164,32 +162,33 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, start time.Tim
 		rec.fail(err)
 		return
 	}
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
-		rec.refuse(&RefusalError{Outcome: Overloaded, Text: "Tandem has too much to do right now; send the event again."})
-		return
-	}
-
-	buf := h.borrow()
-	defer h.giveBack(buf)
-	raw, refusal := h.read(w, r, (*buf)[:0])
-	*buf, rec.bytes = raw, len(raw)
+	held, refusal := h.read(w, r)
 	if refusal != nil {
 		rec.refuse(refusal)
 		return
 	}
+	defer held.Release()
+	raw := held.Bytes()
+	rec.bytes = len(raw)
 	if err := h.source.Verify(r, raw); err != nil {
 		rec.fail(err)
 		return
 	}
-	body, refusal := text(raw)
+	// Only now: senders who are slow, or not yet known for who they are, must not take the
+	// places of others.
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		rec.refuse(overloaded())
+		return
+	}
+	content, refusal := text(raw)
 	if refusal != nil {
 		rec.refuse(refusal)
 		return
 	}
-	notice, err := h.source.Read(r, body)
+	notice, err := h.source.Read(r, content)
 	rec.notice = notice
 	if err != nil {
 		rec.fail(err)
@@ -202,13 +201,13 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, start time.Tim
 		}
 		return
 	}
-	h.ingest(r.Context(), body, start, rec)
+	h.ingest(r.Context(), content, start, rec)
 }
 
 // ingest has the notice stored. The sender hanging up does not stop it: the body is
 // whole and genuine, storing it is quick and bounded, and the sender would only
 // send it once more.
-func (h *handler) ingest(ctx context.Context, body []byte, received time.Time, rec *record) {
+func (h *handler) ingest(ctx context.Context, payload []byte, received time.Time, rec *record) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.timeout)
 	defer cancel()
 	notice := &rec.notice
@@ -227,12 +226,15 @@ func (h *handler) ingest(ctx context.Context, body []byte, received time.Time, r
 		}
 	}
 	if notice.Payload != nil {
-		body = notice.Payload
+		payload = notice.Payload
 	}
-	if len(body) <= maxPayload {
-		request.Payload = body // encoded before IngestEvent returns, so the buffer may be reused
+	if len(payload) <= maxPayload {
+		request.Payload = payload // encoded before IngestEvent returns, so the buffer may be reused
 	}
 	request.Pushed = protoPushed(notice.Pushed)
+	if notice.Round != nil {
+		request.Round = &tandemv1.PushedRound{Took: durationpb.New(*notice.Round)}
+	}
 	response, err := h.events.IngestEvent(ctx, request)
 	if err != nil {
 		rec.failed(err)
@@ -301,19 +303,19 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, rec *record) {
 	if rec.outcome == WrongMethod {
 		header.Set("Allow", http.MethodPost)
 	}
-	body := []byte(`{"result":"` + rec.outcome.String() + `"}`)
+	text := []byte(`{"result":"` + rec.outcome.String() + `"}`)
 	code := rec.outcome.Status()
 	if code != http.StatusAccepted {
 		encoded, err := json.Marshal(struct {
 			Error string `json:"error"`
 		}{rec.text})
 		if err == nil {
-			body = encoded
+			text = encoded
 		}
 	}
-	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(code)
-	if _, err := w.Write(body); err != nil && rec.cause == "" {
+	if _, err := w.Write(text); err != nil && rec.cause == "" {
 		rec.cause = "writing the answer: " + err.Error()
 	}
 }
@@ -326,19 +328,5 @@ func protoSystem(s System) tandemv1.System {
 		return tandemv1.System_SYSTEM_AZURE_DEVOPS
 	default:
 		return tandemv1.System_SYSTEM_UNSPECIFIED
-	}
-}
-
-func (h *handler) borrow() *[]byte {
-	buf, ok := h.buffers.Get().(*[]byte)
-	if !ok {
-		buf = new([]byte)
-	}
-	return buf
-}
-
-func (h *handler) giveBack(buf *[]byte) {
-	if cap(*buf) <= keptBuffer {
-		h.buffers.Put(buf)
 	}
 }

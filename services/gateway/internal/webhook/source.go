@@ -81,6 +81,9 @@ type Notice struct {
 	Origin Origin
 	// Pushed is what the notice tells of a record of the ticket's log; nil: nothing.
 	Pushed *PushedRecord
+	// Round is how long the round took of which the notice tells the end; nil: it tells of
+	// none.
+	Round *time.Duration
 	// Payload is kept for people in place of the body; nil: the body is.
 	Payload []byte
 	// Release, if set, is called when the notice could not be stored, so that the

@@ -24,7 +24,7 @@ func commands(out io.Writer) *cobra.Command {
 	root.Args = nil // what follows has to be a command
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand(out), checkCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), rebuildCommand(out), checkConnectorCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
+	root.AddCommand(serveCommand(out), checkCommand(out), schemaCommand(out), hooksCommand(out), resyncCommand(out), driftCommand(out), rebuildCommand(out), checkConnectorCommand(out), tokenCommand(out), healthCommand(), versionCommand(out))
 	return root
 }
 
@@ -90,6 +90,29 @@ func checkCommand(out io.Writer) *cobra.Command {
 			return errNotFine
 		}
 		return nil
+	}
+	return c
+}
+
+// schemaCommand prints what may stand in a configuration file, made of the same tables that
+// the reader goes by.
+func schemaCommand(out io.Writer) *cobra.Command {
+	c := &cobra.Command{
+		Use: "config-schema", Short: "Print what may stand in a configuration file: as a JSON Schema, by which editors complete and explain it, or as a page to read.", Args: cobra.NoArgs,
+		Example: "  synccore config-schema > config.schema.json   # then, as the first line of the file: # yaml-language-server: $schema=config.schema.json",
+	}
+	format := c.Flags().String("format", "json", "json for a JSON Schema, markdown for a page.")
+	c.RunE = func(*cobra.Command, []string) error {
+		write, known := map[string]func() ([]byte, error){"json": config.JSONSchema, "markdown": config.Reference}[*format]
+		if !known {
+			return fmt.Errorf("%w: --format must be json or markdown, not %q", errArguments, *format)
+		}
+		text, err := write()
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(text)
+		return err
 	}
 	return c
 }

@@ -88,6 +88,12 @@ func (g *Guard) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 	if err != nil {
 		return err
 	}
+	if !call.caller.isEdge() {
+		if !g.pace.open(call.caller) {
+			return tooManyStreams(call.caller)
+		}
+		defer g.pace.close(call.caller)
+	}
 	ctx, cancel := stream.Context(), func() {}
 	if end := call.caller.Expires; !end.IsZero() {
 		ctx, cancel = context.WithTimeout(ctx, end.Sub(g.options.Now()))

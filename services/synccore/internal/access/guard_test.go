@@ -398,3 +398,47 @@ func TestCertificateEnds(t *testing.T) {
 		t.Errorf("after its end: %v", err)
 	}
 }
+
+// A caller may have so many streams open and no more, whatever others have.
+func TestStreamsAreBounded(t *testing.T) {
+	t.Parallel()
+	w := setup(t, everybody)
+	w.more = make(chan struct{})
+	const most = 64
+	first := stream(t, w, viewer)
+	for i := range most {
+		receive := first
+		if i > 0 {
+			receive = stream(t, w, viewer)
+		}
+		if err := receive(); err != nil {
+			t.Fatalf("stream %d: %v", i, err)
+		}
+	}
+	err := stream(t, w, viewer)()
+	if code(err) != codes.ResourceExhausted || len(status.Convert(err).Details()) != 2 {
+		t.Errorf("one too many: %v", err)
+	}
+	if err := stream(t, w, admin)(); err != nil {
+		t.Errorf("another caller: %v", err)
+	}
+	// Streams that ended make room.
+	changed := everybody(w)
+	changed.Tokens = changed.Tokens[1:]
+	if err := w.guard.Apply(changed); err != nil {
+		t.Fatal(err)
+	}
+	close(w.more)
+	for err := error(nil); err == nil; err = first() {
+	}
+	if err := w.guard.Apply(everybody(w)); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for err = stream(t, w, viewer)(); code(err) == codes.ResourceExhausted && time.Now().Before(deadline); {
+		err = stream(t, w, viewer)()
+	}
+	if code(err) == codes.ResourceExhausted {
+		t.Errorf("after streams ended: %v", err)
+	}
+}

@@ -14,10 +14,16 @@ import (
 // begins anew.
 const callersKept = 10_000
 
-// pace bounds how often each caller calls.
+// streamsEach is how many streams a caller may have open at once, such as watches. Each
+// looks for news all the time, and all that come by the gateway share one connection.
+const streamsEach = 64
+
+// pace bounds how often each caller calls, and how many streams each has open.
 type pace struct {
 	mu       sync.Mutex
 	limiters *lru.Cache[string, *rate.Limiter]
+	// streams are the open streams of the callers that have any.
+	streams map[string]int
 }
 
 func newPace() *pace {
@@ -25,7 +31,31 @@ func newPace() *pace {
 	if err != nil {
 		panic(err) // only a size below one is refused
 	}
-	return &pace{limiters: limiters}
+	return &pace{limiters: limiters, streams: map[string]int{}}
+}
+
+func keyOf(c Caller) string { return c.Kind + " " + c.Name + " " + c.Subject }
+
+// open counts a stream of a caller; false: they have as many as they may. Where it is true
+// the stream must be closed.
+func (p *pace) open(c Caller) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := keyOf(c)
+	if p.streams[key] >= streamsEach {
+		return false
+	}
+	p.streams[key]++
+	return true
+}
+
+func (p *pace) close(c Caller) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := keyOf(c)
+	if p.streams[key]--; p.streams[key] <= 0 {
+		delete(p.streams, key)
+	}
 }
 
 // wait is how long a caller has to wait for the next call; zero: they may call now.
@@ -35,7 +65,7 @@ func (p *pace) wait(c Caller, limit config.CallLimit, now time.Time) time.Durati
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := c.Kind + " " + c.Name + " " + c.Subject
+	key := keyOf(c)
 	limiter, ok := p.limiters.Get(key)
 	if !ok {
 		limiter = rate.NewLimiter(rate.Limit(limit.PerSecond), limit.Burst)

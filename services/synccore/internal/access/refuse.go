@@ -1,6 +1,7 @@
 package access
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,4 +37,11 @@ func tooMany(c Caller, wait time.Duration) error {
 	return refuse(codes.ResourceExhausted, tandemv1.ErrorReason_ERROR_REASON_RATE_LIMITED,
 		"Caller "+c.Name+" calls more often than callers.limit allows; wait "+wait.Round(time.Millisecond).String()+".",
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)})
+}
+
+func tooManyStreams(c Caller) error {
+	const soon = time.Minute
+	return refuse(codes.ResourceExhausted, tandemv1.ErrorReason_ERROR_REASON_RATE_LIMITED,
+		"Caller "+c.Name+" has "+strconv.Itoa(streamsEach)+" streams open, which is the most; close one of them.",
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(soon)})
 }

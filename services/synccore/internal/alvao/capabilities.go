@@ -106,7 +106,7 @@ func (c *Client) logCapability(ctx context.Context, ticket int64) item.Capabilit
 	k.Support, k.Found = item.Missing, fmt.Sprintf("reading the log of ticket %d was answered as if there were none", ticket)
 	if heard, err := c.applicationHeard(ctx); err == nil && !heard.IsZero() {
 		k.Fallback = "what Alvao's application tells of each record is kept and is the log"
-		k.Cost = "Messages and files from before the application was imported don't cross, and one that is told while Tandem is away crosses when the application tells it again within the hour; what Azure DevOps tells may stand in a ticket twice if Redis loses its data, or if sync-core dies or an answer is lost while the application can't reach Tandem."
+		k.Cost = "Messages and files from before the application was imported don't cross, and one that is told while Tandem is away crosses when the application tells it again within the hour; what may stand in a ticket already, because sync-core died, an answer was lost or Redis lost its data, is written about an hour later, and twice if the application can't tell all for six hours or what stands there is older than its TandemLookBackHours."
 		return k
 	}
 	k.Cost = "No message and no file crosses in either direction, and variables about messages stay empty."

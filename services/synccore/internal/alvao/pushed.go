@@ -16,6 +16,9 @@ type Pushed interface {
 	Log(ctx context.Context, ticket int64) ([]item.PushedRecord, error)
 	// Heard is when the application last told of a record of any ticket; zero: never.
 	Heard(ctx context.Context) (time.Time, error)
+	// Round is when the last round of the application that came to its end began; zero: none
+	// did.
+	Round(ctx context.Context) (time.Time, error)
 }
 
 // cutNote ends a text whose end was left out.
@@ -39,6 +42,13 @@ func (c *Client) Log(ctx context.Context, ticketID int64) (item.Log, error) {
 	if !heard {
 		return item.Log{Records: records}, err
 	}
+	var round time.Time
+	if unreadable {
+		// Before the records: what is told between the two is no part of them.
+		if round, heardErr = c.pushed.Round(ctx); heardErr != nil {
+			return item.Log{}, fmt.Errorf("reading when Alvao's application told all: %w", heardErr)
+		}
+	}
 	told, toldErr := c.pushed.Log(ctx, ticketID)
 	if toldErr != nil {
 		return item.Log{}, fmt.Errorf("reading what Alvao's application told of %s: %w", ticketName(ticketID), toldErr)
@@ -47,7 +57,7 @@ func (c *Client) Log(ctx context.Context, ticketID int64) (item.Log, error) {
 		mark(records, told)
 		return item.Log{Records: records}, nil
 	}
-	log := item.Log{Partial: true}
+	log := item.Log{Partial: true, Told: round}
 	for _, t := range told {
 		if t.Bare && !t.Removed {
 			// The application leaves texts to the REST API, ours among them: nobody could tell

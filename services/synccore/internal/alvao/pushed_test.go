@@ -17,6 +17,7 @@ import (
 // told is what an application told; the zero value: nothing, ever.
 type told struct {
 	heard   time.Time
+	round   time.Time
 	records []item.PushedRecord
 	err     error
 	asked   int
@@ -28,6 +29,8 @@ func (t *told) Heard(context.Context) (time.Time, error) {
 	t.asked++
 	return t.heard, t.err
 }
+
+func (t *told) Round(context.Context) (time.Time, error) { return t.round, t.err }
 
 func pushedRecord(id int64, change func(*item.PushedRecord)) item.PushedRecord {
 	r := item.PushedRecord{Record: item.Record{ID: id, HTML: "<p>h</p>", Plain: "p", Kind: "Note", From: "Jan"}}

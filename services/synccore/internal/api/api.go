@@ -8,8 +8,10 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -29,9 +31,20 @@ func reason(r tandemv1.ErrorReason) string {
 	return strings.TrimPrefix(r.String(), "ERROR_REASON_")
 }
 
-// refuse makes a status with a reason and further details.
+// retryDelay is how long a caller should wait before a repeat where nothing else is known.
+const retryDelay = time.Second
+
+// refuse makes a status with a reason and further details. What may succeed when it is
+// repeated unchanged tells when.
 func refuse(code codes.Code, why tandemv1.ErrorReason, text string, details ...protoadapt.MessageV1) error {
 	st := status.New(code, text)
+	told := slices.ContainsFunc(details, func(one protoadapt.MessageV1) bool {
+		_, is := one.(*errdetails.RetryInfo)
+		return is
+	})
+	if !told && (code == codes.Unavailable || code == codes.ResourceExhausted || code == codes.Aborted) {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
+	}
 	details = append([]protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: reason(why), Domain: domain}}, details...)
 	with, err := st.WithDetails(details...)
 	if err != nil {
@@ -69,7 +82,7 @@ func Status(err error) error {
 }
 
 func statusOf(err error) error {
-	f, isFault := fault.As(err)
+	_, isFault := fault.As(err)
 	switch {
 	case isFault:
 	case errors.Is(err, context.Canceled):
@@ -79,11 +92,7 @@ func statusOf(err error) error {
 		return refuse(codes.DeadlineExceeded, tandemv1.ErrorReason_ERROR_REASON_STORE_UNAVAILABLE,
 			"The store did not answer in time; nothing is known to have been stored. Try again.")
 	}
-	text := fault.Sentence(err)
-	var details []protoadapt.MessageV1
-	if isFault && f.RetryAfter > 0 {
-		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(f.RetryAfter)})
-	}
+	text, details := fault.Sentence(err), retryOf(err)
 	switch fault.KindOf(err) {
 	case fault.Invalid:
 		return refuse(codes.InvalidArgument, tandemv1.ErrorReason_ERROR_REASON_INVALID_REQUEST, text, details...)
@@ -102,6 +111,14 @@ func statusOf(err error) error {
 	}
 }
 
+// retryOf is what a fault says of when to try again.
+func retryOf(err error) []protoadapt.MessageV1 {
+	if f, ok := fault.As(err); ok && f.RetryAfter > 0 {
+		return []protoadapt.MessageV1{&errdetails.RetryInfo{RetryDelay: durationpb.New(f.RetryAfter)}}
+	}
+	return nil
+}
+
 // ofPage is Status for a list: what is invalid there can only be its token, since all
 // else was checked before.
 func ofPage(err error) error {
@@ -109,7 +126,7 @@ func ofPage(err error) error {
 		return Status(err)
 	}
 	var v violations
-	v.add("page_token", "must be a next_page_token that this method sent for the same request")
+	v.add("page_token", badToken)
 	return v.err()
 }
 

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"math"
 	"slices"
 	"sort"
@@ -53,8 +52,8 @@ type Connectors interface {
 	// there was none.
 	Resync(ctx context.Context, name string) (item.Resync, error)
 	// AskResync asks for one now and returns it as it waits; the one whose Request is not
-	// before its Asked is the answer.
-	AskResync(ctx context.Context, name string) (item.Resync, error)
+	// before its Asked is the answer. A request id that asked before gets what it got then.
+	AskResync(ctx context.Context, name, request string) (item.Resync, error)
 	// Link links a ticket and a work item that both exist, or with dry only looks whether it
 	// could: fault.Invalid where one of them can't be linked, fault.Refused where either is
 	// linked with another, fault.Conflict while the ticket is worked on.
@@ -75,8 +74,7 @@ type ConnectorService struct {
 func (s *ConnectorService) ListConnectors(ctx context.Context, req *tandemv1.ListConnectorsRequest) (*tandemv1.ListConnectorsResponse, error) {
 	var v violations
 	size := pageSize(&v, req.GetPageSize(), largestPage)
-	after, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
-	v.check(err == nil, "page_token", "must be a next_page_token that this method sent")
+	after := openToken(&v, req.GetPageToken())
 	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Connector{})
 	if err := v.err(); err != nil {
 		return nil, err
@@ -85,12 +83,12 @@ func (s *ConnectorService) ListConnectors(ctx context.Context, req *tandemv1.Lis
 	slices.SortFunc(all, func(a, b Description) int { return cmp.Compare(a.Name, b.Name) })
 	// A token names the last connector that was sent, so that one added or removed
 	// meanwhile shifts nothing.
-	start := sort.Search(len(all), func(i int) bool { return all[i].Name > string(after) })
+	start := sort.Search(len(all), func(i int) bool { return all[i].Name > after })
 	all = all[start:]
 	resp := &tandemv1.ListConnectorsResponse{}
 	if len(all) > size {
 		all = all[:size]
-		resp.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(all[size-1].Name))
+		resp.NextPageToken = sealToken(all[size-1].Name)
 	}
 	for _, one := range all {
 		shown, err := s.shown(ctx, one)
@@ -163,7 +161,7 @@ func (s *ConnectorService) ResyncConnector(ctx context.Context, req *tandemv1.Re
 	if !ok {
 		return nil, noConnector(name)
 	}
-	asked, err := s.Connectors.AskResync(ctx, name)
+	asked, err := s.Connectors.AskResync(ctx, name, "")
 	if fault.Is(err, fault.NotFound) {
 		// It was removed from the configuration a moment ago.
 		return nil, noConnector(name)

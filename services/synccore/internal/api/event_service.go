@@ -45,6 +45,9 @@ type EventService struct {
 
 // IngestEvent implements tandem.v1.EventService.
 func (s *EventService) IngestEvent(ctx context.Context, req *tandemv1.IngestEventRequest) (*tandemv1.IngestEventResponse, error) {
+	if key := sentKey(ctx); req.GetEventId() == "" && key != "" {
+		req.EventId = key // it is this call's own
+	}
 	system, err := checkIngest(req)
 	if err != nil {
 		return nil, err
@@ -100,7 +103,7 @@ func checkIngest(req *tandemv1.IngestEventRequest) (item.System, error) {
 	default:
 		v.add("system", "must be a value of the enum")
 	}
-	v.check(req.GetItemId() > 0, "item_id", "must be greater than 0")
+	v.check(req.GetItemId() > 0 || req.GetRound() != nil, "item_id", "must be greater than 0")
 	v.check(req.GetRevision() >= 0, "revision", "must not be negative")
 	v.check(len(req.GetConnector()) <= maxName, "connector", "must be at most 256 bytes")
 	v.check(len(req.GetEventId()) <= maxEventID, "event_id", "must be at most 256 bytes")
@@ -110,6 +113,7 @@ func checkIngest(req *tandemv1.IngestEventRequest) (item.System, error) {
 	v.check(len(req.GetOrigin().GetProjectId()) <= maxName, "origin.project_id", "must be at most 256 bytes")
 	v.check(len(req.GetOrigin().GetProjectName()) <= maxName, "origin.project_name", "must be at most 256 bytes")
 	checkPushed(&v, req)
+	checkRound(&v, req)
 	v.check(req.GetReceiveTime() == nil || req.GetReceiveTime().IsValid(), "receive_time", "must be a valid time")
 	return system, v.err()
 }
@@ -129,7 +133,7 @@ func (s *EventService) connectorsFor(req *tandemv1.IngestEventRequest) ([]string
 	case fault.Is(err, fault.NotFound):
 		return nil, refuse(codes.NotFound, tandemv1.ErrorReason_ERROR_REASON_UNKNOWN_CONNECTOR, fault.Sentence(err))
 	case fault.Is(err, fault.Unavailable):
-		return nil, refuse(codes.Unavailable, tandemv1.ErrorReason_ERROR_REASON_NOT_READY, fault.Sentence(err))
+		return nil, refuse(codes.Unavailable, tandemv1.ErrorReason_ERROR_REASON_NOT_READY, fault.Sentence(err), retryOf(err)...)
 	case err != nil:
 		return nil, Status(err)
 	}
@@ -143,21 +147,26 @@ func (s *EventService) ListEvents(ctx context.Context, req *tandemv1.ListEventsR
 	size := pageSize(&v, req.GetPageSize(), largestPage)
 	state, ok := stateOf(req.GetState())
 	v.check(ok, "state", "must be a value of the enum")
+	place := openToken(&v, req.GetPageToken(), connector, string(state))
+	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Event{})
 	if err := v.err(); err != nil {
 		return nil, err
 	}
+	of := connector
 	if connector == "-" {
-		connector = ""
+		of = ""
 	} else if _, ok := s.Connectors.Describe(connector); !ok {
 		return nil, noConnector(connector)
 	}
-	records, next, err := s.Inbox.List(ctx, connector, state, size, req.GetPageToken())
+	records, next, err := s.Inbox.List(ctx, of, state, size, place)
 	if err != nil {
 		return nil, ofPage(err)
 	}
-	resp := &tandemv1.ListEventsResponse{NextPageToken: next}
+	resp := &tandemv1.ListEventsResponse{NextPageToken: sealToken(next, connector, string(state))}
 	for _, record := range records {
-		resp.Events = append(resp.Events, eventProto(record))
+		shown := eventProto(record)
+		mask.apply(shown)
+		resp.Events = append(resp.Events, shown)
 	}
 	return resp, nil
 }
@@ -166,6 +175,7 @@ func (s *EventService) ListEvents(ctx context.Context, req *tandemv1.ListEventsR
 func (s *EventService) GetEvent(ctx context.Context, req *tandemv1.GetEventRequest) (*tandemv1.GetEventResponse, error) {
 	var v violations
 	connector, id := childOf(&v, req.GetName(), "events")
+	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Event{})
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -173,7 +183,9 @@ func (s *EventService) GetEvent(ctx context.Context, req *tandemv1.GetEventReque
 	if err != nil {
 		return nil, Status(err)
 	}
-	return &tandemv1.GetEventResponse{Event: eventProto(record)}, nil
+	shown := eventProto(record)
+	mask.apply(shown)
+	return &tandemv1.GetEventResponse{Event: shown}, nil
 }
 
 // ReplayEvent implements tandem.v1.EventService. What was refused is tried again even

@@ -15,17 +15,30 @@ import (
 
 var requestID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{0,128}$`)
 
+// sentKey is the Idempotency-Key of a call over REST; empty: there is none.
+func sentKey(ctx context.Context) string {
+	if sent := metadata.ValueFromIncomingContext(ctx, "idempotency-key"); len(sent) == 1 {
+		return sent[0]
+	}
+	return ""
+}
+
+// requestOf is the id by which a repeat of the request is known; empty: there is none.
+func requestOf(ctx context.Context, v *violations, id string) string {
+	if id == "" {
+		id = sentKey(ctx)
+	}
+	v.check(requestID.MatchString(id), "request_id", "must be at most 128 letters, digits and signs of -_.:")
+	return id
+}
+
 // CreateLink implements tandem.v1.LinkService.
 func (s *LinkService) CreateLink(ctx context.Context, req *tandemv1.CreateLinkRequest) (*tandemv1.CreateLinkResponse, error) {
 	var v violations
 	connector := connectorOf(&v, "parent", req.GetParent())
 	v.check(req.GetTicketId() > 0, "ticket_id", "must be greater than 0")
 	v.check(req.GetWorkItemId() > 0, "work_item_id", "must be greater than 0")
-	id := req.GetRequestId()
-	if sent := metadata.ValueFromIncomingContext(ctx, "idempotency-key"); id == "" && len(sent) == 1 {
-		id = sent[0] // over REST the header will do
-	}
-	v.check(requestID.MatchString(id), "request_id", "must be at most 128 letters, digits and signs of -_.:")
+	id := requestOf(ctx, &v, req.GetRequestId())
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -33,12 +46,22 @@ func (s *LinkService) CreateLink(ctx context.Context, req *tandemv1.CreateLinkRe
 		return nil, noConnector(connector)
 	}
 	if id != "" && !req.GetValidateOnly() {
-		err := s.Links.ClaimRequest(ctx, connector, id, fmt.Sprintf("%d+%d", req.GetTicketId(), req.GetWorkItemId()))
+		repeat, err := s.Links.ClaimRequest(ctx, connector, id, fmt.Sprintf("%d+%d", req.GetTicketId(), req.GetWorkItemId()))
 		if fault.Is(err, fault.Refused) {
 			return nil, refuse(codes.AlreadyExists, tandemv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED, fault.Sentence(err))
 		}
 		if err != nil {
 			return nil, Status(err)
+		}
+		if repeat {
+			// What was made is told even while it is being worked on.
+			known, err := s.Links.Get(ctx, connector, req.GetTicketId())
+			if err != nil {
+				return nil, Status(err)
+			}
+			if known.Exists() && known.WorkItem == req.GetWorkItemId() {
+				return &tandemv1.CreateLinkResponse{Link: linkProto(known)}, nil
+			}
 		}
 	}
 	made, err := s.Connectors.Link(ctx, connector, req.GetTicketId(), req.GetWorkItemId(), req.GetValidateOnly())
@@ -70,7 +93,7 @@ func ofVendor(otherwise func(error) error, err error) error {
 	case fault.BadToken, fault.Denied:
 		return refuse(codes.FailedPrecondition, tandemv1.ErrorReason_ERROR_REASON_VENDOR_UNAVAILABLE, fault.Sentence(err))
 	case fault.Unavailable, fault.Throttled:
-		return refuse(codes.Unavailable, tandemv1.ErrorReason_ERROR_REASON_VENDOR_UNAVAILABLE, fault.Sentence(err))
+		return refuse(codes.Unavailable, tandemv1.ErrorReason_ERROR_REASON_VENDOR_UNAVAILABLE, fault.Sentence(err), retryOf(err)...)
 	default:
 		return otherwise(err)
 	}

@@ -25,17 +25,18 @@ func (s *LinkService) ListLinks(ctx context.Context, req *tandemv1.ListLinksRequ
 	size := pageSize(&v, req.GetPageSize(), largestPage)
 	query := queryOf(&v, req.GetFilter(), req.GetOrderBy())
 	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Link{})
+	place := openToken(&v, req.GetPageToken(), connector)
 	if err := v.err(); err != nil {
 		return nil, err
 	}
 	if _, ok := s.Connectors.Describe(connector); !ok {
 		return nil, noConnector(connector)
 	}
-	links, next, err := s.Links.Query(ctx, connector, query, size, req.GetPageToken())
+	links, next, err := s.Links.Query(ctx, connector, query, size, place)
 	if err != nil {
 		return nil, ofPage(err)
 	}
-	resp := &tandemv1.ListLinksResponse{NextPageToken: next}
+	resp := &tandemv1.ListLinksResponse{NextPageToken: sealToken(next, connector)}
 	for _, one := range links {
 		shown := linkProto(one)
 		mask.apply(shown)

@@ -33,8 +33,9 @@ type Links interface {
 	// Changes lists what was written behind a place, LastChange tells the newest place.
 	Changes(ctx context.Context, connector, behind string, n int) ([]link.Change, error)
 	LastChange(ctx context.Context, connector string) (string, error)
-	// ClaimRequest notes what a request id stands for; fault.Refused: for another request.
-	ClaimRequest(ctx context.Context, connector, id, asks string) error
+	// ClaimRequest notes what a request id stands for, and tells whether it was noted before;
+	// fault.Refused: for another request.
+	ClaimRequest(ctx context.Context, connector, id, asks string) (repeat bool, err error)
 }
 
 // Leases gives one holder at a time the right to change a link.
@@ -137,6 +138,8 @@ func (s *LinkService) DeleteLink(ctx context.Context, req *tandemv1.DeleteLinkRe
 		return nil, noLink(connector, ticket)
 	case req.GetEtag() != "" && req.GetEtag() != etag(link):
 		return nil, ofLink(fault.New(fault.Conflict, "The link of ticket %d changed since it was read; read it again and decide anew.", ticket))
+	case req.GetValidateOnly():
+		return &tandemv1.DeleteLinkResponse{}, nil
 	}
 	change := item.LinkChange{
 		Time: s.Now(), Action: "delete", Detail: fmt.Sprintf("The link of ticket %d and work item %d was deleted by hand.", ticket, link.WorkItem),
@@ -156,18 +159,28 @@ func (s *LinkService) ListLinkHistory(ctx context.Context, req *tandemv1.ListLin
 	var v violations
 	connector, ticket := ticketOf(&v, req.GetName())
 	size := pageSize(&v, req.GetPageSize(), historyKept)
+	at := historyPlaceOf(&v, req.GetName(), req.GetPageToken())
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	changes, err := s.Links.History(ctx, connector, ticket, size)
+	wanted := historyKept
+	if at == nil {
+		wanted = min(size+1, historyKept)
+	}
+	changes, err := s.Links.History(ctx, connector, ticket, wanted)
 	if err != nil {
 		return nil, Status(err)
 	}
 	if len(changes) == 0 {
 		return nil, noLink(connector, ticket)
 	}
+	changes = at.behind(changes)
 	resp := &tandemv1.ListLinkHistoryResponse{}
-	for _, change := range changes {
+	for i, change := range changes {
+		if i == size {
+			resp.NextPageToken = at.next(changes[:size]).token(req.GetName())
+			break
+		}
 		resp.Changes = append(resp.Changes, changeProto(change))
 	}
 	return resp, nil
@@ -176,7 +189,7 @@ func (s *LinkService) ListLinkHistory(ctx context.Context, req *tandemv1.ListLin
 // ofLink is Status for a change of a link, which somebody else may be changing.
 func ofLink(err error) error {
 	if fault.Is(err, fault.Conflict) {
-		return refuse(codes.Aborted, tandemv1.ErrorReason_ERROR_REASON_LINK_CHANGED, fault.Sentence(err))
+		return refuse(codes.Aborted, tandemv1.ErrorReason_ERROR_REASON_LINK_CHANGED, fault.Sentence(err), retryOf(err)...)
 	}
 	return Status(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -23,6 +24,22 @@ const (
 // Pushed keeps what Alvao's application told of ticket logs.
 type Pushed interface {
 	Keep(ctx context.Context, connector string, ticket int64, record item.PushedRecord) (pushed.Kept, error)
+	// KeepRound notes that the application told all records again, which took so long.
+	KeepRound(ctx context.Context, connector string, took time.Duration) error
+}
+
+// longestRound is how long a round of the application may take.
+const longestRound = 24 * time.Hour
+
+func checkRound(v *violations, req *tandemv1.IngestEventRequest) {
+	r := req.GetRound()
+	if r == nil {
+		return
+	}
+	v.check(req.GetSystem() == tandemv1.System_SYSTEM_ALVAO, "round", "is for SYSTEM_ALVAO alone")
+	v.check(req.GetPushed() == nil, "round", "can't be told together with pushed")
+	took := r.GetTook()
+	v.check(took != nil && took.IsValid() && took.AsDuration() >= 0 && took.AsDuration() <= longestRound, "round.took", "is required and must be from 0 to 24 hours")
 }
 
 func checkPushed(v *violations, req *tandemv1.IngestEventRequest) {
@@ -62,6 +79,12 @@ func checkPushed(v *violations, req *tandemv1.IngestEventRequest) {
 // it, and one whose storing fails is sent again. The disposition is 0 where a hint is
 // to be stored.
 func (s *EventService) keep(ctx context.Context, req *tandemv1.IngestEventRequest) (tandemv1.IngestEventResponse_Disposition, error) {
+	if round := req.GetRound(); round != nil {
+		if err := s.Pushed.KeepRound(ctx, req.GetConnector(), round.GetTook().AsDuration()); err != nil {
+			return 0, Status(err)
+		}
+		return tandemv1.IngestEventResponse_DISPOSITION_STORED, nil
+	}
 	p := req.GetPushed()
 	if p == nil {
 		return 0, nil

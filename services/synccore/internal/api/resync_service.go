@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/base64"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -33,8 +31,9 @@ type Repaired struct {
 // Resyncs is what ResyncService needs of the running connectors. All fail with
 // fault.NotFound for a connector that is not there.
 type Resyncs interface {
-	// AskResync asks for a resync and returns the one that waits.
-	AskResync(ctx context.Context, name string) (item.Resync, error)
+	// AskResync asks for a resync and returns the one that waits, or that the same request id
+	// got before; empty: there is none.
+	AskResync(ctx context.Context, name, request string) (item.Resync, error)
 	// ResyncOf tells about one; fault.NotFound if there is none of that id.
 	ResyncOf(ctx context.Context, name, id string) (item.Resync, error)
 	// Resyncs tells about those that are remembered, the newest first.
@@ -69,13 +68,14 @@ func (s *ResyncService) known(name string) error {
 func (s *ResyncService) StartResync(ctx context.Context, req *tandemv1.StartResyncRequest) (*tandemv1.StartResyncResponse, error) {
 	var v violations
 	name := connectorOf(&v, "parent", req.GetParent())
+	request := requestOf(ctx, &v, req.GetRequestId())
 	if err := v.err(); err != nil {
 		return nil, err
 	}
 	if err := s.known(name); err != nil {
 		return nil, err
 	}
-	asked, err := s.Resyncs.AskResync(ctx, name)
+	asked, err := s.Resyncs.AskResync(ctx, name, request)
 	if err != nil {
 		return nil, ofResync(err)
 	}
@@ -86,6 +86,7 @@ func (s *ResyncService) StartResync(ctx context.Context, req *tandemv1.StartResy
 func (s *ResyncService) GetResync(ctx context.Context, req *tandemv1.GetResyncRequest) (*tandemv1.GetResyncResponse, error) {
 	var v violations
 	name, id := childOf(&v, req.GetName(), "resyncs")
+	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Resync{})
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -96,7 +97,9 @@ func (s *ResyncService) GetResync(ctx context.Context, req *tandemv1.GetResyncRe
 	if err != nil {
 		return nil, ofResync(err)
 	}
-	return &tandemv1.GetResyncResponse{Resync: resyncProto(name, one)}, nil
+	shown := resyncProto(name, one)
+	mask.apply(shown)
+	return &tandemv1.GetResyncResponse{Resync: shown}, nil
 }
 
 // ListResyncs implements tandem.v1.ResyncService.
@@ -104,8 +107,8 @@ func (s *ResyncService) ListResyncs(ctx context.Context, req *tandemv1.ListResyn
 	var v violations
 	name := connectorOf(&v, "parent", req.GetParent())
 	size := pageSize(&v, req.GetPageSize(), resyncsKept)
-	before, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
-	v.check(err == nil, "page_token", "must be a next_page_token that this method sent")
+	before := openToken(&v, req.GetPageToken(), name)
+	mask := maskOf(&v, req.GetReadMask(), &tandemv1.Resync{})
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -117,17 +120,19 @@ func (s *ResyncService) ListResyncs(ctx context.Context, req *tandemv1.ListResyn
 		return nil, ofResync(err)
 	}
 	resp := &tandemv1.ListResyncsResponse{}
+	last := ""
 	for _, one := range all {
 		// A token names the last one that was sent, so that a new one shifts nothing.
-		if len(before) > 0 && strings.Compare(one.ID, string(before)) >= 0 {
+		if before != "" && one.ID >= before {
 			continue
 		}
 		if len(resp.GetResyncs()) == size {
-			last := resp.GetResyncs()[size-1].GetName()
-			resp.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(last[strings.LastIndexByte(last, '/')+1:]))
+			resp.NextPageToken = sealToken(last, name)
 			break
 		}
-		resp.Resyncs = append(resp.Resyncs, resyncProto(name, one))
+		shown := resyncProto(name, one)
+		mask.apply(shown)
+		resp.Resyncs, last = append(resp.Resyncs, shown), one.ID
 	}
 	return resp, nil
 }
@@ -154,20 +159,21 @@ func (s *ResyncService) CheckDrift(ctx context.Context, req *tandemv1.CheckDrift
 	var v violations
 	name := connectorOf(&v, "parent", req.GetParent())
 	size := pageSize(&v, req.GetPageSize(), largestDrift)
+	place := openToken(&v, req.GetPageToken(), name)
 	if err := v.err(); err != nil {
 		return nil, err
 	}
 	if err := s.known(name); err != nil {
 		return nil, err
 	}
-	drifts, compared, next, err := s.Resyncs.CheckDrift(ctx, name, size, req.GetPageToken())
+	drifts, compared, next, err := s.Resyncs.CheckDrift(ctx, name, size, place)
 	if fault.Is(err, fault.Invalid) {
 		return nil, ofPage(err)
 	}
 	if err != nil {
 		return nil, ofVendor(Status, err)
 	}
-	resp := &tandemv1.CheckDriftResponse{ComparedCount: count32(compared), NextPageToken: next}
+	resp := &tandemv1.CheckDriftResponse{ComparedCount: count32(compared), NextPageToken: sealToken(next, name)}
 	for _, one := range drifts {
 		resp.Drifts = append(resp.Drifts, driftProto(name, one))
 	}

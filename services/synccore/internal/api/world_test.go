@@ -82,7 +82,7 @@ func (c *connectors) Resync(_ context.Context, name string) (item.Resync, error)
 	return c.resync, nil
 }
 
-func (c *connectors) AskResync(context.Context, string) (item.Resync, error) {
+func (c *connectors) AskResync(_ context.Context, _, _ string) (item.Resync, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return item.Resync{ID: "asked", State: item.ResyncWaiting, Reason: item.ResyncAsked, Asked: c.resync.Began.Add(time.Hour)}, nil

@@ -27,6 +27,8 @@ const (
 	maxStreams = 1024
 	// handshakeWithin is how long a connection may take to become one.
 	handshakeWithin = 10 * time.Second
+	// requestWithin is how long the request of a call may take to arrive.
+	requestWithin = 10 * time.Second
 	// connectionAge is when a connection is replaced, so that its certificates and the
 	// balance between replicas are not for ever; calls on it have connectionGrace to end.
 	connectionAge, connectionGrace = time.Hour, 5 * time.Minute
@@ -36,7 +38,10 @@ const (
 
 // serverLimits are the server's options that hold for every caller.
 func serverLimits() []grpc.ServerOption {
+	intime := punctual{within: requestWithin}
 	return []grpc.ServerOption{
+		grpc.InTapHandle(intime.tap),
+		grpc.StatsHandler(intime),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(maxStreams),

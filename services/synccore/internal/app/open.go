@@ -271,6 +271,11 @@ func (p pushedTo) Log(ctx context.Context, ticket int64) ([]item.PushedRecord, e
 	return p.logs.Log(ctx, p.connector, ticket)
 }
 
+// Round implements alvao.Pushed.
+func (p pushedTo) Round(ctx context.Context) (time.Time, error) {
+	return p.logs.Round(ctx, p.connector)
+}
+
 // Heard implements alvao.Pushed.
 func (p pushedTo) Heard(ctx context.Context) (time.Time, error) {
 	return p.logs.Heard(ctx, p.connector)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -109,11 +110,16 @@ func (a *App) logCall(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	return handler(ctx, req)
 }
 
-// panicked logs a panic and makes it an error of its call.
+// panicked logs a panic and makes it an error of its call. Values of unknown types are
+// left out, as they may hold what was asked or a secret.
 func (a *App) panicked(ctx context.Context, method string, cause any) error {
+	text := fmt.Sprintf("panic of type %T", cause)
+	if err, ok := cause.(error); ok {
+		text = "panic: " + err.Error()
+	}
 	a.tel.Logger.ErrorContext(ctx, "rpc.panic", slog.String("method", method),
-		slog.String("error", fmt.Sprint(cause)), slog.String("stack", string(debug.Stack())))
-	return api.Status(fmt.Errorf("panic: %v", cause))
+		slog.String("error", text), slog.String("stack", string(debug.Stack())))
+	return api.Status(errors.New(text))
 }
 
 // endStream ends a stream when a stop is asked for: one that waits for news, such as
@@ -302,8 +308,8 @@ func (d describer) Resync(ctx context.Context, name string) (item.Resync, error)
 }
 
 // AskResync implements api.Connectors and api.Resyncs.
-func (d describer) AskResync(ctx context.Context, name string) (item.Resync, error) {
-	return d.set.AskResync(ctx, name)
+func (d describer) AskResync(ctx context.Context, name, request string) (item.Resync, error) {
+	return d.set.AskResync(ctx, name, request)
 }
 
 // ResyncOf implements api.Resyncs.

@@ -13,14 +13,13 @@ import (
 
 // brake reads when a mass change waits for a person.
 func (r *reader) brake(v value, otherwise brake.Settings) brake.Settings {
-	const most = 1_000_000
-	o, ok := r.object(v, "share", "atLeast")
+	o, ok := r.object(v, brakeKeys())
 	if !ok {
 		return otherwise
 	}
 	return brake.Settings{
 		Share:   r.share(o.get("share"), otherwise.Share),
-		AtLeast: int(r.whole(o.get("atLeast"), 1, most, int64(otherwise.AtLeast))),
+		AtLeast: int(r.whole(o.get("atLeast"), 1, mostBrakeAtLeast, int64(otherwise.AtLeast))),
 	}
 }
 

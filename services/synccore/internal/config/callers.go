@@ -112,12 +112,12 @@ const defaultRolesClaim = "roles"
 // callers reads who may call the API.
 func (r *reader) callers(v value, connectors []Connector) Callers {
 	c := Callers{Limit: defaultLimit()}
-	o, ok := r.object(v, "anonymous", "tokens", "certificates", "issuers", "limit")
+	o, ok := r.object(v, callersKeys())
 	if !ok {
 		return c
 	}
 	if at := o.get("anonymous"); !at.absent() {
-		c.Anonymous = r.choice(at, []string{RoleViewer, RoleOperator, RoleAdmin}, "")
+		c.Anonymous = r.choice(at, callerRoles()[:3], "")
 		r.warn(at, "everybody who reaches the API may use it without showing who they are", "Leave anonymous to demonstrations; give each caller a token")
 	}
 	names, hashes := map[string]bool{}, map[string]bool{}
@@ -140,9 +140,8 @@ func (r *reader) callers(v value, connectors []Connector) Callers {
 			c.Issuers = append(c.Issuers, i)
 		}
 	}
-	if limit, ok := r.object(o.get("limit"), "perSecond", "burst"); ok {
-		const mostPerSecond, mostBurst = 100_000, 1_000_000
-		c.Limit.PerSecond = r.number(limit.get("perSecond"), 0.1, mostPerSecond, c.Limit.PerSecond)
+	if limit, ok := r.object(o.get("limit"), callLimitKeys()); ok {
+		c.Limit.PerSecond = r.number(limit.get("perSecond"), leastPerSecond, mostCallsPerSecond, c.Limit.PerSecond)
 		c.Limit.Burst = int(r.whole(limit.get("burst"), 1, mostBurst, int64(c.Limit.Burst)))
 	}
 	return c
@@ -193,7 +192,7 @@ func callerRoles() []string { return []string{RoleViewer, RoleOperator, RoleAdmi
 var sha256Hex = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
 func (r *reader) callerToken(v value, connectors []Connector) (CallerToken, bool) {
-	o, ok := r.object(v, "name", "role", "connectors", "sha256", "secret", "expires")
+	o, ok := r.object(v, callerTokenKeys())
 	if !ok {
 		return CallerToken{}, false
 	}
@@ -220,16 +219,15 @@ func (r *reader) callerToken(v value, connectors []Connector) (CallerToken, bool
 }
 
 func (r *reader) callerName(o object) string {
-	const longest = 200
 	name, ok := r.needed(o, "name", "Write what the audit log calls the caller")
-	if ok && len(name) > longest {
+	if ok && len(name) > mostCallerName {
 		r.report(o.get("name"), "it is longer than 200 bytes", "Write a shorter name")
 	}
 	return name
 }
 
 func (r *reader) callerCertificate(v value, connectors []Connector) (CallerCertificate, bool) {
-	o, ok := r.object(v, "name", "role", "connectors")
+	o, ok := r.object(v, callerCertificateKeys())
 	if !ok {
 		return CallerCertificate{}, false
 	}
@@ -237,7 +235,7 @@ func (r *reader) callerCertificate(v value, connectors []Connector) (CallerCerti
 }
 
 func (r *reader) issuer(v value, connectors []Connector) (Issuer, bool) {
-	o, ok := r.object(v, "issuer", "audience", "rolesClaim", "roles", "caFile")
+	o, ok := r.object(v, issuerKeys())
 	if !ok {
 		return Issuer{}, false
 	}
@@ -258,7 +256,7 @@ func (r *reader) issuer(v value, connectors []Connector) (Issuer, bool) {
 	}
 	seen := map[string]bool{}
 	for _, item := range r.list(roles) {
-		role, ok := r.object(item, "value", "role", "connectors")
+		role, ok := r.object(item, issuerRoleKeys())
 		if !ok {
 			continue
 		}

@@ -86,7 +86,7 @@ func (r *reader) token(v value) Credential {
 		ref, _ := r.ref(v)
 		return Credential{Ref: ref}
 	}
-	o, ok := r.object(v, "file", "env", "entra", "managedIdentity", "expires")
+	o, ok := r.object(v, tokenKeys())
 	if !ok {
 		return Credential{}
 	}
@@ -133,7 +133,7 @@ func (r *reader) noEnd(o object) {
 }
 
 func (r *reader) entra(v value) *Entra {
-	o, ok := r.object(v, "tenant", "clientId", "clientSecret", "certificate", "authority")
+	o, ok := r.object(v, entraKeys())
 	if !ok {
 		return nil
 	}
@@ -172,7 +172,7 @@ func (r *reader) authority(v value, otherwise string) string {
 }
 
 func (r *reader) managedIdentity(v value) *ManagedIdentity {
-	o, ok := r.object(v, "clientId")
+	o, ok := r.object(v, managedIdentityKeys())
 	if !ok {
 		return nil
 	}

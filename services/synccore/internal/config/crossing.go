@@ -42,7 +42,7 @@ func (r *reader) crossing(messages object) crossing.Rules {
 
 func (r *reader) rule(v value) crossing.Rule {
 	var rule crossing.Rule
-	o, ok := r.object(v, "cross", "direction", "kinds", "showToRequester", "author", "text")
+	o, ok := r.object(v, ruleKeys())
 	if !ok {
 		return rule
 	}
@@ -51,7 +51,7 @@ func (r *reader) rule(v value) crossing.Rule {
 	} else {
 		rule.Cross = r.flag(at, false)
 	}
-	switch r.choice(o.get("direction"), []string{toAzureDevOps, toAlvao}, "") {
+	switch r.choice(o.get("direction"), directionWords(), "") {
 	case toAzureDevOps:
 		rule.To = item.AzureDevOps
 	case toAlvao:
@@ -90,7 +90,7 @@ func (r *reader) pattern(v value) crossing.Pattern {
 }
 
 func (r *reader) files(v value) crossing.Files {
-	o, ok := r.object(v, "allow", "deny")
+	o, ok := r.object(v, filesKeys())
 	if !ok {
 		return crossing.Files{}
 	}

@@ -89,17 +89,18 @@ func parse(file, dir string, content []byte) (*Config, error) {
 
 func (r *reader) config(root value) Config {
 	config, connector := defaults()
-	o, ok := r.object(root, "publicUrl", "resync", "accessTokens", "hookSecrets", "allowVolatileRedis", "callers", "mail", "connectors", "brake")
+	o, ok := r.object(root, fileKeys())
 	if !ok {
 		return config
 	}
+	r.text(o.get("$schema")) // for editors
 	if v := o.get("publicUrl"); !v.absent() {
 		if text, ok := r.text(v); ok && strings.TrimSpace(text) != "" {
 			config.PublicURL, _ = r.address(v, "https://tandem.contoso.com")
 		}
 	}
 	if v := o.get("resync"); !v.absent() {
-		if resync, ok := r.object(v, "interval"); ok {
+		if resync, ok := r.object(v, resyncKeys()); ok {
 			config.Resync.Interval = r.duration(resync.get("interval"), config.Resync.Interval)
 		}
 	}
@@ -157,11 +158,10 @@ func (v value) at(o value) value {
 }
 
 func (r *reader) hookSecrets(v value) []secret.Ref {
-	const most = 2
 	items := r.list(v)
 	var refs []secret.Ref
 	for i, item := range items {
-		if i >= most {
+		if i >= mostHookSecrets {
 			r.report(item, "there are more than two hook secrets", "Keep the present one and the one before it")
 			break
 		}
@@ -184,7 +184,7 @@ func (r *reader) accessTokens(v value) []token {
 	if v.absent() {
 		return nil
 	}
-	o, ok := r.object(v)
+	o, ok := r.mapping(v, nil)
 	if !ok {
 		return nil
 	}
@@ -209,7 +209,7 @@ var connectorName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
 func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes brake.Settings, hooks Hooks) (Connector, bool) {
 	_, c := defaults()
-	o, ok := r.object(v, "name", "alvao", "azureDevOps", "settings", "conflict", "pollInterval", "existingTickets", "messages", "notice", "redact", "brake")
+	o, ok := r.object(v, connectorKeys())
 	if !ok {
 		return c, false
 	}
@@ -225,12 +225,8 @@ func (r *reader) connector(v value, tokens []token, used map[string]bool, brakes
 	c.Redact = r.redact(o.get("redact"), c.Redact)
 	c.Brake = r.brake(o.get("brake"), brakes)
 	policy := mapping.Policy{
-		Conflict: mapping.Conflict(r.choice(o.get("conflict"), []string{
-			string(mapping.ConflictNewest), string(mapping.ConflictAlvao), string(mapping.ConflictAzureDevOps),
-		}, string(c.Rules.Conflict))),
-		ExistingTickets: mapping.ExistingTickets(r.choice(o.get("existingTickets"), []string{
-			string(mapping.ExistingIgnore), string(mapping.ExistingLink),
-		}, string(c.Rules.ExistingTickets))),
+		Conflict:        mapping.Conflict(r.choice(o.get("conflict"), conflictWords(), string(c.Rules.Conflict))),
+		ExistingTickets: mapping.ExistingTickets(r.choice(o.get("existingTickets"), existingWords(), string(c.Rules.ExistingTickets))),
 	}
 	if o.get("settings").absent() {
 		r.missing(o, "settings", `Paste the content of Alvao's field "External Application - Connector Settings"`)
@@ -256,7 +252,7 @@ func (r *reader) alvao(connector object, a Alvao, hooks Hooks) Alvao {
 		r.missing(connector, "alvao", "Add url, service and credentials of Alvao")
 		return a
 	}
-	o, ok := r.object(v, "url", "webUrl", "service", "process", "externalIdField", "credentials", "caFile", "timeZone", "limit", "manageHooks")
+	o, ok := r.object(v, alvaoKeys())
 	if !ok {
 		return a
 	}
@@ -303,7 +299,7 @@ func (r *reader) credentials(alvao object) Credentials {
 		r.missing(alvao, "credentials", remedy)
 		return Credentials{}
 	}
-	o, ok := r.object(v, "username", "password", "application", "entra", "managedIdentity", "expires")
+	o, ok := r.object(v, credentialsKeys())
 	if !ok {
 		return Credentials{}
 	}
@@ -345,7 +341,7 @@ func (r *reader) account(o object, c Credentials) Credentials {
 var apiVersion = regexp.MustCompile(`^[0-9]\.[0-9]$`)
 
 func (r *reader) azureDevOps(v value, hooks Hooks) AzureDevOps {
-	o, ok := r.object(v, "apiVersion", "caFile", "manageHooks")
+	o, ok := r.object(v, azureDevOpsKeys())
 	if !ok {
 		return AzureDevOps{Hooks: hooks}
 	}
@@ -387,14 +383,13 @@ func (r *reader) location(v value, otherwise *time.Location) *time.Location {
 }
 
 func (r *reader) limit(v value, otherwise Limit) Limit {
-	const mostPerSecond, mostConcurrent = 10_000, 1000
-	o, ok := r.object(v, "perSecond", "concurrent")
+	o, ok := r.object(v, alvaoLimitKeys())
 	if !ok {
 		return otherwise
 	}
 	return Limit{
-		PerSecond:  r.number(o.get("perSecond"), 0.1, mostPerSecond, otherwise.PerSecond),
-		Concurrent: int(r.whole(o.get("concurrent"), 1, mostConcurrent, int64(otherwise.Concurrent))),
+		PerSecond:  r.number(o.get("perSecond"), leastPerSecond, mostAlvaoPerSecond, otherwise.PerSecond),
+		Concurrent: int(r.whole(o.get("concurrent"), 1, mostAlvaoConcurrent, int64(otherwise.Concurrent))),
 	}
 }
 

@@ -28,13 +28,13 @@ func (r *reader) messages(v value, m Messages) Messages {
 	if v.absent() {
 		return m
 	}
-	o, ok := r.object(v, "history", "showToRequester", "format", "maxFile", "kinds", "only", "toAzureDevOps", "toAlvao", "rules", "files")
+	o, ok := r.object(v, messagesKeys())
 	if !ok {
 		return m
 	}
-	m.SinceLinked = r.choice(o.get("history"), []string{historyAll, historySinceLinked}, historyAll) == historySinceLinked
+	m.SinceLinked = r.choice(o.get("history"), historyWords(), historyAll) == historySinceLinked
 	m.ShowToRequester = r.flag(o.get("showToRequester"), m.ShowToRequester)
-	m.Format = item.TextFormat(r.choice(o.get("format"), []string{string(item.HTML), string(item.Markdown)}, string(m.Format)))
+	m.Format = item.TextFormat(r.choice(o.get("format"), formatWords(), string(m.Format)))
 	m.MaxFile = r.size(o.get("maxFile"), m.MaxFile)
 	m.Crossing = r.crossing(o)
 	return m

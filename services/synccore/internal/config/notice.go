@@ -52,15 +52,17 @@ const (
 	noTLS, noTLSPort             = "none", 25
 )
 
+func mailWords() []string { return []string{startTLS, implicitTLS, noTLS} }
+
 func (r *reader) mail(v value) Mail {
 	if v.absent() {
 		return Mail{}
 	}
-	o, ok := r.object(v, "server", "tls", "from", "user", "password", "caFile")
+	o, ok := r.object(v, mailKeys())
 	if !ok {
 		return Mail{}
 	}
-	m := Mail{TLS: r.choice(o.get("tls"), []string{startTLS, implicitTLS, noTLS}, startTLS), CAFile: r.path(o.get("caFile"))}
+	m := Mail{TLS: r.choice(o.get("tls"), mailWords(), startTLS), CAFile: r.path(o.get("caFile"))}
 	m.Host, m.Port = r.mailServer(o, m.TLS)
 	const example = "Write from: Tandem <tandem@contoso.com>"
 	if m.From, ok = r.needed(o, "from", example); ok {
@@ -115,7 +117,7 @@ func (r *reader) notice(connector object, syncs bool) Notice {
 	if v.absent() {
 		return Notice{}
 	}
-	o, ok := r.object(v, "email", "teams", "subject", "body", "bodyFile")
+	o, ok := r.object(v, noticeKeys())
 	if !ok {
 		return Notice{}
 	}

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/nearest"
+	"github.com/tandem-sync/tandem/services/synccore/internal/schema"
 	"github.com/tandem-sync/tandem/services/synccore/internal/secret"
 )
 
@@ -74,8 +75,13 @@ func (r *reader) missing(o object, key, remedy string) {
 	r.reportAt(value{doc: o.doc, path: o.path + step(key)}, o.node, 0, "it is missing", remedy, false)
 }
 
-// object reads a mapping whose keys are known. With no keys, any key will do.
-func (r *reader) object(v value, keys ...string) (object, bool) {
+// object reads a mapping with the keys of a table.
+func (r *reader) object(v value, table schema.Object) (object, bool) {
+	return r.mapping(v, table.Names())
+}
+
+// mapping reads a mapping whose keys are known; nil: any key will do.
+func (r *reader) mapping(v value, keys []string) (object, bool) {
 	o := object{value: v}
 	if v.absent() {
 		return o, false
@@ -277,7 +283,7 @@ func (r *reader) ref(v value) (secret.Ref, bool) {
 		r.report(v, "a secret does not belong into this file", "Put it into a file of its own and write {file: /path/of/the/secret}, or {env: NAME}")
 		return secret.Ref{}, false
 	}
-	o, ok := r.object(v, "file", "env")
+	o, ok := r.object(v, secretKeys())
 	if !ok {
 		return secret.Ref{}, false
 	}

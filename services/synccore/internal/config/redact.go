@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -12,14 +11,12 @@ import (
 
 // redact reads what is taken out of texts that cross.
 func (r *reader) redact(v value, d Redact) Redact {
-	o, ok := r.object(v, "shipped", "except", "directions", "patterns")
+	o, ok := r.object(v, redactKeys())
 	if !ok {
 		return d
 	}
 	d.Shipped = r.flag(o.get("shipped"), d.Shipped)
-	names := redact.Names()
-	slices.Sort(names)
-	names = slices.Compact(names)
+	names := shippedNames()
 	for _, one := range r.list(o.get("except")) {
 		if name := r.choice(one, names, ""); name != "" {
 			d.Except = append(d.Except, name)
@@ -28,7 +25,7 @@ func (r *reader) redact(v value, d Redact) Redact {
 	if at := o.get("directions"); !at.absent() {
 		d.OffToAzureDevOps, d.OffToAlvao = true, true
 		for _, one := range r.list(at) {
-			switch r.choice(one, []string{toAzureDevOps, toAlvao}, "") {
+			switch r.choice(one, directionWords(), "") {
 			case toAzureDevOps:
 				d.OffToAzureDevOps = false
 			case toAlvao:
@@ -49,7 +46,7 @@ func (r *reader) redact(v value, d Redact) Redact {
 }
 
 func (r *reader) redactPattern(v value) (redact.Pattern, bool) {
-	o, ok := r.object(v, "name", "pattern")
+	o, ok := r.object(v, redactPatternKeys())
 	if !ok {
 		return redact.Pattern{}, false
 	}

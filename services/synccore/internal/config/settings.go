@@ -19,8 +19,7 @@ func (r *reader) settings(v value, s mapping.Settings, policy mapping.Policy, in
 	if !ok {
 		return s, rules
 	}
-	o, ok := r.object(v, "ConnectorType", "URL", "AccessToken", "AttributeMap", "StatusMap", "SyncCommunication",
-		"DisplayOpenExternalCommand", "ShowOpenExternalTicketCommand", "TicketReporter")
+	o, ok := r.object(v, settingsKeys())
 	if !ok {
 		return s, rules
 	}
@@ -114,7 +113,7 @@ func (r *reader) texts(settings object, key, remedy string, places map[string]pl
 	if !ok {
 		return nil, false
 	}
-	o, ok := r.object(v)
+	o, ok := r.mapping(v, nil)
 	if !ok {
 		return nil, false
 	}

@@ -1,8 +1,10 @@
 package connector_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	standazure "github.com/tandem-sync/tandem/services/sandbox/azuredevops"
 	"github.com/tandem-sync/tandem/services/synccore/internal/brake"
@@ -11,6 +13,7 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
+	"github.com/tandem-sync/tandem/services/synccore/internal/runs"
 )
 
 // usual are the brake's settings as by default.
@@ -68,6 +71,19 @@ func (r *replica) brake(t *testing.T) brake.State {
 		t.Fatal(err)
 	}
 	return state
+}
+
+// compared tells whether the newest resync began after a time and came to its end.
+func (r *replica) compared(t *testing.T, after time.Time) func() bool {
+	t.Helper()
+	return func() bool {
+		all, err := runs.New(r.store).List(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newest := slices.MaxFunc(all, func(a, b item.Resync) int { return a.Began.Compare(b.Began) })
+		return newest.State == item.ResyncSucceeded && newest.Began.After(after)
+	}
 }
 
 // resyncs waits for so many lines about resyncs that came to their end.
@@ -142,6 +158,7 @@ func TestMassChangeWaitsForAPerson(t *testing.T) {
 	if err := other.set.Release(t.Context(), name, "another"); !fault.Is(err, fault.Refused) {
 		t.Errorf("another change was let go: %v", err)
 	}
+	released := other.now()
 	for range 2 {
 		if err := other.set.Release(t.Context(), name, state.ID()); err != nil {
 			t.Fatal(err)
@@ -149,7 +166,9 @@ func TestMassChangeWaitsForAPerson(t *testing.T) {
 	}
 	eventually(t, "all links agree under the new map", r.agrees(t, tickets, after))
 	r.quiet(t)
-	// Once it is done, nothing waits.
+	// Once it is done, nothing waits. A resync that was cut off would be gone on with: it
+	// judged while the links still differed.
+	eventually(t, "the resync that wrote it came to its end", other.compared(t, released))
 	third.leave()
 	other.leave()
 	if err := r.origins.SetCursor(t.Context(), name, "resync-at", ""); err != nil {

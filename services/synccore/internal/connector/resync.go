@@ -17,7 +17,7 @@ import (
 
 // Runs is where all replicas keep the resyncs of connectors.
 type Runs interface {
-	Ask(ctx context.Context, connector string, want item.Resync) (item.Resync, error)
+	Ask(ctx context.Context, connector, request string, want item.Resync) (item.Resync, error)
 	Waiting(ctx context.Context, connector string) (item.Resync, bool, error)
 	Get(ctx context.Context, connector, id string) (item.Resync, error)
 	List(ctx context.Context, connector string) ([]item.Resync, error)
@@ -233,8 +233,8 @@ func (s *Set) ResyncOf(ctx context.Context, name, id string) (item.Resync, error
 }
 
 // AskResync asks for a resync now and returns it as it waits. If one waits already it is
-// that one.
-func (s *Set) AskResync(ctx context.Context, name string) (item.Resync, error) {
+// that one; a request id that asked before gets what it got then.
+func (s *Set) AskResync(ctx context.Context, name, request string) (item.Resync, error) {
 	r := s.get(name)
 	if r == nil {
 		return item.Resync{}, noConnector(name)
@@ -251,7 +251,7 @@ func (s *Set) AskResync(ctx context.Context, name string) (item.Resync, error) {
 		}
 	}
 	want := item.Resync{ID: runs.NewID(now, all), State: item.ResyncWaiting, Reason: item.ResyncAsked, Asked: now}
-	waits, err := s.deps.Runs.Ask(ctx, name, want)
+	waits, err := s.deps.Runs.Ask(ctx, name, request, want)
 	if err != nil {
 		return item.Resync{}, err
 	}

@@ -26,7 +26,7 @@ func (r *replica) latest(t *testing.T) item.Resync {
 // askResync asks for a resync and waits for the end of the one that answers.
 func (r *replica) askResync(t *testing.T) item.Resync {
 	t.Helper()
-	asked, err := r.set.AskResync(t.Context(), name)
+	asked, err := r.set.AskResync(t.Context(), name, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestResyncIsAskedFor(t *testing.T) {
 	write(t, dir, "pat", "sandbox-pat")
 	write(t, dir, "password", "tandem")
 	r := newReplica(t, s, store, dir)
-	if _, err := r.set.AskResync(t.Context(), name); !fault.Is(err, fault.NotFound) {
+	if _, err := r.set.AskResync(t.Context(), name, ""); !fault.Is(err, fault.NotFound) {
 		t.Errorf("of no connector: %v", err)
 	}
 	if _, err := r.set.Resync(t.Context(), name); !fault.Is(err, fault.NotFound) {

@@ -206,22 +206,41 @@ func (h *history) meet() bool {
 		h.failf("starting: %v", err)
 		return true
 	}
-	if h.shape.tenant.LogUnreadable && h.quiet() {
+	if !h.shape.tenant.LogUnreadable {
+		// What it does every hour anyway: what was told while nobody listened is told again.
+		h.desk.RunApplication()
+	} else if h.quiet() || h.round() {
 		return true
 	}
-	// What it does every hour anyway: what was told while nobody listened is told again.
-	h.desk.RunApplication()
 	return h.quiet() || h.rebuilt() || h.resync() || h.quiet()
+}
+
+// round waits until the application has told all records once more.
+func (h *history) round() bool {
+	for next := h.hourly; !h.hourly.After(next); {
+		if err := errors.Join(h.revive(h.ctx), h.pass(time.Minute, 20*time.Second)); err != nil {
+			h.failf("passing time: %v", err)
+			return true
+		}
+	}
+	return false
 }
 
 // quiet waits until nothing is under way. An item may wait for long where a system
 // says that it does (an approval).
 func (h *history) quiet() bool {
-	const patience, look = 8 * time.Minute, 8 * time.Second
+	patience, look := 8*time.Minute, 8*time.Second
+	if h.shape.tenant.LogUnreadable {
+		// What may have been written already waits for the application's hourly telling.
+		patience = 80 * time.Minute
+	}
 	waited := time.Duration(0)
 	for ; waited < patience; waited += look {
+		if waited > 4*time.Minute {
+			look = time.Minute
+		}
 		// It may have been doomed by a call that was still under way.
-		if err := errors.Join(h.revive(h.ctx), h.pass(look, 2*time.Second)); err != nil {
+		if err := errors.Join(h.revive(h.ctx), h.pass(look, look/4)); err != nil {
 			h.failf("passing time: %v", err)
 			return true
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -33,10 +35,59 @@ type embedded struct{ *miniredis.Miniredis }
 func inMemory() memory { return embedded{miniredis.NewMiniRedis()} }
 
 func (e embedded) address() datastore.Options {
-	return datastore.Options{
-		URL: "redis://memory", AllowVolatile: true,
-		Dial: func(context.Context, string, string) (net.Conn, error) { return e.Dial() },
+	return datastore.Options{URL: "redis://memory", AllowVolatile: true, Dial: e.dial}
+}
+
+// dial connects to Redis. What is written is taken at once, as a system's buffers do: the
+// pipe itself has none, and a client that sends many commands before it reads an answer
+// would wait for a server that waits for it.
+func (e embedded) dial(context.Context, string, string) (net.Conn, error) {
+	conn, err := e.Dial()
+	if err != nil {
+		return nil, err
 	}
+	b := &buffered{Conn: conn, out: make(chan []byte, 1<<12), ended: make(chan struct{})}
+	go b.pump()
+	return b, nil
+}
+
+// buffered is a connection whose Write does not wait for the reader.
+type buffered struct {
+	net.Conn
+
+	out   chan []byte
+	once  sync.Once
+	ended chan struct{}
+}
+
+func (b *buffered) pump() {
+	for {
+		select {
+		case text := <-b.out:
+			if _, err := b.Conn.Write(text); err != nil {
+				_ = b.Close()
+				return
+			}
+		case <-b.ended:
+			return
+		}
+	}
+}
+
+// Write implements net.Conn.
+func (b *buffered) Write(text []byte) (int, error) {
+	select {
+	case b.out <- slices.Clone(text):
+		return len(text), nil
+	case <-b.ended:
+		return 0, net.ErrClosed
+	}
+}
+
+// Close implements net.Conn.
+func (b *buffered) Close() error {
+	b.once.Do(func() { close(b.ended) })
+	return b.Conn.Close()
 }
 
 func (e embedded) pass(d time.Duration) error { e.FastForward(d); return nil }

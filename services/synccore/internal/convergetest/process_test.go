@@ -165,6 +165,9 @@ func (p *process) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 }
 
 func (p *process) store(ctx context.Context, event item.Event) error {
+	if event.Type == "round.finished" {
+		return p.logs.KeepRound(ctx, name, roundOf(event.Payload))
+	}
 	if about, is := pushedOf(event.Payload); is && event.Key.System == item.Alvao {
 		kept, err := p.logs.Keep(ctx, name, event.Key.ID, about.record)
 		if err != nil || about.own || about.again && !kept.Changed {
@@ -213,6 +216,9 @@ func (t told) Log(ctx context.Context, ticket int64) ([]item.PushedRecord, error
 
 // Heard implements alvao.Pushed.
 func (t told) Heard(ctx context.Context) (time.Time, error) { return t.logs.Heard(ctx, name) }
+
+// Round implements alvao.Pushed.
+func (t told) Round(ctx context.Context) (time.Time, error) { return t.logs.Round(ctx, name) }
 
 // tickets and workItems give the clients the shapes that connectors ask for.
 type tickets struct{ *alvao.Client }

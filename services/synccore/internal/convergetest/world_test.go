@@ -153,8 +153,9 @@ type world struct {
 	// solved tells that tickets have a solver who is told of comments by mail.
 	solved bool
 
-	// ticked is up to when keys have expired.
-	ticked time.Time
+	// ticked is up to when keys have expired, and hourly when the application tells all
+	// records again.
+	ticked, hourly time.Time
 
 	mu      sync.Mutex
 	process *process
@@ -196,6 +197,7 @@ func newWorldOver(ctx context.Context, seed uint64, shape shape, logger *slog.Lo
 	time.Sleep(time.Until(time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC))) //nolint:forbidigo // virtual time
 	w := &world{seed: seed, shape: shape, logger: logger, redis: redis(), calm: true, created: map[int]int{}}
 	w.ticked = time.Now()
+	w.hourly = w.ticked.Add(time.Duration(roll(seed, "hourly", 0)%3600) * time.Second)
 	var err error
 	if w.scripts, err = readScripts(); err != nil {
 		return nil, err
@@ -400,6 +402,10 @@ func (w *world) tick() error {
 	now := time.Now()
 	err := w.redis.pass(now.Sub(w.ticked))
 	w.ticked = now
+	if !now.Before(w.hourly) {
+		w.desk.RunApplication()
+		w.hourly = w.hourly.Add(time.Hour)
+	}
 	return err
 }
 

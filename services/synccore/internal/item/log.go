@@ -10,6 +10,10 @@ type Log struct {
 	// not among them may exist all the same, and what was deleted is among them with
 	// Removed.
 	Partial bool
+	// Told is when the application's last round that came to its end began, by the clock of
+	// Redis: what stood in the log by then is among the Records. Zero: no round did. It
+	// means nothing unless Partial.
+	Told time.Time
 }
 
 // PushedRecord is a log record as Alvao's application told it.

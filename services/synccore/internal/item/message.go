@@ -79,6 +79,9 @@ type Mirror struct {
 	Hash string `json:"h,omitempty"`
 	// Posting is when posting it began, until its end is known.
 	Posting time.Time `json:"p,omitzero"`
+	// Changing is when writing began that the source was edited or deleted, until its end is
+	// known. It is kept where what was written can't be read again at once.
+	Changing time.Time `json:"e,omitzero"`
 	// Gone tells that the source was deleted and the mirror says so.
 	Gone bool `json:"g,omitempty"`
 	// Notify is when a Notice was asked for, to be due once the mirror stands; zero: none.
@@ -88,6 +91,15 @@ type Mirror struct {
 	// Content is the hash of a file's content; empty for what is no file, and where
 	// nobody has read it.
 	Content string `json:"c,omitempty"`
+}
+
+// Memory is what is remembered of a ticket's messages and files.
+type Memory struct {
+	// Mirrors are those that have crossed or are about to, by the name of their source.
+	Mirrors map[string]Mirror
+	// Since is when the memory began, by the clock of Redis: what was posted before then may
+	// not be among Mirrors. Zero: unknown.
+	Since time.Time
 }
 
 // Stands tells that posting the mirror has come to its end and something stands there.

@@ -57,16 +57,18 @@ func (l *Links) Decisions(ctx context.Context, k item.Key) ([]item.Decision, err
 	return decisions, nil
 }
 
-// ClaimRequest notes under an id of the caller's what a request asks for. It fails with
-// fault.Refused if the id stands for another one already.
-func (l *Links) ClaimRequest(ctx context.Context, connector, id, asks string) error {
+// ClaimRequest notes under an id of the caller's what a request asks for, and tells whether
+// that was noted before. It fails with fault.Refused if the id stands for another one already.
+func (l *Links) ClaimRequest(ctx context.Context, connector, id, asks string) (bool, error) {
 	key := l.store.Key("links/"+connector, "request/"+id)
 	known, err := l.store.Client().SetArgs(ctx, key, asks, redis.SetArgs{Mode: "NX", Get: true, TTL: requestsFor}).Result()
-	if datastore.Missing(err) || err == nil && known == asks {
-		return nil
+	switch {
+	case datastore.Missing(err):
+		return false, nil
+	case err != nil:
+		return false, datastore.Fault(err, "noting request id")
+	case known == asks:
+		return true, nil
 	}
-	if err != nil {
-		return datastore.Fault(err, "noting request id")
-	}
-	return fault.New(fault.Refused, "The request id %q was used for another request; choose a new one.", id)
+	return false, fault.New(fault.Refused, "The request id %q was used for another request; choose a new one.", id)
 }

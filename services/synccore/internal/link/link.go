@@ -62,6 +62,7 @@ type Links struct {
 	store                      *datastore.Store
 	put, delete, claim, mirror *redis.Script
 	notice, fix, drop          *redis.Script
+	remember                   *redis.Script
 }
 
 // New returns the links kept in store.
@@ -70,7 +71,7 @@ func New(store *datastore.Store) *Links {
 		store: store,
 		put:   redis.NewScript(putLua), delete: redis.NewScript(deleteLua), claim: redis.NewScript(claimLua),
 		mirror: redis.NewScript(mirrorLua), notice: redis.NewScript(noticeLua),
-		fix: redis.NewScript(fixLua), drop: redis.NewScript(dropLua),
+		fix: redis.NewScript(fixLua), drop: redis.NewScript(dropLua), remember: redis.NewScript(sinceLua),
 	}
 }
 
@@ -186,7 +187,7 @@ func (l *Links) Put(ctx context.Context, held lease.Lease, want item.Link, chang
 	if err != nil {
 		return item.Link{}, err
 	}
-	keys := []string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k)}
+	keys := []string{l.linkKey(k), l.historyKey(k), lease.KeyOf(l.store, k), l.mirrorsKey(k)}
 	write := func(indexed int) (verdict, error) {
 		args := append([]any{held.Token, want.Version, text, want.WorkItem, indexed, HistoryCap, string(want.State)}, entries...)
 		return l.write(ctx, want, keys, args)

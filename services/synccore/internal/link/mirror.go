@@ -5,6 +5,7 @@ import (
 	_ "embed" // the script
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
@@ -15,24 +16,53 @@ import (
 //go:embed lua/mirror.lua
 var mirrorLua string
 
+//go:embed lua/since.lua
+var sinceLua string
+
 func (l *Links) mirrorsKey(k item.Key) string { return l.store.Key(lease.Tag(k), "mirrors") }
 
-// Mirrors returns what is remembered of a ticket's mirrored messages and files, by
-// the name of their source. It is empty for a ticket without any.
-func (l *Links) Mirrors(ctx context.Context, connector string, ticket int64) (map[string]item.Mirror, error) {
+// sinceField is the field beside the sources that holds when the memory began, in
+// milliseconds. It lies in the same key, so that it is lost with what it speaks of.
+const sinceField = "since"
+
+// Memory returns what is remembered of a ticket's mirrored messages and files. It is
+// empty for a ticket without any.
+func (l *Links) Memory(ctx context.Context, connector string, ticket int64) (item.Memory, error) {
 	texts, err := l.store.Client().HGetAll(ctx, l.mirrorsKey(TicketKey(connector, ticket))).Result()
 	if err != nil {
-		return nil, datastore.Fault(err, "reading mirrors")
+		return item.Memory{}, datastore.Fault(err, "reading mirrors")
 	}
-	mirrors := make(map[string]item.Mirror, len(texts))
+	memory := item.Memory{Mirrors: make(map[string]item.Mirror, len(texts))}
 	for source, text := range texts {
+		if source == sinceField {
+			at, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				return item.Memory{}, fmt.Errorf("decoding since when mirrors are remembered: %w", err)
+			}
+			memory.Since = time.UnixMilli(at).UTC()
+			continue
+		}
 		var mirror item.Mirror
 		if err := json.Unmarshal([]byte(text), &mirror); err != nil {
-			return nil, fmt.Errorf("decoding stored mirror of %s: %w", source, err)
+			return item.Memory{}, fmt.Errorf("decoding stored mirror of %s: %w", source, err)
 		}
-		mirrors[source] = mirror
+		memory.Mirrors[source] = mirror
 	}
-	return mirrors, nil
+	return memory, nil
+}
+
+// BeginMemory notes that the memory of a ticket's messages begins now, unless that was
+// noted before, and returns when it began. It fails with fault.Conflict when held has
+// ended. Put does the same for a link that is new.
+func (l *Links) BeginMemory(ctx context.Context, held lease.Lease) (time.Time, error) {
+	at, err := l.remember.Run(ctx, l.store.Client(), []string{l.mirrorsKey(held.Key), lease.KeyOf(l.store, held.Key)}, held.Token).Int64()
+	if err != nil {
+		return time.Time{}, datastore.Fault(err, "noting since when mirrors are remembered")
+	}
+	if at == 0 {
+		return time.Time{}, lease.Lost(held.Key)
+	}
+	return time.UnixMilli(at).UTC(), nil
 }
 
 // PutMirror remembers the mirror of one source, and in the same step makes its notice
@@ -60,7 +90,7 @@ func (l *Links) PutMirror(ctx context.Context, held lease.Lease, source string, 
 	if stored == 0 {
 		return lease.Lost(held.Key)
 	}
-	if mirror.Posting.IsZero() {
+	if mirror.Posting.IsZero() && mirror.Changing.IsZero() {
 		return nil
 	}
 	// That it is about to be posted outlives a fail-over before it is.

@@ -1,12 +1,14 @@
 package link_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/datastore"
@@ -56,7 +58,7 @@ func BenchmarkQuery(b *testing.B) {
 }
 
 // fill stores links as Put does, many at once.
-func fill(b *testing.B, store *datastore.Store, connector string, size int64) {
+func fill(b testing.TB, store *datastore.Store, connector string, size int64) {
 	b.Helper()
 	const batch = 1000
 	states := []item.LinkState{item.LinkActive, item.LinkActive, item.LinkActive, item.LinkParked}
@@ -79,6 +81,98 @@ func fill(b *testing.B, store *datastore.Store, connector string, size int64) {
 		}
 		if _, err := pipe.Exec(b.Context()); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// effort is a go-redis hook that counts what Redis is asked for and how many entries it
+// gives.
+type effort struct{ commands, entries int }
+
+// DialHook implements redis.Hook.
+func (e *effort) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook implements redis.Hook.
+func (e *effort) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		e.count(cmd)
+		return err
+	}
+}
+
+// ProcessPipelineHook implements redis.Hook.
+func (e *effort) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, all []redis.Cmder) error {
+		err := next(ctx, all)
+		for _, cmd := range all {
+			e.count(cmd)
+		}
+		return err
+	}
+}
+
+func (e *effort) count(cmd redis.Cmder) {
+	e.commands++
+	switch answer := cmd.(type) {
+	case *redis.ZSliceCmd:
+		e.entries += len(answer.Val())
+	case *redis.StringSliceCmd:
+		e.entries += len(answer.Val())
+	case *redis.SliceCmd:
+		e.entries += len(answer.Val())
+	}
+}
+
+// TestPagesCostTheSame counts what a page asks of Redis, the first one and one from the
+// middle: it is the same however many links there are.
+func TestPagesCostTheSame(t *testing.T) {
+	t.Parallel()
+	const page = 50
+	store := redistest.Embedded(t)
+	links := link.New(store)
+	spent := &effort{}
+	store.Client().AddHook(spent)
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	queries := map[string]link.Query{
+		"by ticket":               {},
+		"by ticket, backwards":    {Descending: true},
+		"newest first":            {Order: link.ByUpdate, Descending: true},
+		"oldest first":            {Order: link.ByUpdate},
+		"by work item":            {Order: link.ByWorkItem},
+		"by work item, backwards": {Order: link.ByWorkItem, Descending: true},
+		"parked, newest first":    {States: []item.LinkState{item.LinkParked}, Order: link.ByUpdate, Descending: true},
+		"two states":              {States: []item.LinkState{item.LinkParked, item.LinkActive}},
+		"since":                   {Order: link.ByUpdate, From: at.Add(time.Second)},
+		"one ticket":              {Ticket: 77},
+	}
+	const small, large = 700, 7000
+	cost := map[string]effort{}
+	for _, size := range []int64{small, large} {
+		connector := fmt.Sprintf("of%d", size)
+		fill(t, store, connector, size)
+		if _, _, err := links.Query(t.Context(), connector, link.Query{Descending: true}, page, ""); err != nil {
+			t.Fatal(err)
+		}
+		for name, q := range queries {
+			token := ""
+			for n := range 3 {
+				*spent = effort{}
+				found, next, err := links.Query(t.Context(), connector, q, page, token)
+				if err != nil || len(found) == 0 {
+					t.Fatalf("%s: %d links, %v", name, len(found), err)
+				}
+				token = next
+				key := fmt.Sprintf("%s, page %d", name, n)
+				if size == small {
+					cost[key] = *spent
+				} else if diff := cmp.Diff(cost[key], *spent, cmp.AllowUnexported(effort{})); diff != "" {
+					t.Errorf("%s costs otherwise of %d links than of %d (-few +many):\n%s", key, large, small, diff)
+				}
+				if token == "" {
+					break
+				}
+			}
 		}
 	}
 }

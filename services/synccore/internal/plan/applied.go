@@ -53,7 +53,7 @@ func Applied(link item.Link, step Step, after Sides) (item.Link, []item.LinkChan
 	case PostNote:
 		next.Note = nil
 		changes = append(changes, item.LinkChange{Action: "tell", Detail: link.Note.To.Title() + " was told: " + link.Note.Text})
-	case Rest, Wait, ReadWorkItem, ReadType, Search, FindNote, ReadMessages, BeginPost, Post, Edit, Retract, RememberMirror:
+	case Rest, Wait, Hold, ReadWorkItem, ReadType, Search, FindNote, ReadMessages, BeginPost, Post, Edit, Retract, RememberMirror:
 		// These change nothing that is worth remembering.
 	}
 	if step.Lost != nil {

@@ -92,7 +92,13 @@ func note(link item.Link, sides Sides) (Step, bool) {
 		return remember(next, "untold", "Nobody could be told: "+n.Text), true
 	}
 	switch {
+	case n.Posting.IsZero() && (n.To != item.Alvao || link.Agreed.Status != ""):
+	case n.Posting.IsZero() && !sides.NoteSought:
+		return Step{Kind: FindNote, Reason: "the ticket may have been told before the memory of it was lost"}, true
 	case n.Posting.IsZero():
+		if sides.untold(sides.MemorySince) {
+			return hold(), true
+		}
 	case sides.Noting:
 		return Step{Kind: PostNote, Reason: n.Text}, true
 	case !sides.NoteSought:
@@ -106,6 +112,9 @@ func note(link item.Link, sides Sides) (Step, bool) {
 	default:
 		if since := sides.Now.Sub(n.Posting); since >= 0 && since < Settle {
 			return Step{Kind: Wait, After: Settle - since, Reason: "a note that was cut off may still arrive"}, true
+		}
+		if n.To == item.Alvao && sides.untold(n.Posting) {
+			return hold(), true
 		}
 	}
 	return Step{Kind: BeginNote, Reason: "that a note is written is stored first"}, true

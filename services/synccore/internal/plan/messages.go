@@ -61,6 +61,9 @@ type Message struct {
 //	mirrored, same hash   | –                        | nothing
 //	mirrored, other hash  | –                        | Edit
 //	mirrored              | – , the source is gone   | Retract, once
+//
+// Where Alvao's log is partial, what is about to be written there and may stand there
+// already without having been told is held back (held), and the others go on.
 func messages(link item.Link, sides Sides, rules Rules) (Step, bool) {
 	if !rules.Messages {
 		return Step{}, false
@@ -76,6 +79,7 @@ func messages(link item.Link, sides Sides, rules Rules) (Step, bool) {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})
 	present := map[string]bool{}
+	back := false
 	for _, m := range all {
 		if m.MirrorOf != "" || m.Deleted {
 			continue
@@ -84,11 +88,16 @@ func messages(link item.Link, sides Sides, rules Rules) (Step, bool) {
 		if !m.Crosses {
 			continue
 		}
-		if step, ok := carry(m, link, sides, rules); ok {
+		step, ok := carry(m, link, sides, rules)
+		if back = back || step.Kind == Hold; ok && step.Kind != Hold {
 			return step, true
 		}
 	}
-	return retracted(sides, present, rules)
+	step, ok := retracted(sides, present, rules)
+	if !ok && back {
+		return hold(), true
+	}
+	return step, ok
 }
 
 // keptByHistory is the setting that leaves out what is older than the link.
@@ -162,12 +171,16 @@ func adopted(sides Sides) (Step, bool) {
 
 func carry(m Message, link item.Link, sides Sides, rules Rules) (Step, bool) {
 	known, remembered := sides.Mirrors[m.Source]
+	toAlvao := m.Side == item.AzureDevOps
 	if !remembered && worthNotice(m, link, sides, rules) {
 		known.Notify = sides.Now
 	}
 	switch {
 	case !remembered && rules.SinceLinked && m.Created.Before(link.Created):
 		return Step{}, false
+	case !remembered && toAlvao && m.Created.Before(sides.MemorySince) && sides.untold(sides.MemorySince):
+		// What remembered it may be lost, and what tells of it not yet told.
+		return hold(), true
 	case !remembered:
 		return begin(m, sides, known), true
 	case !known.Posting.IsZero() && sides.Posting == m.Source:
@@ -177,7 +190,15 @@ func carry(m Message, link item.Link, sides Sides, rules Rules) (Step, bool) {
 		if since := sides.Now.Sub(known.Posting); since >= 0 && since < Settle {
 			return Step{Kind: Wait, After: Settle - since, Reason: "a message that was cut off may still arrive"}, true
 		}
+		if toAlvao && sides.untold(known.Posting) {
+			return hold(), true
+		}
 		return begin(m, sides, known), true
+	case known.Hash != m.Hash && known.Target != "" && toAlvao && sides.LogPartial && sides.Posting != m.Source:
+		if sides.untold(known.Changing) || m.Created.Before(sides.MemorySince) && sides.untold(sides.MemorySince) {
+			return hold(), true
+		}
+		return beginChange(m.Source, sides, known), true
 	case known.Hash != m.Hash && known.Target != "":
 		return Step{Kind: Edit, Source: m.Source, Mirror: known, Reason: m.Source + " was edited"}, true
 	default:
@@ -203,6 +224,40 @@ func begin(m Message, sides Sides, known item.Mirror) Step {
 	return Step{Kind: BeginPost, Source: m.Source, Mirror: known, Reason: "that " + m.Source + " crosses is stored first"}
 }
 
+// beginChange stores first that a mirror is being changed that can't be read again at
+// once.
+func beginChange(source string, sides Sides, known item.Mirror) Step {
+	known.Changing = sides.Now
+	return Step{Kind: BeginPost, Source: source, Mirror: known, Reason: "that the mirror of " + source + " changes is stored first"}
+}
+
+const (
+	// tells is by how much the application's telling must have begun later than what was
+	// written for that to have been told: what was cut off may arrive until Settle has
+	// passed, and clocks differ.
+	tells = 2 * time.Minute
+	// holdsAtMost is how long the application is waited for at most: people read a message
+	// twice rather than never.
+	holdsAtMost = 6 * time.Hour
+	// holdsFor is how long it takes until it is looked whether the application has told.
+	holdsFor = 10 * time.Minute
+)
+
+// untold tells that what was written to Alvao's log at a time may stand there although
+// nothing tells of it: the log is what the application tells, which tells all of late
+// anew every hour.
+func (s Sides) untold(at time.Time) bool {
+	return s.LogPartial && !at.IsZero() && s.LogTold.Before(at.Add(tells)) && s.Now.Sub(at) < holdsAtMost
+}
+
+// hold keeps one thing back that may have been written already.
+func hold() Step {
+	return Step{
+		Kind: Hold, After: holdsFor,
+		Reason: "what Tandem is about to write to Alvao may stand there already, which Alvao's application tells within about an hour",
+	}
+}
+
 // retracted tells on the other side that a message was deleted. Both sides were read
 // to their end, so what is not there is gone; of a log that is partial only what is
 // listed as deleted.
@@ -226,6 +281,18 @@ func retracted(sides Sides, present map[string]bool, rules Rules) (Step, bool) {
 	if len(sources) == 0 {
 		return Step{}, false
 	}
-	source := slices.Min(sources)
-	return Step{Kind: Retract, Source: source, Mirror: sides.Mirrors[source], Reason: source + " was deleted"}, true
+	slices.Sort(sources)
+	for _, source := range sources {
+		if !sides.LogPartial || strings.HasPrefix(source, string(item.Alvao)+"/") || sides.Posting == source {
+			return retract(source, sides), true
+		}
+		if known := sides.Mirrors[source]; !sides.untold(known.Changing) && !sides.untold(sides.MemorySince) {
+			return beginChange(source, sides, known), true
+		}
+	}
+	return hold(), true
+}
+
+func retract(source string, sides Sides) Step {
+	return Step{Kind: Retract, Source: source, Mirror: sides.Mirrors[source], Reason: source + " was deleted"}
 }

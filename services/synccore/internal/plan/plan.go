@@ -43,6 +43,8 @@ const (
 	Rest Kind = "rest"
 	// Wait: nothing can be decided before After has passed.
 	Wait Kind = "wait"
+	// Hold: as Wait, and nothing else is left to do meanwhile.
+	Hold Kind = "hold"
 	// ReadWorkItem: work item WorkItem must be read before anything is decided.
 	ReadWorkItem Kind = "read-work-item"
 	// ReadType: the description of the work item's type is needed.
@@ -185,6 +187,9 @@ type Sides struct {
 	Mirrors      map[string]item.Mirror
 	// LogPartial tells that Messages may lack some of Alvao's (item.Log).
 	LogPartial bool
+	// LogTold is item.Log.Told, and MemorySince when the memory of messages began; both are
+	// known only where LogPartial is.
+	LogTold, MemorySince time.Time
 	// Posting is the source whose posting was stored in this round, so that no earlier
 	// posting can be under way.
 	Posting string
@@ -196,6 +201,22 @@ type Sides struct {
 
 // Next says what to do next.
 func Next(link item.Link, sides Sides, rules Rules) Step {
+	held := false
+	if link.WorkItem != 0 && (sides.WorkItem != nil || sides.WorkItemGone) {
+		step, ok := note(link, sides)
+		if held = step.Kind == Hold; ok && !held {
+			return step
+		}
+	}
+	step := items(link, sides, rules)
+	if held && step.Kind == Rest {
+		return hold()
+	}
+	return step
+}
+
+// items is Next apart from the link's note.
+func items(link item.Link, sides Sides, rules Rules) Step {
 	if link.WorkItem == 0 {
 		if sides.TicketGone {
 			return leave(link, sides, item.Alvao, "The ticket was removed in Alvao.")
@@ -204,9 +225,6 @@ func Next(link item.Link, sides Sides, rules Rules) Step {
 	}
 	if sides.WorkItem == nil && !sides.WorkItemGone {
 		return Step{Kind: ReadWorkItem, WorkItem: link.WorkItem, Reason: "the linked work item must be read"}
-	}
-	if step, ok := note(link, sides); ok {
-		return step
 	}
 	if who, text := away(sides, rules); text != "" {
 		return leave(link, sides, who, text)

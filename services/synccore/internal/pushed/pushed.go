@@ -8,6 +8,9 @@
 // What a log lacks was therefore never told or was cut off, and never deleted in Alvao:
 // a deletion is kept as one.
 //
+// When the application has told all records of late once more, it says so (KeepRound):
+// what it has not told by then did not stand there when it began.
+//
 // # Keys
 //
 // One hash for each ticket, in the slot of its link and lease: a field for each record,
@@ -58,7 +61,7 @@ type Logs struct {
 	store             *datastore.Store
 	limits            Limits
 	now               func() time.Time
-	keep, read, heard *redis.Script
+	keep, read, heard, round *redis.Script
 	// known stores nothing.
 	known *redis.Script
 
@@ -78,7 +81,7 @@ func New(store *datastore.Store, limits Limits, now func() time.Time) (*Logs, er
 		limits.Unlinked = 60 * 24 * time.Hour
 	}
 	l := &Logs{store: store, limits: limits, now: now, noted: map[string]time.Time{}, known: redis.NewScript("return 1")}
-	for name, script := range map[string]**redis.Script{"keep": &l.keep, "read": &l.read, "heard": &l.heard} {
+	for name, script := range map[string]**redis.Script{"keep": &l.keep, "read": &l.read, "heard": &l.heard, "round": &l.round} {
 		body, err := sources.ReadFile("lua/" + name + ".lua")
 		if err != nil {
 			return nil, fmt.Errorf("reading script %s: %w", name, err)
@@ -180,6 +183,33 @@ func (l *Logs) Log(ctx context.Context, connector string, ticket int64) ([]item.
 }
 
 var errEmpty = errors.New("decoding pushed log: a record is empty")
+
+func (l *Logs) roundKey(connector string) string { return l.store.Key("pushed/"+connector, "round") }
+
+// KeepRound notes that the application of a connector has told again all records that it
+// tells of, which took so long. It is to be called when all of them are stored.
+func (l *Logs) KeepRound(ctx context.Context, connector string, took time.Duration) error {
+	if err := l.hear(ctx, connector, false); err != nil {
+		return err
+	}
+	if err := l.round.Run(ctx, l.store.Client(), []string{l.roundKey(connector)}, took.Milliseconds()).Err(); err != nil {
+		return datastore.Fault(err, "noting that the application told all")
+	}
+	return nil
+}
+
+// Round is when the last round that KeepRound was told of began, by the clock of Redis;
+// zero: there was none.
+func (l *Logs) Round(ctx context.Context, connector string) (time.Time, error) {
+	at, err := l.store.Client().Get(ctx, l.roundKey(connector)).Int64()
+	if datastore.Missing(err) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, datastore.Fault(err, "reading when the application told all")
+	}
+	return time.UnixMilli(at).UTC(), nil
+}
 
 func (l *Logs) heardKey(connector string) string { return l.store.Key("pushed/"+connector, "heard") }
 

@@ -92,7 +92,7 @@ const sameMoment = 2 * time.Second
 func (r *round) readMessages(ctx context.Context) error {
 	var log item.Log
 	var comments []item.Comment
-	var mirrors map[string]item.Mirror
+	var memory item.Memory
 	// What was read before this is part of what is read now.
 	rev, seen := r.sides.WorkItem.Rev, r.sides.Ticket.LastActivity
 	if r.sides.Now.Sub(seen) < sameMoment {
@@ -118,7 +118,7 @@ func (r *round) readMessages(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		var err error
-		mirrors, err = r.engine.cfg.Links.Mirrors(groupCtx, r.connector.Name, r.link.Ticket)
+		memory, err = r.engine.cfg.Links.Memory(groupCtx, r.connector.Name, r.link.Ticket)
 		if err != nil {
 			return fmt.Errorf("reading the mirrors of ticket %d: %w", r.link.Ticket, err)
 		}
@@ -133,6 +133,9 @@ func (r *round) readMessages(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	if err := r.weigh(ctx, log, memory); err != nil {
+		return err
+	}
 	if owed {
 		if err := r.announce(ctx); err != nil {
 			return err
@@ -140,9 +143,24 @@ func (r *round) readMessages(ctx context.Context) error {
 	}
 	r.talk = r.hear(log.Records, comments)
 	r.talk.records = numbers(log.Records)
-	r.sides.MessagesRead, r.sides.Messages, r.sides.Mirrors = true, r.talk.messages, mirrors
-	r.sides.LogPartial = log.Partial
+	r.sides.MessagesRead, r.sides.Messages, r.sides.Mirrors = true, r.talk.messages, memory.Mirrors
 	r.sides.TalkRev, r.sides.TalkSeen = rev, seen
+	return nil
+}
+
+// weigh notes how far a log and the memory of messages can be relied upon.
+func (r *round) weigh(ctx context.Context, log item.Log, memory item.Memory) error {
+	r.sides.LogPartial, r.sides.LogTold = log.Partial, log.Told
+	if !log.Partial {
+		return nil
+	}
+	if memory.Since.IsZero() {
+		var err error
+		if memory.Since, err = r.engine.cfg.Links.BeginMemory(ctx, r.held); err != nil {
+			return fmt.Errorf("noting since when the messages of ticket %d are remembered: %w", r.link.Ticket, err)
+		}
+	}
+	r.sides.MemorySince = memory.Since
 	return nil
 }
 

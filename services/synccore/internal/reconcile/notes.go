@@ -66,6 +66,9 @@ func (r *round) textsOn(ctx context.Context, side item.System) ([]richtext.Sourc
 	var texts []richtext.Source
 	if side == item.Alvao {
 		log, err := r.connector.Tickets.Log(ctx, r.link.Ticket)
+		if err == nil && log.Partial {
+			err = r.weighAlone(ctx, log)
+		}
 		for _, record := range standing(log.Records) {
 			texts = append(texts, r.recordSource(record))
 		}
@@ -76,6 +79,15 @@ func (r *round) textsOn(ctx context.Context, side item.System) ([]richtext.Sourc
 		texts = append(texts, r.commentSource(comment))
 	}
 	return texts, err
+}
+
+// weighAlone is weigh where the messages were not read.
+func (r *round) weighAlone(ctx context.Context, log item.Log) error {
+	memory, err := r.engine.cfg.Links.Memory(ctx, r.connector.Name, r.link.Ticket)
+	if err != nil {
+		return fmt.Errorf("reading the mirrors of ticket %d: %w", r.link.Ticket, err)
+	}
+	return r.weigh(ctx, log, memory)
 }
 
 // saidLast tells whether the last note about the item says what the link's note does.

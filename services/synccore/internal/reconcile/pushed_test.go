@@ -27,6 +27,8 @@ func (p toldTo) Log(ctx context.Context, ticket int64) ([]item.PushedRecord, err
 
 func (p toldTo) Heard(ctx context.Context) (time.Time, error) { return p.logs.Heard(ctx, name) }
 
+func (p toldTo) Round(ctx context.Context) (time.Time, error) { return p.logs.Round(ctx, name) }
+
 // applicationHook takes what the application posts, as gateway and API do. The hints
 // themselves are the test's matter.
 func applicationHook(t *testing.T, logs *pushed.Logs) http.HandlerFunc {

@@ -110,8 +110,10 @@ type Links interface {
 	Asked(connector string, ticket int64) (ask lease.Also, read func() (item.Link, error))
 	Put(ctx context.Context, held lease.Lease, link item.Link, changes ...item.LinkChange) (item.Link, error)
 	TicketOf(ctx context.Context, connector string, workItem int64) (ticket int64, found bool, err error)
-	// Mirrors tells where the ticket's messages and files stand on the other side.
-	Mirrors(ctx context.Context, connector string, ticket int64) (map[string]item.Mirror, error)
+	// Memory tells where the ticket's messages and files stand on the other side.
+	Memory(ctx context.Context, connector string, ticket int64) (item.Memory, error)
+	// BeginMemory notes once since when that is remembered, and tells it.
+	BeginMemory(ctx context.Context, held lease.Lease) (time.Time, error)
 	// PutMirror remembers where one stands; fault.Conflict if held has ended.
 	PutMirror(ctx context.Context, held lease.Lease, source string, mirror item.Mirror) error
 	// Notices tells what is and was owed to the ticket's solver.
@@ -403,7 +405,7 @@ func (r *round) run(ctx context.Context) error {
 			}
 			step = look
 			r.report.Steps = append(r.report.Steps, step.Kind)
-		case plan.Wait:
+		case plan.Wait, plan.Hold:
 			return fault.New(fault.Busy, "Ticket %d waits: %s.", r.link.Ticket, step.Reason).After(step.After)
 		default:
 			r.report.Steps = append(r.report.Steps, step.Kind)
@@ -460,7 +462,7 @@ func (r *round) talkMeanwhile(ctx context.Context) error {
 	}
 	for r.more() {
 		step, ok := plan.Talk(r.link, r.sides, r.rules())
-		if !ok || step.Kind == plan.Wait {
+		if !ok || step.Kind == plan.Wait || step.Kind == plan.Hold {
 			return nil
 		}
 		r.report.Steps = append(r.report.Steps, step.Kind)

@@ -79,7 +79,7 @@ func (r *round) take(ctx context.Context, step plan.Step) error {
 		return r.takeMessage(ctx, step)
 	case plan.BeginNote, plan.FindNote, plan.PostNote:
 		return r.takeNote(ctx, step)
-	case plan.Rest, plan.Wait:
+	case plan.Rest, plan.Wait, plan.Hold:
 		return nil
 	default:
 		return fmt.Errorf("plan made the unknown step %q", step.Kind)

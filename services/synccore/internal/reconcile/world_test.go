@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,6 +44,8 @@ type world struct {
 	connector reconcile.Connector
 	cuts      *cuts
 	store     *datastore.Store
+	// witness notes connections to anywhere but both systems.
+	witness *witness
 	// planted are the faults before both systems, if a test asked for any.
 	planted *fault.Set
 
@@ -144,7 +147,8 @@ func setup(t *testing.T, change ...func(*options)) *world {
 		t.Fatalf("settings: %v", problems)
 	}
 	secret := func(s string) func() (string, error) { return func() (string, error) { return s, nil } }
-	pool := &http.Transport{}
+	w.witness = &witness{home: strings.TrimPrefix(host.URL, "http://")}
+	pool := &http.Transport{DialContext: w.witness.dial}
 	t.Cleanup(pool.CloseIdleConnections)
 	tickets, err := alvao.New(alvao.Options{
 		BaseURL: host.URL + "/AlvaoRestApi", Service: "Development", Username: "tandem", Password: secret("tandem"),

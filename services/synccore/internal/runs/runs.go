@@ -11,6 +11,7 @@
 //
 //	resyncs              hash: id → JSON, the last Kept of them
 //	resync-turn          hash: waiting → id
+//	resync-request/<id>  id of the resync that a request of that id got, for a day
 //	resync-cancels       hash: id → 1 for those that are to be cancelled
 //	resync/<id>/listed, back, counted   sets of tickets
 //	resync/<id>/hints    list of what has to be looked at
@@ -57,6 +58,8 @@ const (
 	Kept = 50
 	// memory is how long what belongs to one resync is kept after it was last written.
 	memory = 7 * 24 * time.Hour
+	// requestsFor is how long the id of a request is known.
+	requestsFor = 24 * time.Hour
 )
 
 // Runs is the store of resyncs. It is safe for concurrent use.
@@ -106,13 +109,17 @@ func NewID(now time.Time, there []item.Resync) string {
 }
 
 // Ask stores a resync that waits for its turn, and returns it, or the one that waits
-// already.
-func (r *Runs) Ask(ctx context.Context, connector string, want item.Resync) (item.Resync, error) {
+// already. A request id that asked before gets what it got then; empty: there is none.
+func (r *Runs) Ask(ctx context.Context, connector, request string, want item.Resync) (item.Resync, error) {
 	text, err := json.Marshal(want)
 	if err != nil {
 		return item.Resync{}, fmt.Errorf("encoding resync: %w", err)
 	}
-	answer, err := r.ask.Run(ctx, r.store.Client(), []string{r.key(connector, "resyncs"), r.key(connector, "resync-turn")}, want.ID, text).StringSlice()
+	keys := []string{r.key(connector, "resyncs"), r.key(connector, "resync-turn")}
+	if request != "" {
+		keys = append(keys, r.key(connector, "resync-request/"+request))
+	}
+	answer, err := r.ask.Run(ctx, r.store.Client(), keys, want.ID, text, requestsFor.Milliseconds()).StringSlice()
 	if err != nil {
 		return item.Resync{}, datastore.Fault(err, "asking for resync")
 	}

@@ -55,9 +55,9 @@ func asking(t *testing.T, store *datastore.Store) {
 	}
 	at := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
 	first := item.Resync{ID: runs.NewID(at, nil), State: item.ResyncWaiting, Reason: item.ResyncAsked, Asked: at}
-	got := must[item.Resync](t)(r.Ask(t.Context(), name, first))
+	got := must[item.Resync](t)(r.Ask(t.Context(), name, "", first))
 	second := item.Resync{ID: runs.NewID(at.Add(time.Second), nil), State: item.ResyncWaiting}
-	again := must[item.Resync](t)(r.Ask(t.Context(), name, second))
+	again := must[item.Resync](t)(r.Ask(t.Context(), name, "", second))
 	if diff := cmp.Diff(got, again); diff != "" || got.ID != first.ID {
 		t.Errorf("asked twice: %s", diff)
 	}
@@ -71,7 +71,7 @@ func asking(t *testing.T, store *datastore.Store) {
 	if _, waits, err := r.Waiting(t.Context(), name); waits || err != nil {
 		t.Errorf("once it began: %v, %v", waits, err)
 	}
-	if next := must[item.Resync](t)(r.Ask(t.Context(), name, second)); next.ID != second.ID {
+	if next := must[item.Resync](t)(r.Ask(t.Context(), name, "", second)); next.ID != second.ID {
 		t.Errorf("asked while it runs: %+v", next)
 	}
 	all := must[[]item.Resync](t)(r.List(t.Context(), name))
@@ -131,7 +131,7 @@ func cancelling(t *testing.T, store *datastore.Store) {
 	if _, err := r.Cancel(t.Context(), name, "1", now); !fault.Is(err, fault.NotFound) {
 		t.Errorf("none: %v", err)
 	}
-	must[item.Resync](t)(r.Ask(t.Context(), name, item.Resync{ID: "1", State: item.ResyncWaiting, Asked: now.Add(-time.Second)}))
+	must[item.Resync](t)(r.Ask(t.Context(), name, "", item.Resync{ID: "1", State: item.ResyncWaiting, Asked: now.Add(-time.Second)}))
 	got := must[item.Resync](t)(r.Cancel(t.Context(), name, "1", now))
 	if _, waits, _ := r.Waiting(t.Context(), name); waits || got.State != item.ResyncCancelled || !got.Ended.Equal(now) || !got.Answers(now.Add(-time.Second)) {
 		t.Errorf("one that waited: %+v", got)

@@ -359,7 +359,12 @@ func (w *Worker) putBack(ctx context.Context, d inbox.Delivery) {
 func (w *Worker) handle(ctx context.Context, d inbox.Delivery) (served Served, err error) { //nolint:nonamedreturns // recover sets err
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = fmt.Errorf("panic while serving %s: %v\n%s", d.Key, cause, debug.Stack())
+			// A value of an unknown type may hold what somebody wrote, or a secret.
+			text := fmt.Sprintf("of type %T", cause)
+			if known, ok := cause.(error); ok {
+				text = known.Error()
+			}
+			err = fmt.Errorf("panic while serving %s: %s\n%s", d.Key, text, debug.Stack())
 		}
 	}()
 	if err := deadly(d); err != nil {

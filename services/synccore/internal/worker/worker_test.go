@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -181,12 +182,16 @@ func TestPanicIsAnErrorOfItsItemAlone(t *testing.T) {
 	served := make(chan item.Key, 8)
 	b := setup(t, func(_ context.Context, d inbox.Delivery) (worker.Served, error) {
 		if d.Key.ID == 1 {
-			panic("poison")
+			panic(fmt.Errorf("poison: %w", errors.ErrUnsupported))
+		}
+		if d.Key.ID == 3 {
+			panic("a secret")
 		}
 		served <- d.Key
 		return worker.Served{}, nil
 	})
 	b.append(t, item.Event{Key: key(1), Type: "poll"})
+	b.append(t, item.Event{Key: key(3), Type: "poll"})
 	b.append(t, item.Event{Key: key(2), Type: "poll"})
 	if k := await(t, "the other item", served); k != key(2) {
 		t.Errorf("served %v", k)
@@ -196,6 +201,9 @@ func TestPanicIsAnErrorOfItsItemAlone(t *testing.T) {
 	var told bool
 	for _, line := range b.log.lines(t) {
 		text, _ := line["error"].(string)
+		if strings.Contains(text, "a secret") {
+			t.Error("the log shows what a panic of an unknown type held")
+		}
 		told = told || line["item_id"] == 1.0 && strings.Contains(text, "poison") && line["outcome"] == "retry"
 	}
 	if !told {

@@ -1,4 +1,4 @@
--- KEYS: link, history, lease. ARGV: token, version the writer knows, link JSON,
+-- KEYS: link, history, lease, mirrors. ARGV: token, version the writer knows, link JSON,
 -- work item (0: none), indexed ('1': the index names this link already with this
 -- token), history cap, state, then history entries, oldest first.
 -- Returns {'ok', new version, state before} | {'lost', 0} | {'version', stored} | {'index', stored}.
@@ -23,6 +23,8 @@ redis.call('HSET', KEYS[1], 'v', version, 'w', ARGV[4], 'k', ARGV[1], 'j', ARGV[
 if version == 1 then
   redis.call('HSET', KEYS[1], 'c', ARGV[1])
   redis.call('PERSIST', KEYS[2])
+  local now = redis.call('TIME')
+  redis.call('HSETNX', KEYS[4], 'since', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
 end
 for i = 8, #ARGV do
   redis.call('LPUSH', KEYS[2], ARGV[i])
