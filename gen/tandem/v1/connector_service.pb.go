@@ -165,7 +165,10 @@ type Connector struct {
 	// as hear of changes at once because a service hook was switched off. Empty: nothing.
 	Degraded string `protobuf:"bytes,10,opt,name=degraded,proto3" json:"degraded,omitempty"`
 	// resync is the latest resync; absent if there was none yet.
-	Resync        *Resync `protobuf:"bytes,11,opt,name=resync,proto3" json:"resync,omitempty"`
+	Resync *Resync `protobuf:"bytes,11,opt,name=resync,proto3" json:"resync,omitempty"`
+	// checked tells that both systems have accepted or refused the connector's token since
+	// this sync-core started. Before, healthy means that nothing is known against it.
+	Checked       bool `protobuf:"varint,12,opt,name=checked,proto3" json:"checked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -275,6 +278,13 @@ func (x *Connector) GetResync() *Resync {
 		return x.Resync
 	}
 	return nil
+}
+
+func (x *Connector) GetChecked() bool {
+	if x != nil {
+		return x.Checked
+	}
+	return false
 }
 
 // Brake is a mass change that a resync found: more writes at once than the
@@ -2001,7 +2011,7 @@ var File_tandem_v1_connector_service_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\n" +
-	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tandem/v1/resync.proto\"\x9f\x03\n" +
+	"!tandem/v1/connector_service.proto\x12\ttandem.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tandem/v1/resync.proto\"\xb9\x03\n" +
 	"\tConnector\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\ralvao_service\x18\x02 \x01(\tR\falvaoService\x12\x1b\n" +
@@ -2016,7 +2026,8 @@ const file_tandem_v1_connector_service_proto_rawDesc = "" +
 	"\x05brake\x18\t \x01(\v2\x10.tandem.v1.BrakeR\x05brake\x12\x1a\n" +
 	"\bdegraded\x18\n" +
 	" \x01(\tR\bdegraded\x12)\n" +
-	"\x06resync\x18\v \x01(\v2\x11.tandem.v1.ResyncR\x06resync\"\xdb\x02\n" +
+	"\x06resync\x18\v \x01(\v2\x11.tandem.v1.ResyncR\x06resync\x12\x18\n" +
+	"\achecked\x18\f \x01(\bR\achecked\"\xdb\x02\n" +
 	"\x05Brake\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
 	"\thold_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bholdTime\x12=\n" +

@@ -653,8 +653,9 @@ type CreateLinkRequest struct {
 	// validate_only checks everything and links nothing.
 	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// request_id makes a repeat of the request harmless: one that was answered in the last
-	// 24 hours gets the link that it made. At most 128 bytes of letters, digits and -_.:.
-	// Over REST the header Idempotency-Key stands for it.
+	// 24 hours gets the link that it made. One that failed leaves the id free for a mended
+	// request. At most 128 bytes of letters, digits and -_.:. Over REST the header
+	// Idempotency-Key stands for it.
 	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -5,7 +5,6 @@ package e2e_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,40 +43,6 @@ func TestTranscript(t *testing.T) {
 			got := terminal(t, s, strings.ReplaceAll(command, "http://127.0.0.1:8090", s.PageURL))
 			return sameScreen(want, got), got
 		})
-	}
-}
-
-// TestCurlExamples runs the lines with curl of proto/README.md, of which each must be
-// answered as JSON and not with a problem.
-func TestCurlExamples(t *testing.T) {
-	t.Parallel()
-	guide, err := os.ReadFile(filepath.Join("..", "..", "..", "proto", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := start(t, stack.Options{})
-	if ticket, _ := develop(t, s, "Invoices are printed twice"); ticket != 1001 {
-		t.Fatalf("the examples are about ticket 1001, not %d", ticket)
-	}
-	rest(t, s)
-	ran, resync := 0, ""
-	for line := range strings.Lines(string(guide)) {
-		if !strings.HasPrefix(line, "curl ") {
-			continue
-		}
-		line = strings.ReplaceAll(strings.TrimSpace(line), "http://127.0.0.1:8080", s.GatewayURL)
-		line = exampleResync.ReplaceAllString(line, resync)
-		got := terminal(t, s, strings.Replace(line, "curl ", "curl -sS -f ", 1))
-		if made := exampleResync.FindString(got); made != "" {
-			resync = made
-		}
-		if !json.Valid([]byte(got)) {
-			t.Errorf("%s answers %s", line, got)
-		}
-		ran++
-	}
-	if ran < 8 {
-		t.Errorf("only %d examples were found", ran)
 	}
 }
 

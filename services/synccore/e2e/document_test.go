@@ -21,7 +21,7 @@ import (
 )
 
 // document is the OpenAPI document, which answers may hold nothing beside.
-var document = sync.OnceValues(func() (*openapi3.T, error) { //nolint:gochecknoglobals // read once for all tests
+var document = sync.OnceValues(func() (*openapi3.T, error) {
 	read, err := openapi3.NewLoader().LoadFromData(openapi.Document)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ var document = sync.OnceValues(func() (*openapi3.T, error) { //nolint:gochecknog
 })
 
 // operations finds an operation of the document for a request.
-var operations = sync.OnceValues(func() (routers.Router, error) { //nolint:gochecknoglobals // as above
+var operations = sync.OnceValues(func() (routers.Router, error) {
 	read, err := document()
 	if err != nil {
 		return nil, err

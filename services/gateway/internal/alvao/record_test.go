@@ -44,6 +44,26 @@ func TestApplicationTellsOfARecord(t *testing.T) {
 	}
 }
 
+func TestApplicationTellsTheEndOfARound(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]int{
+		`{"event":"round.finished","nonce":"x","round":{"tookMs":1500}}`:                        202,
+		`{"event":"round.finished","round":{}}`:                                                 202,
+		`{"event":"round.finished","round":{"tookMs":-1}}`:                                      400,
+		`{"event":"round.finished","round":{"tookMs":86400001}}`:                                400,
+		`{"event":"round.finished","round":{"tookMs":"1500"}}`:                                  400,
+		`{"event":"round.finished","round":7}`:                                                  400,
+		`{"event":"round.finished"}`:                                                            400,
+		`{"event":"x","actId":7,"round":{"tookMs":1},"record":{"asOf":"2026-03-02T08:00:00Z"}}`: 400,
+	} {
+		got, err := readPush(t, body)
+		wantStatus(t, err, want)
+		if want == 202 && (got.Round == nil || *got.Round != 1500*time.Millisecond && *got.Round != 0 || got.ItemID != 0 || got.Connector != "a" || got.Pushed != nil) {
+			t.Errorf("%s: %+v", body, got)
+		}
+	}
+}
+
 func TestRecordsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	record := func(fields string) string {

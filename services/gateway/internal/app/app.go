@@ -117,7 +117,7 @@ func (a *App) openSecrets() (*hooksecret.Ring, *secretfile.Files, error) {
 	}
 	var tokenErr error
 	if a.cfg.CoreTokenFile != "" {
-		rule := secretfile.Rule{Name: "token for sync-core", Min: minCoreToken, Hint: "make one with 'openssl rand -hex 32' and name it in callers of sync-core's configuration."}
+		rule := secretfile.Rule{Name: "token for sync-core", Min: minCoreToken, OneLine: true, Hint: "make one with 'openssl rand -hex 32' and name it in callers of sync-core's configuration."}
 		if token, tokenErr = secretfile.Open(rule, a.cfg.CoreTokenFile); tokenErr == nil {
 			a.secrets = append(a.secrets, token)
 		}

@@ -95,7 +95,7 @@ func TestNewReportsAllMistakes(t *testing.T) {
 		t.Fatal("New accepted it")
 	}
 	for _, want := range []string{
-		"--hook-secret-file", "--insecure-grpc", "--core-cert and --core-key", "--callback-auth", "--callback-rate", "--max-body", "--core-timeout", "--sample-ratio", "--listen", "loud", "token for sync-core file",
+		"--hook-secret-file", "--insecure-grpc", "--core-cert and --core-key", "--callback-auth", "--callback-rate", "--max-body", "--core-timeout", "--sample-ratio", "--listen", "loud", "file of the token for sync-core",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("New = %q, which does not name %s", err, want)

@@ -54,6 +54,17 @@ type core struct {
 	requests []*tandemv1.IngestEventRequest
 	metadata []metadata.MD
 	hold     func()
+
+	// with registers more, and options are the server's, where they are set.
+	with    func(*grpc.Server)
+	options []grpc.ServerOption
+}
+
+// forget drops what was stored.
+func (c *core) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests, c.metadata = nil, nil
 }
 
 func (c *core) IngestEvent(ctx context.Context, request *tandemv1.IngestEventRequest) (*tandemv1.IngestEventResponse, error) {
@@ -92,28 +103,31 @@ func (c *core) count() int {
 	return len(c.requests)
 }
 
-func newCore(t *testing.T) *core {
-	t.Helper()
+func newCore(tb testing.TB) *core {
+	tb.Helper()
 	c := &core{address: "127.0.0.1:0"}
-	c.start(t)
-	t.Cleanup(c.stop)
+	c.start(tb)
+	tb.Cleanup(c.stop)
 	return c
 }
 
 // start listens, on the same address as before if there was one.
-func (c *core) start(t *testing.T) {
-	t.Helper()
+func (c *core) start(tb testing.TB) {
+	tb.Helper()
 	var listener net.Listener
-	eventually(t, "the address of sync-core is free", func() bool {
+	eventually(tb, "the address of sync-core is free", func() bool {
 		var err error
 		listener, err = net.Listen("tcp", c.address)
 		return err == nil
 	})
 	c.address = listener.Addr().String()
-	c.server, c.health, c.served = grpc.NewServer(), health.NewServer(), make(chan struct{})
+	c.server, c.health, c.served = grpc.NewServer(c.options...), health.NewServer(), make(chan struct{})
 	tandemv1.RegisterEventServiceServer(c.server, c)
 	tandemv1.RegisterConnectorServiceServer(c.server, c)
 	healthpb.RegisterHealthServer(c.server, c.health)
+	if c.with != nil {
+		c.with(c.server)
+	}
 	go func(server *grpc.Server, served chan struct{}) {
 		defer close(served)
 		_ = server.Serve(listener)
@@ -143,44 +157,44 @@ const (
 	coreToken    = "planted-core-token-of-at-least-32-characters"
 )
 
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
+func writeFile(tb testing.TB, path, content string) {
+	tb.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // settings are those of a gateway on free ports, without --core.
-func settings(t *testing.T) app.Config {
-	t.Helper()
-	dir := t.TempDir()
+func settings(tb testing.TB) app.Config {
+	tb.Helper()
+	dir := tb.TempDir()
 	secret := filepath.Join(dir, "hook-secret")
-	writeFile(t, secret, firstSecret)
+	writeFile(tb, secret, firstSecret)
 	token := filepath.Join(dir, "core-token")
-	writeFile(t, token, coreToken)
+	writeFile(tb, token, coreToken)
 	cfg, err := app.Parse([]string{
 		"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--hook-secret-file=" + secret, "--secret-interval=10ms", "--log-level=debug",
 		"--insecure-grpc", "--core-token-file=" + token,
 	}, &buffer{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cfg.LogOutput = &buffer{}
 	return cfg
 }
 
-func start(t *testing.T, c *core, change func(*app.Config)) *gateway {
-	t.Helper()
-	cfg := settings(t)
+func start(tb testing.TB, c *core, change func(*app.Config)) *gateway {
+	tb.Helper()
+	cfg := settings(tb)
 	cfg.Core = c.address
 	if change != nil {
 		change(&cfg)
 	}
 	log := &buffer{}
 	cfg.LogOutput = log
-	a, err := app.New(t.Context(), cfg)
+	a, err := app.New(tb.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // it ends before the clean-up, not with the test.
 	g := &gateway{
@@ -188,38 +202,38 @@ func start(t *testing.T, c *core, change func(*app.Config)) *gateway {
 		client: &http.Client{Transport: &http.Transport{}}, cancel: cancel, stopped: make(chan error, 1),
 	}
 	go func() { g.stopped <- a.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		g.client.CloseIdleConnections()
-		g.stop(t)
+		g.stop(tb)
 	})
 	return g
 }
 
 // stop ends the gateway and waits; again: nothing.
-func (g *gateway) stop(t *testing.T) {
-	t.Helper()
+func (g *gateway) stop(tb testing.TB) {
+	tb.Helper()
 	g.cancel()
 	if err, running := <-g.stopped; running {
 		close(g.stopped)
 		if err != nil {
-			t.Errorf("Run = %v", err)
+			tb.Errorf("Run = %v", err)
 		}
 	}
 }
 
 // keys are the values derived from the gateway's first hook secret file as it is now.
-func (g *gateway) keys(t *testing.T) *hooksecret.Ring {
-	t.Helper()
+func (g *gateway) keys(tb testing.TB) *hooksecret.Ring {
+	tb.Helper()
 	files, err := secretfile.Open(hooksecret.Rule(), g.secrets[0])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return hooksecret.New(files)
 }
 
-func (g *gateway) basic(t *testing.T) func(*http.Request) {
-	t.Helper()
-	password := g.keys(t).AzureDevOpsPasswords()[0]
+func (g *gateway) basic(tb testing.TB) func(*http.Request) {
+	tb.Helper()
+	password := g.keys(tb).AzureDevOpsPasswords()[0]
 	return func(r *http.Request) { r.SetBasicAuth("tandem", password) }
 }
 
@@ -265,8 +279,8 @@ func (g *gateway) admin(t *testing.T, path string) answer {
 }
 
 // eventually waits until condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, condition func() bool) {
+	tb.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	deadline := time.NewTimer(10 * time.Second)
@@ -275,7 +289,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		select {
 		case <-ticker.C:
 		case <-deadline.C:
-			t.Fatalf("after 10 s it still does not hold that %s", what)
+			tb.Fatalf("after 10 s it still does not hold that %s", what)
 		}
 	}
 }

@@ -72,7 +72,7 @@ func sendSlowly(arguments string) {
 	address, password := fields[0], fields[2]
 	n, err := strconv.Atoi(fields[1])
 	if err != nil || !raiseFiles(uint64(n+100)) {
-		fmt.Println("can't", n, err)
+		fmt.Fprintln(os.Stdout, "can't", n, err)
 		return
 	}
 	kinds := slowKinds(password)
@@ -85,21 +85,23 @@ func sendSlowly(arguments string) {
 			defer func() { <-gates }()
 			conn, err := net.Dial("tcp", address)
 			if err != nil {
-				fmt.Println("can't dial", i, err)
+				fmt.Fprintln(os.Stdout, "can't dial", i, err)
 				return
 			}
 			conns[i] = conn
 			_, _ = io.WriteString(conn, kinds[i%len(kinds)].text) // who was cut off already is none the less there
 			if i%(2*len(kinds)) >= len(kinds) && !kinds[i%len(kinds)].drip {
-				_ = conn.(*net.TCPConn).CloseWrite() // half open
+				if tcp, ok := conn.(*net.TCPConn); ok {
+					_ = tcp.CloseWrite() // half open
+				}
 			}
 		})
 	}
 	open.Wait()
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stdout, "ready")
 	go func() {
 		_, _ = io.Copy(io.Discard, conns[1])
-		fmt.Println("cut")
+		fmt.Fprintln(os.Stdout, "cut")
 	}()
 	done := make(chan struct{})
 	go func() {

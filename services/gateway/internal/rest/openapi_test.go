@@ -20,7 +20,7 @@ import (
 )
 
 // documented finds an operation of the document for a request.
-var documented = sync.OnceValues(func() (routers.Router, error) { //nolint:gochecknoglobals // read once for all tests
+var documented = sync.OnceValues(func() (routers.Router, error) {
 	document, err := openapi3.NewLoader().LoadFromData(openapi.Document)
 	if err != nil {
 		return nil, err

@@ -33,6 +33,8 @@ type Rule struct {
 	Name string
 	// Min is the least number of characters after trimming white space.
 	Min int
+	// OneLine refuses what has several lines.
+	OneLine bool
 	// Hint is how to make such a file, for messages.
 	Hint string
 }
@@ -119,15 +121,18 @@ func (f *Files) Run(ctx context.Context, interval time.Duration, logger *slog.Lo
 func (f *Files) read(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("the %s file can't be read: %w; %s", f.rule.Name, err, f.rule.Hint)
+		return "", fmt.Errorf("the file of the %s can't be read: %w; %s", f.rule.Name, err, f.rule.Hint)
 	}
 	content, err := io.ReadAll(io.LimitReader(file, maxSize))
 	if err = errors.Join(err, file.Close()); err != nil {
-		return "", fmt.Errorf("the %s file can't be read: %w; %s", f.rule.Name, err, f.rule.Hint)
+		return "", fmt.Errorf("the file of the %s can't be read: %w; %s", f.rule.Name, err, f.rule.Hint)
 	}
 	value := strings.TrimSpace(string(content))
+	if f.rule.OneLine && strings.ContainsAny(value, "\r\n") {
+		return "", fmt.Errorf("the file of the %s, %s, holds more than one line; write the token alone into it", f.rule.Name, path)
+	}
 	if len(value) < f.rule.Min {
-		return "", fmt.Errorf("the %s file %s holds %d characters but at least %d are needed; %s", f.rule.Name, path, len(value), f.rule.Min, f.rule.Hint)
+		return "", fmt.Errorf("the file of the %s, %s, holds %d characters but at least %d are needed; %s", f.rule.Name, path, len(value), f.rule.Min, f.rule.Hint)
 	}
 	return value, nil
 }

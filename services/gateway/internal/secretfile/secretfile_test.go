@@ -174,3 +174,21 @@ func (b *buffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// TestOneLine: a token of several lines can't be shown in a header, and is refused by name
+// and without being repeated.
+func TestOneLine(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token")
+	content := strings.Repeat("x", 40) + "\n" + strings.Repeat("y", 40) + "\n"
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := secretfile.Open(secretfile.Rule{Name: "token", Min: 32, OneLine: true}, path)
+	if err == nil || !strings.Contains(err.Error(), path+", holds more than one line") || strings.Contains(err.Error(), "xxxx") {
+		t.Errorf("it is told as %v", err)
+	}
+	if _, err := secretfile.Open(secretfile.Rule{Name: "secret", Min: 32}, path); err != nil {
+		t.Errorf("a secret of several lines: %v", err)
+	}
+}

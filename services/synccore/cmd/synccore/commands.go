@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -161,7 +162,13 @@ func clientSettings(s settings, c *transport.Client) {
 func tokenCommand(out io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use: "token NAME", Short: "Make a bearer token for a caller of the API: it is printed once, and its hash for callers in the configuration file.",
-		Args: cobra.ExactArgs(1),
+		Example: "  synccore token portal --role viewer",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || strings.TrimSpace(args[0]) == "" {
+				return fmt.Errorf("%w: give the caller's name, which the audit log will tell, and its role: synccore token NAME --role viewer|operator|admin|edge", errArguments)
+			}
+			return nil
+		},
 	}
 	role := c.Flags().String("role", config.RoleViewer, "What the caller may do: viewer, operator, admin or edge.")
 	c.RunE = func(_ *cobra.Command, args []string) error { return app.PrintToken(out, args[0], *role) }

@@ -27,7 +27,11 @@ func (g *Guard) admit(ctx context.Context, method string, rule Rule, known bool,
 	}
 	s, may := c.scope(rule)
 	if !known || !may {
-		return admitted{caller: c}, denied("Caller " + c.Name + " has " + c.roles() + ", which may not call " + method + "; an administrator gives roles in callers.")
+		takes := ""
+		if known && rule.Least != None {
+			takes = ", which takes " + rule.Least.String()
+		}
+		return admitted{caller: c}, denied("Caller " + c.Name + " has " + c.roles() + ", which may not call " + method + takes + "; an administrator gives roles in callers.")
 	}
 	return admitted{caller: c, scope: s}, nil
 }

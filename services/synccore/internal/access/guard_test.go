@@ -164,7 +164,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 	conn := w.dial(t)
 	m := find(t, "DeleteLink")
 	for token, want := range map[string]string{
-		viewer:    "PERMISSION_DENIED Caller viewer has role viewer, which may not call /tandem.v1.LinkService/DeleteLink",
+		viewer:    "PERMISSION_DENIED Caller viewer has role viewer, which may not call /tandem.v1.LinkService/DeleteLink, which takes admin; an administrator",
 		elsewhere: "PERMISSION_DENIED Caller elsewhere may not call this for the connector",
 		"secret":  "UNAUTHENTICATED The bearer token is not known here.",
 		old:       "UNAUTHENTICATED The token of caller ended has expired",
@@ -429,7 +429,8 @@ func TestStreamsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(w.more)
-	for err := error(nil); err == nil; err = first() {
+	for first() == nil {
+		continue
 	}
 	if err := w.guard.Apply(everybody(w)); err != nil {
 		t.Fatal(err)

@@ -104,7 +104,15 @@ func (c *Client) logCapability(ctx context.Context, ticket int64) item.Capabilit
 		return k
 	}
 	k.Support, k.Found = item.Missing, fmt.Sprintf("reading the log of ticket %d was answered as if there were none", ticket)
-	if heard, err := c.applicationHeard(ctx); err == nil && !heard.IsZero() {
+	heard, silent, err := c.applicationHeard(ctx)
+	switch {
+	case err == nil && silent:
+		k.Found += ", and the application has told of nothing since " + heard.UTC().Format(time.DateTime) + " UTC"
+		k.Fallback = "what Alvao's application told until then is kept and is the log"
+		k.Cost = "What people have written in Alvao since then does not cross until the application tells again."
+		k.Ask = wakeApplication
+		return k
+	case err == nil && !heard.IsZero():
 		k.Fallback = "what Alvao's application tells of each record is kept and is the log"
 		k.Cost = "Messages and files from before the application was imported don't cross, and one that is told while Tandem is away crosses when the application tells it again within the hour; what may stand in a ticket already, because sync-core died, an answer was lost or Redis lost its data, is written about an hour later, and twice if the application can't tell all for six hours or what stands there is older than its TandemLookBackHours."
 		return k
@@ -114,25 +122,47 @@ func (c *Client) logCapability(ctx context.Context, ticket int64) item.Capabilit
 	return k
 }
 
-// applicationHeard is when the application last told of a record; zero: never.
-func (c *Client) applicationHeard(ctx context.Context) (time.Time, error) {
+const (
+	// mostSilence is how long the application may tell nothing although tickets change. It
+	// tells something every hour.
+	mostSilence = 26 * time.Hour
+	// wakeApplication is what to do about one that does.
+	wakeApplication = "Enable the Tandem application in Alvao's administration, and look into Alvao's log for what keeps it from reaching Tandem's gateway."
+)
+
+// applicationHeard is when the application last told of anything; zero: never. Beside it
+// stands whether it is silent: that is long ago although tickets changed since.
+func (c *Client) applicationHeard(ctx context.Context) (time.Time, bool, error) {
 	if c.pushed == nil {
-		return time.Time{}, nil
+		return time.Time{}, false, nil
 	}
-	return c.pushed.Heard(ctx)
+	heard, err := c.pushed.Heard(ctx)
+	if err != nil || heard.IsZero() || c.now().Sub(heard) <= mostSilence {
+		return heard, false, err
+	}
+	since := heard.Add(mostSilence)
+	for ticket, err := range c.Tickets(ctx, Query{Service: c.service, ActiveSince: since, Top: 1}) {
+		// What can't be listed is told elsewhere.
+		return heard, err == nil && !ticket.LastActivity.Before(since), nil
+	}
+	return heard, false, nil
 }
 
 func (c *Client) applicationCapability(ctx context.Context) item.Capability {
 	k := item.Capability{Name: CapabilityApplication, Title: "be told of every change by the Alvao application", Support: item.Unknown}
-	heard, err := c.applicationHeard(ctx)
+	heard, silent, err := c.applicationHeard(ctx)
 	switch {
 	case err != nil:
 		k.Found = fault.Sentence(err)
-	case heard.IsZero():
+	case heard.IsZero(), silent:
 		k.Support, k.Found = item.Missing, "it has told of no record so far"
 		k.Fallback = "polls"
 		k.Cost = "New messages and tickets are seen at the next poll rather than at once, and which message is important is not known where REST does not show it."
 		k.Ask = "Import the Alvao application that comes with Tandem if that is too late."
+		if silent {
+			k.Found = "it last told of anything at " + heard.UTC().Format(time.DateTime) + " UTC, although tickets changed since"
+			k.Ask = wakeApplication
+		}
 	default:
 		k.Support, k.Found = item.Offered, "it last told of a record at "+heard.UTC().Format(time.DateTime)+" UTC"
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
@@ -149,6 +150,12 @@ func (c *Client) checkLog(ctx context.Context, ticket int64) item.Finding {
 	log, err := c.Log(ctx, ticket)
 	switch {
 	case err == nil && log.Partial:
+		if heard, silent, err := c.applicationHeard(ctx); err == nil && silent {
+			return item.Finding{
+				Check: checkLog, Severity: item.Warning, Remedy: wakeApplication,
+				Detail: fmt.Sprintf("Alvao does not show the messages of tickets, and its application has told of none since %s UTC although tickets changed.", heard.UTC().Format(time.DateTime)),
+			}
+		}
 		return item.Finding{Check: checkLog, Severity: item.OK, Detail: "Alvao does not show the messages of tickets, but its application tells of them."}
 	case err == nil:
 		return item.Finding{Check: checkLog, Severity: item.OK, Detail: "Alvao shows the messages of tickets."}

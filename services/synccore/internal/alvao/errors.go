@@ -38,7 +38,11 @@ const approvalWait = 2 * time.Minute
 
 // words are what trouble with any vendor is told in.
 func (c *Client) words() outbound.Words {
-	return outbound.Words{System: "Alvao", Place: c.base, Secret: "The password"}
+	w := outbound.Words{System: "Alvao", Place: c.base, Secret: "The password"}
+	if c.login == "" {
+		w.Secret = "The client secret or certificate of Microsoft Entra"
+	}
+	return w
 }
 
 // told is what the call is for, as the words want it.
@@ -60,6 +64,9 @@ func (c *Client) refusal(q call, a outbound.Answer) error {
 	cause := &Error{Status: a.Status, Message: errorText(a)}
 	wait := outbound.RetryAfter(a.Header, c.now())
 	switch status := a.Status; {
+	case (status < 400 || status == http.StatusUnauthorized) && c.login == "":
+		return fault.Wrap(cause, fault.BadToken,
+			"Alvao does not accept the token that Microsoft Entra gives Tandem for %s; compare its tenant, clientId and application in the configuration with the registration, and have Alvao accept that application; everything waits until then.", c.base)
 	case status < 400, status == http.StatusUnauthorized:
 		return fault.Wrap(cause, fault.BadToken,
 			"Alvao does not accept the user name and password for %s; correct them, everything waits until then.", c.base)

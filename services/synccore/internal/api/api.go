@@ -126,7 +126,7 @@ func ofPage(err error) error {
 		return Status(err)
 	}
 	var v violations
-	v.add("page_token", badToken)
+	v.add("page_token", foreignPage)
 	return v.err()
 }
 

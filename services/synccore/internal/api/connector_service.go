@@ -24,6 +24,8 @@ type Description struct {
 	AzureDevOpsURL string
 	// StatusMap holds the pairs in their order.
 	StatusMap []item.Pair
+	// Checked tells that both systems have accepted or refused its token since the start.
+	Checked bool
 	// Unhealthy is the sentence that says why it can't work; empty: it is healthy.
 	Unhealthy      string
 	UnhealthySince time.Time
@@ -277,6 +279,7 @@ func connectorProto(d Description) *tandemv1.Connector {
 		AlvaoUrl:       d.AlvaoURL,
 		AzureDevopsUrl: d.AzureDevOpsURL,
 		Healthy:        d.Unhealthy == "",
+		Checked:        d.Checked,
 		Reason:         d.Unhealthy,
 		ReasonTime:     timestamp(d.UnhealthySince),
 		Degraded:       d.Degraded,

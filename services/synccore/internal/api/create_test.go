@@ -45,6 +45,12 @@ func TestCreateLink(t *testing.T) {
 	if diff := cmp.Diff([]bool{true, false, false}, dries); diff != "" {
 		t.Error(diff)
 	}
+	// What it made is told even while somebody works on it.
+	w.put(t, item.Link{Connector: "development", Ticket: 7, WorkItem: 9, State: item.LinkActive})
+	failure = fault.New(fault.Conflict, "It is being worked on.")
+	if again, err := ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 9, RequestId: "a"}); err != nil || again.GetLink().GetWorkItemId() != 9 {
+		t.Errorf("a repeat in the meantime: %v, %v", again, err)
+	}
 	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 10, RequestId: "a"})
 	wantRefusal(t, err, codes.AlreadyExists, "REQUEST_ID_REUSED")
 	for _, c := range []struct {
@@ -63,6 +69,20 @@ func TestCreateLink(t *testing.T) {
 		_, err := ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 9})
 		wantRefusal(t, err, c.code, c.reason)
 	}
+	// A request that came to nothing does not use its id up.
+	failure = fault.New(fault.Invalid, "No.")
+	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 99, RequestId: "b"})
+	wantRefusal(t, err, codes.FailedPrecondition, "UNFIT_PAIR")
+	failure = nil
+	if _, err := ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 9, RequestId: "b"}); err != nil {
+		t.Errorf("the mended request: %v", err)
+	}
+	// A repeat that fails leaves the id to the request that went well.
+	failure = fault.New(fault.Unavailable, "No.")
+	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 9, RequestId: "b"})
+	wantRefusal(t, err, codes.Unavailable, "VENDOR_UNAVAILABLE")
+	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 10, RequestId: "b"})
+	wantRefusal(t, err, codes.AlreadyExists, "REQUEST_ID_REUSED")
 	_, err = w.api.CreateLink(t.Context(), &tandemv1.CreateLinkRequest{Parent: "x", TicketId: -1, RequestId: "a b"})
 	wantRefusal(t, err, codes.InvalidArgument, "INVALID_REQUEST", "parent", "ticket_id", "work_item_id", "request_id")
 	_, err = w.api.CreateLink(t.Context(), &tandemv1.CreateLinkRequest{Parent: "connectors/sales", TicketId: 1, WorkItemId: 1})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
@@ -63,7 +65,28 @@ func (s *LinkService) CreateLink(ctx context.Context, req *tandemv1.CreateLinkRe
 				return &tandemv1.CreateLinkResponse{Link: linkProto(known)}, nil
 			}
 		}
+		return s.createOnce(ctx, connector, id, !repeat, req)
 	}
+	return s.create(ctx, connector, req)
+}
+
+// createOnce gives the request's id back if nothing came of the request, so that a mended
+// one may have it. If that fails, the id is used up for a day, and the request may be
+// repeated as it was.
+func (s *LinkService) createOnce(ctx context.Context, connector, id string, fresh bool, req *tandemv1.CreateLinkRequest) (*tandemv1.CreateLinkResponse, error) {
+	made, err := s.create(ctx, connector, req)
+	if err != nil && fresh {
+		const within = 5 * time.Second
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), within) // the caller may have left
+		defer cancel()
+		if released := s.Links.ReleaseRequest(last, connector, id); released != nil {
+			trace.SpanFromContext(ctx).RecordError(released)
+		}
+	}
+	return made, err
+}
+
+func (s *LinkService) create(ctx context.Context, connector string, req *tandemv1.CreateLinkRequest) (*tandemv1.CreateLinkResponse, error) {
 	made, err := s.Connectors.Link(ctx, connector, req.GetTicketId(), req.GetWorkItemId(), req.GetValidateOnly())
 	switch {
 	case fault.Is(err, fault.NotFound):

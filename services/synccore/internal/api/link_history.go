@@ -27,7 +27,7 @@ func historyPlaceOf(v *violations, name, token string) *historyPlace {
 	nanos, err := strconv.ParseInt(at, 36, 64)
 	count, countErr := strconv.Atoi(sent)
 	if err != nil || countErr != nil || count < 1 || count > historyKept {
-		v.add("page_token", badToken)
+		v.add("page_token", foreignPage)
 		return nil
 	}
 	return &historyPlace{time: time.Unix(0, nanos), sent: count}

@@ -34,8 +34,9 @@ type Links interface {
 	Changes(ctx context.Context, connector, behind string, n int) ([]link.Change, error)
 	LastChange(ctx context.Context, connector string) (string, error)
 	// ClaimRequest notes what a request id stands for, and tells whether it was noted before;
-	// fault.Refused: for another request.
+	// fault.Refused: for another request. ReleaseRequest forgets one that was not.
 	ClaimRequest(ctx context.Context, connector, id, asks string) (repeat bool, err error)
+	ReleaseRequest(ctx context.Context, connector, id string) error
 }
 
 // Leases gives one holder at a time the right to change a link.

@@ -9,7 +9,7 @@ import (
 // maxToken is the most bytes of a page token.
 const maxToken = 4096
 
-const badToken = "must be a next_page_token that this method sent for the same request"
+const foreignPage = "must be a next_page_token that this method sent for the same request"
 
 // sealToken makes a page token of a place in a list and of what was asked for, which
 // openToken wants to be the same. It is opaque and not secret.
@@ -28,7 +28,7 @@ func openToken(v *violations, token string, asked ...string) string {
 	mark := fingerprint(asked)
 	text, err := base64.RawURLEncoding.DecodeString(token[:min(len(token), maxToken)])
 	if err != nil || len(token) > maxToken || len(text) <= len(mark) || string(text[:len(mark)]) != string(mark) {
-		v.add("page_token", badToken)
+		v.add("page_token", foreignPage)
 		return ""
 	}
 	return string(text[len(mark):])

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
@@ -101,6 +102,35 @@ func TestWhichPushesAskForALook(t *testing.T) {
 			t.Errorf("%s: %+v", step.name, log)
 		}
 	}
+}
+
+// TestTheEndOfARound: that the application told all again is kept, and asks for no look.
+func TestTheEndOfARound(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	req := func(took *durationpb.Duration) *tandemv1.IngestEventRequest {
+		return &tandemv1.IngestEventRequest{
+			Connector: "development", System: tandemv1.System_SYSTEM_ALVAO, EventType: "round.finished", Round: &tandemv1.PushedRound{Took: took},
+		}
+	}
+	resp, err := w.events.IngestEvent(t.Context(), req(durationpb.New(time.Minute)))
+	if err != nil || resp.GetDisposition() != stored {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	if at, err := w.pushed.Round(t.Context(), "development"); err != nil || at.IsZero() {
+		t.Errorf("%v, %v", at, err)
+	}
+	if got := w.receive(t, 5); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+	for _, took := range []*durationpb.Duration{nil, durationpb.New(-1), durationpb.New(25 * time.Hour)} {
+		_, err := w.events.IngestEvent(t.Context(), req(took))
+		wantRefusal(t, err, codes.InvalidArgument, "INVALID_REQUEST", "round.took")
+	}
+	both := req(durationpb.New(time.Minute))
+	both.Pushed, both.ItemId = pushedNote(1, "text"), 8
+	_, err = w.events.IngestEvent(t.Context(), both)
+	wantRefusal(t, err, codes.InvalidArgument, "INVALID_REQUEST", "round")
 }
 
 func TestPushesThatAreRefused(t *testing.T) {

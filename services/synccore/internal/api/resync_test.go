@@ -169,14 +169,20 @@ func TestDriftIsShownAndRepaired(t *testing.T) {
 	if diff := cmp.Diff([]item.System{"", item.Alvao, item.AzureDevOps}, w.connectors.repairs); diff != "" {
 		t.Errorf("winners: %s", diff)
 	}
-	w.connectors.vendor = fault.New(fault.Unavailable, "Alvao is away.")
+	w.connectors.vendor = fault.New(fault.Unavailable, "Alvao is away.").After(time.Minute)
 	w.connectors.mu.Unlock()
 	_, err = w.resyncs.RepairDrift(t.Context(), &tandemv1.RepairDriftRequest{Name: name + "/links/7", Winner: 9})
 	wantRefusal(t, err, codes.InvalidArgument, "INVALID_REQUEST", "winner")
 	_, err = w.resyncs.RepairDrift(t.Context(), &tandemv1.RepairDriftRequest{Name: name + "/links/409"})
 	wantRefusal(t, err, codes.Aborted, "LINK_CHANGED")
+	if got := refusalOf(t, err).retryAfter; got != time.Second {
+		t.Errorf("of a link that is being worked on, to wait %s is told", got)
+	}
 	_, err = w.resyncs.RepairDrift(t.Context(), &tandemv1.RepairDriftRequest{Name: name + "/links/7"})
 	wantRefusal(t, err, codes.Unavailable, "VENDOR_UNAVAILABLE")
+	if got := refusalOf(t, err).retryAfter; got != time.Minute {
+		t.Errorf("of a vendor who said a minute, to wait %s is told", got)
+	}
 	_, err = w.resyncs.CheckDrift(t.Context(), &tandemv1.CheckDriftRequest{Parent: name})
 	wantRefusal(t, err, codes.Unavailable, "VENDOR_UNAVAILABLE")
 }

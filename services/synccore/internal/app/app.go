@@ -229,11 +229,15 @@ func (a *App) upgrade(ctx context.Context, store *datastore.Store) error {
 		a.tel.Logger.WarnContext(ctx, "redis.warning", slog.String("problem", warning))
 	}
 	steps := inbox.Steps()
+	fresh, err := store.Fresh(ctx)
+	if err != nil {
+		return err
+	}
 	from, err := store.Upgrade(ctx, steps)
 	if err != nil {
 		return err
 	}
-	if to := steps[len(steps)-1].To; from < to {
+	if to := steps[len(steps)-1].To; from < to && !fresh {
 		a.tel.Logger.InfoContext(ctx, "redis.upgraded", slog.Int("from", from), slog.Int("to", to))
 	}
 	return nil

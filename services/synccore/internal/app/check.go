@@ -31,7 +31,7 @@ var ErrCheckFailed = errors.New("not every connector can do its work")
 func CheckConnector(ctx context.Context, cfg CheckConnectorConfig, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	w, closing, err := callCore(cfg.Core, out)
+	w, closing, err := callCore(ctx, cfg.Core, out)
 	if err != nil {
 		return err
 	}

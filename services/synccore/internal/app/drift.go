@@ -45,7 +45,7 @@ func Drift(ctx context.Context, cfg DriftConfig, out io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	w, closing, err := callCore(cfg.Core, out)
+	w, closing, err := callCore(ctx, cfg.Core, out)
 	if err != nil {
 		return err
 	}

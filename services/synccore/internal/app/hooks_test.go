@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/tandem-sync/tandem/services/synccore/internal/app"
 	"github.com/tandem-sync/tandem/services/synccore/internal/hookkey"
 )
@@ -32,6 +34,38 @@ func TestHooksAreWhatTheGatewayExpects(t *testing.T) {
 	}
 	if strings.Contains(out.String(), hook) {
 		t.Error("the hook secret itself is printed")
+	}
+}
+
+// TestApplicationSettingsAreCopied: what Alvao's administrator enters for the application
+// stands there name by name, the settings that were pasted among it.
+func TestApplicationSettingsAreCopied(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	hook := strings.Repeat("h", 40)
+	text := w.config("", "development", "support")
+	at := strings.LastIndex(text, `"StatusMap"`)
+	w.write(t, "tandem.yaml", text[:at]+`"DisplayOpenExternalCommand": true, "ShowOpenExternalTicketCommand": false, `+text[at:])
+	var out bytes.Buffer
+	if err := app.PrintHooks(&out, w.path("tandem.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(out.String()) {
+		if cells := strings.Fields(line); len(cells) == 2 && strings.HasPrefix(cells[0], "Tandem") {
+			rows[cells[0]] = cells[1]
+		}
+	}
+	project := w.url + "/azuredevops/contoso/Alvaoproject"
+	want := map[string]string{
+		"TandemUrl": "https://tandem.contoso.com", "TandemAccount": "tandem", "TandemExternalIdField": rows["TandemExternalIdField"],
+		"TandemConnector0": "development", "TandemService0": "Development", "TandemKey0": hookkey.AlvaoApplicationKey(hook, "development"),
+		"TandemProject0": project, "TandemShowCommand0": "true",
+		"TandemConnector1": "support", "TandemService1": rows["TandemService1"], "TandemKey1": hookkey.AlvaoApplicationKey(hook, "support"),
+		"TandemProject1": w.url + "/azuredevops/contoso/Other", "TandemShowCommand1": "false",
+	}
+	if diff := cmp.Diff(want, rows); diff != "" || rows["TandemService1"] == "" || rows["TandemExternalIdField"] == "" {
+		t.Errorf("(-want +got):\n%s\n%s", diff, out.String())
 	}
 }
 

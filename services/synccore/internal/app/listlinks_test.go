@@ -73,7 +73,7 @@ func TestListLinksOfMany(t *testing.T) { //nolint:paralleltest // it measures
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 
 	first := min(1000, *manyLinks/10)
 	small := map[string]time.Duration{}

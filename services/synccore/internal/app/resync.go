@@ -21,6 +21,8 @@ const (
 	lookEvery = 500 * time.Millisecond
 	// reachWithin bounds one call of sync-core, which may be starting.
 	reachWithin = 30 * time.Second
+	// firstWithin bounds the first one, before which nothing is known of the address.
+	firstWithin = 10 * time.Second
 )
 
 // resyncCalls repeats what a sync-core that stops leaves unanswered; each of these calls
@@ -55,7 +57,7 @@ type ResyncConfig struct {
 func Resync(ctx context.Context, cfg ResyncConfig, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	w, closing, err := callCore(cfg.Core, out)
+	w, closing, err := callCore(ctx, cfg.Core, out)
 	if err != nil {
 		return err
 	}
@@ -67,17 +69,21 @@ type caller struct {
 	connectors tandemv1.ConnectorServiceClient
 	resyncs    tandemv1.ResyncServiceClient
 	out        io.Writer
-	core       string
+	core       transport.Client
 }
 
-func callCore(core transport.Client, out io.Writer) (*caller, func() error, error) {
+func callCore(ctx context.Context, core transport.Client, out io.Writer) (*caller, func() error, error) {
 	conn, err := transport.Dial(core, grpc.WithDefaultServiceConfig(resyncCalls), grpc.WithDisableServiceConfig())
 	if err != nil {
 		return nil, nil, err
 	}
-	return &caller{
-		connectors: tandemv1.NewConnectorServiceClient(conn), resyncs: tandemv1.NewResyncServiceClient(conn), out: out, core: core.Target,
-	}, conn.Close, nil
+	w := &caller{
+		connectors: tandemv1.NewConnectorServiceClient(conn), resyncs: tandemv1.NewResyncServiceClient(conn), out: out, core: core,
+	}
+	if err := w.reach(ctx); err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return w, conn.Close, nil
 }
 
 // resync asks for all before it waits for any.
@@ -220,13 +226,25 @@ func (w *caller) ended(ctx context.Context, name string, r *tandemv1.Resync) err
 
 func (w *caller) say(name, text string) { _, _ = fmt.Fprintf(w.out, "%s: %s\n", name, text) }
 
+// reach makes one call that does not wait for a server, so that a wrong address is told
+// within seconds; the calls after it wait for a sync-core that starts anew.
+func (w *caller) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, firstWithin)
+	defer cancel()
+	if _, err := w.connectors.ListConnectors(ctx, &tandemv1.ListConnectorsRequest{PageSize: 1}, grpc.WaitForReady(false)); err != nil {
+		return w.plain(err)
+	}
+	return nil
+}
+
 // plain is a call's error as a person reads it.
 func (w *caller) plain(err error) error {
-	if strings.Contains(err.Error(), "first record does not look like a TLS handshake") {
-		return fmt.Errorf("sync-core at %s serves in plaintext; call it with --insecure-grpc, or give it a certificate", w.core) //nolint:err113 // a sentence for a person
+	flags := transport.Flags{Address: "--core", CA: "--core-ca", Name: "--core-server-name", Insecure: "--insecure-grpc", Certificate: "--core-cert and --core-key"}
+	if sentence, unreached := w.core.Unreached(err, flags); unreached {
+		return errors.New(sentence) //nolint:err113 // a sentence for a person
 	}
-	if code := status.Code(err); code == codes.Unavailable || code == codes.DeadlineExceeded {
-		return fmt.Errorf("sync-core can't be reached at %s, or it can't reach Redis: %w", w.core, err)
+	if status.Code(err) == codes.DeadlineExceeded {
+		return fmt.Errorf("sync-core at %s does not answer; see its log, and whether it can reach Redis", w.core.Target) //nolint:err113 // a sentence for a person
 	}
 	return errors.New(status.Convert(err).Message()) //nolint:err113 // the sentence is sync-core's
 }

@@ -344,6 +344,6 @@ func describe(s connector.Summary) api.Description {
 	return api.Description{
 		Name: s.Config.Name, AlvaoService: s.Config.Alvao.Service, AlvaoURL: s.Config.Alvao.URL,
 		AzureDevOpsURL: s.Config.Rules.Project.URL(), StatusMap: s.Config.Rules.Statuses.Pairs(),
-		Unhealthy: reason, UnhealthySince: since, Degraded: s.Degraded,
+		Checked: s.Checked, Unhealthy: reason, UnhealthySince: since, Degraded: s.Degraded,
 	}
 }

@@ -222,7 +222,7 @@ func managedIdentityKeys() schema.Object {
 // callersKeys say who may call the API.
 func callersKeys() schema.Object {
 	return schema.Object{
-		About: "A `viewer` may read; an `operator` also check, replay, resync, repair and try settings; an `admin` also part pairs and let mass changes go; `edge` is the gateway's role, and brings events alone.",
+		About: "A `viewer` may read; an `operator` also check, replay, resync, repair and try settings; an `admin` also link pairs, part them and let mass changes go; `edge` is the gateway's role, and brings events alone.",
 		Keys: []schema.Key{
 			{
 				Name: "anonymous", About: "The role of whoever shows nothing. For demonstrations: everybody who reaches the API has it.", Absent: "whoever shows nothing may do nothing",

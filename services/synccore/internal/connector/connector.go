@@ -212,6 +212,8 @@ type running struct {
 	// emptied is since when it is known that Redis lost what it held of the connector; zero:
 	// it did not. It is for that goroutine, too, and for the one that prepares, before it.
 	emptied time.Time
+	// probed tells that probe ran before; for its goroutine alone.
+	probed bool
 	// listed tells that the tickets were noted that were there already, by the same.
 	listed bool
 	stop   context.CancelFunc

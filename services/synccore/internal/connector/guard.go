@@ -13,6 +13,9 @@ import (
 
 // heard takes what an error says about a system's view of the token.
 func (r *running) heard(ctx context.Context, system item.System, err error) {
+	if proves(err) {
+		r.health.note(system)
+	}
 	if fault.Is(err, fault.BadToken) && r.health.refuse(system, fault.Sentence(err), r.deps.Now()) {
 		r.deps.Logger.ErrorContext(ctx, "connector.unhealthy", slog.String("connector", r.cfg.Name),
 			slog.String("system", string(system)), slog.String("reason", fault.Sentence(err)))
@@ -42,8 +45,17 @@ func proves(err error) bool {
 }
 
 // probe asks each system that refuses the token whether it still does, with one call,
-// and lets held work go once both accept it.
+// and lets held work go once both accept it. Where another process polls, it also asks
+// the systems that have not answered this one yet, so that it can tell how they fare.
 func (r *running) probe(ctx context.Context) {
+	if r.probed { // at the start there is enough else that asks
+		for _, system := range r.health.silent() {
+			if err := r.ask(ctx, system); ctx.Err() == nil {
+				r.judge(ctx, system, err)
+			}
+		}
+	}
+	r.probed = true
 	for _, refusal := range r.health.refusals() {
 		err := r.ask(ctx, refusal.System)
 		if ctx.Err() != nil {
@@ -196,6 +208,7 @@ func (g guardedTickets) list(ctx context.Context, tickets iter.Seq2[item.Ticket,
 				return
 			}
 		}
+		g.r.heard(ctx, item.Alvao, ctx.Err()) // an empty list is an answer, too
 	}
 }
 

@@ -25,6 +25,8 @@ type Refusal struct {
 type health struct {
 	mu      sync.Mutex
 	refused map[item.System]Refusal
+	// answered are the systems that accepted or refused the token at least once.
+	answered map[item.System]bool
 	// limits says in sentences what does not work though the tokens are accepted, by
 	// system.
 	limits map[item.System]string
@@ -63,6 +65,7 @@ func (h *health) limited() (string, map[string]int) {
 func (h *health) refuse(system item.System, reason string, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.answer(system)
 	known, was := h.refused[system]
 	if !was {
 		known = Refusal{System: system, Since: now}
@@ -79,10 +82,36 @@ func (h *health) refuse(system item.System, reason string, now time.Time) bool {
 func (h *health) accept(system item.System) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.answer(system)
 	_, was := h.refused[system]
 	delete(h.refused, system)
 	return was
 }
+
+// note takes the news that a system answered.
+func (h *health) note(system item.System) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.answer(system)
+}
+
+// silent are the systems that have not answered yet.
+func (h *health) silent() []item.System {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.DeleteFunc([]item.System{item.AzureDevOps, item.Alvao}, func(system item.System) bool { return h.answered[system] })
+}
+
+// answer notes that a system answered; mu is held.
+func (h *health) answer(system item.System) {
+	if h.answered == nil {
+		h.answered = map[item.System]bool{}
+	}
+	h.answered[system] = true
+}
+
+// checked tells whether both systems have answered yet.
+func (h *health) checked() bool { return len(h.silent()) == 0 }
 
 // allow is nil while all of the systems accept the token, else the reason to wait.
 func (h *health) allow(systems ...item.System) error {

@@ -1,13 +1,34 @@
 package connector
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 )
 
 // secretName is what fields are called whose content is not shown whatever it looks like.
 var secretName = regexp.MustCompile(`(?i)passw|secret|apikey|api_key|credential|authorization|accesstoken|access_token`)
+
+// exampleMasks find what may be a secret in an example. What crosses is searched for forms
+// that are certain, so that no word of a person is lost; an example loses nothing by a word
+// too many.
+func exampleMasks(own []redact.Pattern) (*redact.Redactor, error) {
+	all := slices.Clone(own)
+	for _, one := range []struct{ name, text string }{
+		{"password in an address", `(?i)[a-z][a-z0-9+.-]*://[^\s/@:"'<>]*:([^\s/@"'<>]+)@`},
+		{"password", `(?i)(?:passw(?:or)?d|passphrase|pwd|heslo|secret|token|api[_ -]?key|access[_ -]?key|account[_ -]?key|client[_ -]?secret)(?:["']|&quot;)?\s*(?:[:=]|\bis\b|\bje\b)(?:\s|["']|&quot;|&nbsp;|<[^<>]{1,40}>)*([^\s"'<>,;&]{4,})`},
+		{"authorization", `(?i)\b(?:bearer|basic)\s+([a-z0-9._~+/=-]{8,})`},
+	} {
+		pattern, err := redact.NewPattern(one.name, one.text)
+		if err != nil {
+			return nil, fmt.Errorf("compiling mask %s: %w", one.name, err)
+		}
+		all = append(all, pattern)
+	}
+	return redact.New(true, nil, all), nil
+}
 
 // longestExample bounds one text of an example, in bytes.
 const longestExample = 16 << 10

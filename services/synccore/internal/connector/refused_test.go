@@ -236,3 +236,31 @@ func TestServiceHookOnProbationDegrades(t *testing.T) {
 	create()
 	shows("when the hook is switched off", "workitem.created", "switched off")
 }
+
+// TestNobodyIsHealthyUnasked: before both systems have answered, a connector does not count
+// as checked, so that one with a refused token is at no moment called healthy.
+func TestNobodyIsHealthyUnasked(t *testing.T) {
+	t.Parallel()
+	for _, token := range []string{"good-pat", "bad-pat"} {
+		t.Run(token, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write(t, dir, "pat", token)
+			write(t, dir, "password", "tandem")
+			r := newReplica(t, startSystems(t, standazure.Options{}), redistest.Embedded(t), dir)
+			r.boards.AddToken(standazure.Token{Secret: "good-pat", Owner: "tandem@contoso.com", Rights: standazure.AllRights})
+			r.apply(t, r.settings(t, "development"))
+			eventually(t, "the connector was asked about", func() bool {
+				summary, ok := r.set.Get("development")
+				refused := len(summary.Refusals) > 0
+				if summary.Checked && !refused && token == "bad-pat" {
+					t.Error("it is called healthy with a token that is refused")
+				}
+				if refused && token == "good-pat" {
+					t.Error("its token is called refused")
+				}
+				return ok && (summary.Checked || refused)
+			})
+		})
+	}
+}

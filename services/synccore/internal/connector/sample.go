@@ -12,7 +12,6 @@ import (
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/outbound"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
-	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 )
 
 // Sample is a ticket that is made up, with what was said in it last.
@@ -335,7 +334,10 @@ func (s *Set) Examples(ctx context.Context, name string) (Examples, error) {
 	if err != nil {
 		return Examples{}, err
 	}
-	masks := redact.New(true, nil, r.cfg.Redact.Patterns)
+	masks, err := exampleMasks(r.cfg.Redact.Patterns)
+	if err != nil {
+		return Examples{}, err
+	}
 	var out Examples
 	for _, id := range tickets {
 		raw, err := guarded(ctx, r, item.Alvao, func() (map[string]any, error) { return r.clients.Tickets.Raw(ctx, id) })

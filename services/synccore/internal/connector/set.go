@@ -182,6 +182,7 @@ func (r *running) forNotices() notice.Connector {
 
 func hints(d inbox.Delivery) reconcile.Hints {
 	h := reconcile.Hints{Key: d.Key, Received: d.Last.Received, Force: d.Force, Payload: d.Last.Payload}
+	h.Others = d.Count > 1 && (strings.HasPrefix(d.First.Type, "act.") || strings.HasPrefix(d.Last.Type, "act."))
 	// Only hints that are served for the first time can be known to be echoes: of a try
 	// before, it is not known how far it came.
 	if worker.Fresh(d) {
@@ -233,6 +234,9 @@ type Summary struct {
 	Config config.Connector
 	// Ready tells that it serves items.
 	Ready bool
+	// Checked tells that both systems have accepted or refused its token since it was
+	// started; before, nothing is known.
+	Checked bool
 	// Refusals says which systems refuse its token, the longest first; empty: it is
 	// healthy.
 	Refusals []Refusal
@@ -282,7 +286,7 @@ func (s *Set) List() []Summary {
 
 func (r *running) summary() Summary {
 	degraded, hooks := r.health.limited()
-	return Summary{Config: r.cfg, Ready: r.ready.Load(), Refusals: r.health.refusals(), Degraded: degraded, Hooks: hooks, Expiries: r.expiries()}
+	return Summary{Config: r.cfg, Ready: r.ready.Load(), Checked: r.health.checked(), Refusals: r.health.refusals(), Degraded: degraded, Hooks: hooks, Expiries: r.expiries()}
 }
 
 // Check asks both systems, and the mail server if there is one, whether a connector can

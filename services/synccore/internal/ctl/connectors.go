@@ -19,6 +19,9 @@ func (c *ctl) connectors() *cobra.Command {
 			var rows [][]string
 			for _, one := range all.GetConnectors() {
 				state, why := "healthy", one.GetDegraded()
+				if !one.GetChecked() {
+					state, why = "not checked yet", "sync-core has just started; ask again in a moment"
+				}
 				if !one.GetHealthy() {
 					state, why = "unhealthy", one.GetReason()
 				}

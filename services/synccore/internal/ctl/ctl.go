@@ -11,10 +11,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -27,9 +30,12 @@ import (
 var ErrShown = errors.New("the answer says that all is not well")
 
 var (
-	errOutput    = errors.New("--output must be table, json or yaml")
-	errConnector = errors.New("name a connector with --connector or TANDEM_CONNECTOR, since there is not exactly one")
-	errArguments = errors.New("the arguments are wrong")
+	errOutput      = errors.New("--output must be table, json or yaml")
+	errColour      = errors.New("--color must be auto, always or never")
+	errPlaintext   = errors.New("TANDEM_INSECURE_GRPC must be true or false")
+	errNoConnector = errors.New("sync-core has no connector, or none that this caller may see")
+	errConnector   = errors.New("there are several connectors; name one with --connector or TANDEM_CONNECTOR (tandemctl connectors list shows them)")
+	errArguments   = errors.New("the arguments are wrong")
 )
 
 // Terminal is where a command runs.
@@ -41,6 +47,12 @@ type Terminal struct {
 	Dial func() (*grpc.ClientConn, error)
 }
 
+// calls repeats what another worker kept from being done: nothing was done then.
+const calls = `{"methodConfig": [{
+	"name": [{"service": "tandem.v1.ConnectorService"}, {"service": "tandem.v1.LinkService"}, {"service": "tandem.v1.EventService"}, {"service": "tandem.v1.ResyncService"}],
+	"retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.3s", "maxBackoff": "2s", "backoffMultiplier": 2, "retryableStatusCodes": ["ABORTED"]}
+}]}`
+
 // callTimeout bounds each call but a watch. A check asks both vendors.
 const callTimeout = 60 * time.Second
 
@@ -50,8 +62,11 @@ type ctl struct {
 	client    transport.Client
 	output    string
 	colour    string
+	plaintext string
 	connector string
 	conn      *grpc.ClientConn
+	// began tells that the words of the command were understood.
+	began bool
 }
 
 // Run runs one command. An error is for people; ErrShown needs no more words.
@@ -61,7 +76,12 @@ func Run(ctx context.Context, args []string, terminal Terminal) error {
 	root.SetArgs(args)
 	root.SetOut(terminal.Out)
 	root.SetErr(terminal.Err)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !c.began {
+		// What is wrong is how the command was written.
+		err = fmt.Errorf("%s. Write it as in: %s (%s --help tells more)", //nolint:err113 // a sentence for a person
+			strings.TrimRight(strings.ReplaceAll(err.Error(), "\n", " "), " ."), cmd.UseLine(), cmd.CommandPath())
+	}
 	if c.conn != nil {
 		_ = c.conn.Close() // nothing is under way
 	}
@@ -73,12 +93,17 @@ func (c *ctl) root() *cobra.Command {
 		Use: "tandemctl", Short: "Look at Tandem and tell it what to do.", Version: c.terminal.Version,
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			switch c.output {
-			case tableOutput, jsonOutput, yamlOutput:
-				return nil
-			default:
+			if !slices.Contains(outputs(), c.output) {
 				return fmt.Errorf("%w, not %q", errOutput, c.output)
 			}
+			if !slices.Contains(colours(), c.colour) {
+				return fmt.Errorf("%w, not %q", errColour, c.colour)
+			}
+			if err := c.plain(); err != nil {
+				return err
+			}
+			c.began = true
+			return nil
 		},
 	}
 	flags := root.PersistentFlags()
@@ -94,12 +119,35 @@ func (c *ctl) root() *cobra.Command {
 	flags.StringVar(&c.client.Files.Certificate, "cert-file", env("TANDEM_CERT_FILE", ""), "PEM file with a client certificate; TANDEM_CERT_FILE.")
 	flags.StringVar(&c.client.Files.Key, "key-file", env("TANDEM_KEY_FILE", ""), "PEM file with its private key; TANDEM_KEY_FILE.")
 	flags.StringVar(&c.client.ServerName, "server-name", env("TANDEM_SERVER_NAME", ""), "Name in the server's certificate; TANDEM_SERVER_NAME. Empty: the address' host.")
-	flags.BoolVar(&c.client.Insecure, "insecure-grpc", env("TANDEM_INSECURE_GRPC", "") == "true", "Go in plaintext, as to the demonstration; TANDEM_INSECURE_GRPC=true.")
+	flags.BoolVar(&c.client.Insecure, "insecure-grpc", false, "Go in plaintext, as to the demonstration; TANDEM_INSECURE_GRPC=true.")
 	flags.StringVarP(&c.connector, "connector", "c", env("TANDEM_CONNECTOR", ""), "Connector; TANDEM_CONNECTOR. May be left out where there is only one.")
 	flags.StringVarP(&c.output, "output", "o", env("TANDEM_OUTPUT", tableOutput), "table, json or yaml; TANDEM_OUTPUT.")
 	flags.StringVar(&c.colour, "color", env("TANDEM_COLOR", "auto"), "auto, always or never; NO_COLOR is heeded.")
+	c.plaintext = env("TANDEM_INSECURE_GRPC", "")
 	root.AddCommand(c.connectors(), c.links(), c.events(), c.resync(), c.explain(), c.preview(), c.diff(), c.test(), c.examples())
+	for _, group := range root.Commands() {
+		if group.HasSubCommands() {
+			// Without this a word that is none of its commands would print help, and be no error.
+			group.Args, group.SuggestionsMinimumDistance = unknownCommand, 2
+			group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
+	c.complete(root)
 	return root
+}
+
+// plain takes in whether the environment asks for plaintext.
+func (c *ctl) plain() error {
+	if c.plaintext == "" {
+		return nil
+	}
+	insecure, err := strconv.ParseBool(c.plaintext)
+	if err != nil {
+		return fmt.Errorf("%w, not %q", errPlaintext, c.plaintext)
+	}
+	// Certificates that are asked for by flags are meant.
+	c.client.Insecure = c.client.Insecure || insecure && c.client.Files == (transport.Files{})
+	return nil
 }
 
 // dial makes the connection when it is first needed.
@@ -111,12 +159,23 @@ func (c *ctl) dial() (*grpc.ClientConn, error) {
 	if dial == nil {
 		dial = func() (*grpc.ClientConn, error) {
 			const largest = 16 << 20
-			return transport.Dial(c.client, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(largest)))
+			return transport.Dial(c.client, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(largest)), grpc.WithDefaultServiceConfig(calls), grpc.WithDisableServiceConfig())
 		}
 	}
 	conn, err := dial()
+	if err != nil {
+		if sentence, unreached := c.client.Unreached(err, flagNames()); unreached {
+			return nil, &callError{sentence}
+		}
+		return nil, err
+	}
 	c.conn = conn
-	return conn, err
+	return conn, nil
+}
+
+// flagNames are the flags that sentences about the way to sync-core name.
+func flagNames() transport.Flags {
+	return transport.Flags{Address: "--address", CA: "--ca-file", Name: "--server-name", Insecure: "--insecure-grpc", Certificate: "--cert-file and --key-file"}
 }
 
 // call makes one call of the API. What comes back is told in the API's own words.
@@ -145,15 +204,29 @@ func (e *callError) Error() string { return e.text }
 
 // told gives an error of the API as a sentence, with what to do where the API can't know.
 func (c *ctl) told(err error) error {
+	if sentence, unreached := c.client.Unreached(err, flagNames()); unreached {
+		return &callError{sentence}
+	}
 	state := status.Convert(err)
 	text := state.Message()
-	switch state.Code() {
-	case codes.Unavailable:
-		if strings.Contains(text, "connection") || strings.Contains(text, "transport") || strings.Contains(text, "authentication handshake") {
-			text = "sync-core can't be reached at " + c.client.Target + " (" + text + "). Check --address; where it serves in plaintext, give --insecure-grpc."
+	for _, detail := range state.Details() {
+		if bad, is := detail.(*errdetails.BadRequest); is && len(bad.GetFieldViolations()) > 1 {
+			lines := []string{"The request breaks these rules:"}
+			for _, one := range bad.GetFieldViolations() {
+				lines = append(lines, one.GetField()+": "+one.GetDescription())
+			}
+			text = strings.Join(lines, "\n  ")
 		}
+	}
+	switch state.Code() {
+	case codes.Aborted:
+		text += " It was tried several times; try it again in a moment."
 	case codes.Unauthenticated:
-		text += " Give a token with --token-file."
+		if c.client.TokenFile == "" {
+			text += " Give a token with --token-file."
+		} else {
+			text += " The token shown is that of " + c.client.TokenFile + "."
+		}
 	case codes.DeadlineExceeded:
 		text = "sync-core did not answer within " + callTimeout.String() + "."
 	case codes.Unimplemented:
@@ -172,7 +245,11 @@ func (c *ctl) parent(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(all.GetConnectors()) != 1 {
+	switch len(all.GetConnectors()) {
+	case 0:
+		return "", errNoConnector
+	case 1:
+	default:
 		return "", errConnector
 	}
 	return all.GetConnectors()[0].GetName(), nil
@@ -190,9 +267,12 @@ func readText(path string) (string, error) {
 		defer func() { _ = opened.Close() }() // it was only read
 		file = opened
 	}
-	content, err := io.ReadAll(io.LimitReader(file, most))
+	content, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err != nil {
 		return "", fmt.Errorf("reading the file: %w", err)
+	}
+	if len(content) > most {
+		return "", fmt.Errorf("%w: %s is larger than 1 MiB", errArguments, path)
 	}
 	return string(content), nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +36,9 @@ func (c *ctl) linksList() *cobra.Command {
 			return err
 		}
 		if state != "" {
+			if !slices.Contains(linkStates(), state) {
+				return fmt.Errorf("%w: --state must be creating, active, parked or gone, not %q", errArguments, state)
+			}
 			only := "state = " + strings.ToUpper(state)
 			if filter = strings.TrimSpace(filter); filter != "" {
 				only += " AND " + filter
@@ -159,6 +163,9 @@ func (c *ctl) linksWatch() *cobra.Command {
 			if only, err = c.ticket(cmd, args); err != nil {
 				return err
 			}
+		}
+		if until != "" && !slices.Contains(linkStates(), until) {
+			return fmt.Errorf("%w: --until must be active, parked or gone, not %q", errArguments, until)
 		}
 		if until != "" && only == "" {
 			return fmt.Errorf("%w: --until needs a ticket", errArguments)

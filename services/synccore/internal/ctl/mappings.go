@@ -3,6 +3,7 @@ package ctl
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -34,7 +35,7 @@ func (c *ctl) preview() *cobra.Command {
 		case len(args) == 0 && sample != "":
 			request.Sample = &tandemv1.SampleTicket{}
 			if err := decode([]byte(sample), request.Sample); err != nil {
-				return fmt.Errorf("reading --sample: %w", err)
+				return fmt.Errorf("%w: --sample is no ticket: %s", errArguments, plainProto(err))
 			}
 		default:
 			return fmt.Errorf("%w: give the number of a ticket, or --sample", errArguments)
@@ -117,7 +118,7 @@ func (c *ctl) diff() *cobra.Command {
 		return c.show(got, func() {
 			var rows [][]string
 			for _, one := range got.GetDifferences() {
-				rows = append(rows, []string{number(one.GetTicketId()), one.GetField(), one.GetPresent(), one.GetDraft()})
+				rows = append(rows, []string{number(one.GetTicketId()), one.GetField(), orNothing(one.GetPresent()), orNothing(one.GetDraft())})
 			}
 			c.table("Nothing would be different.", []string{"TICKET", "FIELD", "NOW", "WITH THE DRAFT"}, rows)
 			c.say("%d of %d tickets differ.", got.GetDifferingCount(), got.GetTicketCount())
@@ -127,6 +128,13 @@ func (c *ctl) diff() *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+func orNothing(value string) string {
+	if value == "" {
+		return "–"
+	}
+	return value
 }
 
 func (c *ctl) examples() *cobra.Command {
@@ -182,7 +190,7 @@ func (c *ctl) test() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var rows [][]string
+		results := []testResult{}
 		failed := 0
 		for _, path := range args {
 			content, err := readText(path)
@@ -191,29 +199,72 @@ func (c *ctl) test() *cobra.Command {
 			}
 			var tests []mappingTest
 			if err := yaml.Load([]byte(content), &tests, yaml.WithKnownFields()); err != nil {
-				return fmt.Errorf("reading %s: %w", path, err)
+				return fmt.Errorf("%w: %s is no list of tests as in 'tandemctl test --help': %s", errArguments, path, plainYAML(err))
 			}
 			for _, one := range tests {
 				wrong, err := c.runTest(cmd, base, one)
 				if err != nil {
-					return fmt.Errorf("test %q: %w", one.Name, err)
+					return fmt.Errorf("test %q of %s: %w", one.Name, path, err)
 				}
-				verdict := "pass"
 				if len(wrong) > 0 {
-					verdict = "fail"
 					failed++
 				}
-				rows = append(rows, []string{c.state(verdict), one.Name, strings.Join(wrong, "\n")})
+				results = append(results, testResult{File: path, Name: one.Name, Passed: len(wrong) == 0, Wrong: wrong})
 			}
 		}
-		c.table("There are no tests.", []string{"RESULT", "TEST", "WHAT"}, rows)
-		c.say("%d of %d failed.", failed, len(rows))
+		if err := c.tested(results, failed); err != nil {
+			return err
+		}
 		if failed > 0 {
 			return ErrShown
 		}
 		return nil
 	}
 	return cmd
+}
+
+// testResult is what came of a test.
+type testResult struct {
+	File   string   `json:"file"            yaml:"file"`
+	Name   string   `json:"name"            yaml:"name"`
+	Passed bool     `json:"passed"          yaml:"passed"`
+	Wrong  []string `json:"wrong,omitempty" yaml:"wrong,omitempty"`
+}
+
+func (c *ctl) tested(results []testResult, failed int) error {
+	switch c.output {
+	case jsonOutput:
+		encoder := json.NewEncoder(c.terminal.Out)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(results)
+	case yamlOutput:
+		text, err := yaml.Marshal(results)
+		if err != nil {
+			return fmt.Errorf("writing the results: %w", err)
+		}
+		_, err = c.terminal.Out.Write(text)
+		return err
+	}
+	rows := make([][]string, 0, len(results))
+	for _, one := range results {
+		verdict := "pass"
+		if !one.Passed {
+			verdict = "fail"
+		}
+		rows = append(rows, []string{c.state(verdict), one.Name, strings.Join(one.Wrong, "\n")})
+	}
+	c.table("There are no tests.", []string{"RESULT", "TEST", "WHAT"}, rows)
+	c.say("%d of %d failed.", failed, len(rows))
+	return nil
+}
+
+// plainYAML is an error of YAML without the names of our types.
+func plainYAML(err error) string {
+	text := strings.TrimPrefix(err.Error(), "yaml: construct errors: ")
+	text = strings.ReplaceAll(text, " not found in type ctl.mappingTest", " is not known")
+	text = strings.ReplaceAll(text, "cannot construct !!map into []ctl.mappingTest", "a list is wanted")
+	return strings.TrimSpace(text)
 }
 
 // runTest tells what a test finds wrong.
@@ -224,7 +275,7 @@ func (c *ctl) runTest(cmd *cobra.Command, base *tandemv1.PreviewWorkItemRequest,
 		err = decode(given, request.GetSample())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading given: %w", err)
+		return nil, fmt.Errorf("%w: given is no ticket: %s", errArguments, plainProto(err))
 	}
 	got, err := call(cmd.Context(), c, tandemv1.NewConnectorServiceClient, tandemv1.ConnectorServiceClient.PreviewWorkItem, request)
 	if err != nil {
@@ -259,6 +310,11 @@ func (c *ctl) runTest(cmd *cobra.Command, base *tandemv1.PreviewWorkItemRequest,
 	}
 	return wrong, nil
 }
+
+var protoPlace = regexp.MustCompile(`^proto:[\s\x{a0}]*(\(line \d+:\d+\):[\s\x{a0}]*)?`)
+
+// plainProto is an error of protojson without the place in a text that nobody wrote.
+func plainProto(err error) string { return protoPlace.ReplaceAllString(err.Error(), "") }
 
 // decode reads a ticket written as YAML or JSON; names may be as in JSON or as in the
 // protos, and unknown ones are refused.

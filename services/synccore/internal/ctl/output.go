@@ -97,7 +97,7 @@ func (c *ctl) state(word string) string {
 	switch strings.ToLower(word) {
 	case "active", "ok", "healthy", "passed", "succeeded", "pass":
 		return c.paint(word, text.FgGreen)
-	case "parked", "warning", "waiting", "creating", "stopped", "running", "queued":
+	case "parked", "warning", "waiting", "creating", "stopped", "running", "queued", "not checked yet":
 		return c.paint(word, text.FgYellow)
 	case "gone", "error", "dead", "unhealthy", "failed", "fail":
 		return c.paint(word, text.FgRed)
@@ -128,7 +128,7 @@ func (c *ctl) table(none string, headings []string, rows [][]string) {
 	columns := make([]table.ColumnConfig, len(headings))
 	for i, heading := range headings {
 		head[i] = c.paint(heading, text.Bold)
-		columns[i] = table.ColumnConfig{Number: i + 1, WidthMax: widest, WidthMaxEnforcer: text.WrapSoft}
+		columns[i] = table.ColumnConfig{Number: i + 1, WidthMax: widest, WidthMaxEnforcer: wrapped}
 	}
 	writer.AppendHeader(head)
 	writer.SetColumnConfigs(columns)
@@ -141,6 +141,15 @@ func (c *ctl) table(none string, headings []string, rows [][]string) {
 	}
 	writer.SuppressTrailingSpaces()
 	writer.Render()
+}
+
+// wrapped wraps each line of a cell for itself.
+func wrapped(cell string, width int) string {
+	lines := strings.Split(cell, "\n")
+	for i, line := range lines {
+		lines[i] = text.WrapSoft(line, width)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // clean takes what would move the cursor out of a text that somebody else wrote; colours

@@ -162,7 +162,7 @@ func (s *Store) Warnings() []string { return s.warnings }
 // memory, still answers a ping and is of no use. What it writes does not stay.
 func (s *Store) Check(ctx context.Context) error {
 	// With the tag of the inbox, on the node of a cluster that new events need.
-	key := s.Key(InboxTag, "alive")
+	key := s.aliveKey()
 	_, err := s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.Set(ctx, key, "1", time.Minute)
 		pipe.Del(ctx, key)

@@ -3,7 +3,9 @@ package datastore
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -31,6 +33,31 @@ const (
 	upgradeLock = 30 * time.Second
 	upgradeLook = 100 * time.Millisecond
 )
+
+// Fresh tells whether nothing was ever kept in the store.
+func (s *Store) Fresh(ctx context.Context) (bool, error) {
+	known, err := s.client.Exists(ctx, s.layoutKey()).Result()
+	if err != nil {
+		return false, Fault(err, "reading the store's layout")
+	}
+	if known > 0 {
+		return false, nil
+	}
+	const batch = 1000
+	err = s.Scan(ctx, InboxTag, s.Key(InboxTag, "*"), batch, func(_ context.Context, keys []string) error {
+		if slices.ContainsFunc(keys, func(key string) bool { return key != s.aliveKey() }) {
+			return errUsed
+		}
+		return nil
+	})
+	if errors.Is(err, errUsed) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// errUsed ends the look for a key.
+var errUsed = errors.New("the store is in use")
 
 // Upgrade brings the store to the layout of the last step, and tells from which it came.
 // Of several processes one does it, and the others wait. It fails with
@@ -69,6 +96,9 @@ func (s *Store) Upgrade(ctx context.Context, steps []Step) (int, error) {
 		}
 	}
 }
+
+// aliveKey is written to see whether the store takes anything.
+func (s *Store) aliveKey() string { return s.Key(InboxTag, "alive") }
 
 func (s *Store) layoutKey() string { return s.Key("schema", "layout") }
 

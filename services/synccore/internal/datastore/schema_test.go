@@ -19,8 +19,20 @@ func TestUpgrade(t *testing.T) {
 		t.Helper()
 		t.Run("once, in order, while others wait", func(t *testing.T) { t.Parallel(); upgradesOnce(t, open(t)) })
 		t.Run("goes on where it failed", func(t *testing.T) { t.Parallel(); goesOn(t, open(t)) })
+		t.Run("an old store", func(t *testing.T) { t.Parallel(); oldStore(t, open(t)) })
 		t.Run("a newer store", func(t *testing.T) { t.Parallel(); newerStore(t, open(t)) })
 	})
+}
+
+// oldStore is one of the first layout, which noted none.
+func oldStore(t *testing.T, store *datastore.Store) {
+	t.Helper()
+	if err := store.Client().Set(t.Context(), store.Key(datastore.InboxTag, "seen:x"), 1, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if fresh, err := store.Fresh(t.Context()); err != nil || fresh {
+		t.Errorf("a store of the first layout is taken for an empty one: %v", err)
+	}
 }
 
 func upgradesOnce(t *testing.T, store *datastore.Store) {
@@ -43,6 +55,9 @@ func upgradesOnce(t *testing.T, store *datastore.Store) {
 		}}
 	}
 	steps := []datastore.Step{step(2), step(3)}
+	if fresh, err := store.Fresh(t.Context()); err != nil || !fresh {
+		t.Errorf("an empty store is taken for a used one: %v", err)
+	}
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -54,6 +69,9 @@ func upgradesOnce(t *testing.T, store *datastore.Store) {
 	all.Wait()
 	if len(ran) != 2 || ran[0] != 2 || ran[1] != 3 {
 		t.Errorf("the steps ran as %v, want 2, 3", ran)
+	}
+	if fresh, err := store.Fresh(t.Context()); err != nil || fresh {
+		t.Errorf("an upgraded store is taken for an empty one: %v", err)
 	}
 	if from, err := store.Upgrade(t.Context(), append(steps, step(4))); err != nil || from != 3 {
 		t.Errorf("it came from layout %d, %v; want 3", from, err)

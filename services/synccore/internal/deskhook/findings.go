@@ -51,8 +51,8 @@ func (k *Keeper) tell(n noted, wanted map[string]item.DeskHook, err error, r *Re
 	case len(absent) > 0:
 		f.Detail = fmt.Sprintf("There is no webhook for %s yet.", strings.Join(absent, " and "))
 		f.Remedy = "Nothing need be done: Tandem makes it at its next look."
-	case n.Strays > 0:
-		f.Detail = fmt.Sprintf("%d webhooks tell of changes at once, and Alvao may have %d more of this connector whose numbers are not known.", len(served), n.Strays)
+	case n.Strays+len(n.Left) > 0:
+		f.Detail = fmt.Sprintf("%d webhooks tell of changes at once, and Alvao may have %d more of this connector that Tandem can't remove.", len(served), n.Strays+len(n.Left))
 		f.Remedy = fmt.Sprintf("Nothing need be done; to have none twice, remove all that lead to /hooks/alvao/%s in Alvao's administration, and Tandem makes those anew that it needs within a day.", k.Connector)
 	default:
 		f.Severity = item.OK

@@ -117,7 +117,11 @@ type noted struct {
 	Old []int64 `json:"old,omitempty"`
 	// Unoffered tells that the tenant has no webhooks.
 	Unoffered bool `json:"unoffered,omitempty"`
-	// Strays counts those that may be there without their number being known.
+	// Left are the numbers of those whose removal Alvao refused; it is tried again with the
+	// next that are old.
+	Left []int64 `json:"left,omitempty"`
+	// Strays counts those that may be there without their number being known. That all
+	// that are known were gone means that somebody removed these, too.
 	Strays int `json:"strays,omitempty"`
 }
 
@@ -361,7 +365,11 @@ func (n *noted) retire(key string) {
 
 // removeOld removes what is old, and tells whether any of it was gone already.
 func (k *Keeper) removeOld(ctx context.Context, n *noted) (bool, error) {
-	gone := false
+	gone, stood := false, false
+	left := n.Left
+	if len(n.Old) > 0 {
+		n.Old, n.Left = append(n.Old, n.Left...), nil
+	}
 	// What is old must be noted as such before it is no more.
 	if len(n.Old) > 0 {
 		if err := k.write(ctx, *n); err != nil {
@@ -372,15 +380,21 @@ func (k *Keeper) removeOld(ctx context.Context, n *noted) (bool, error) {
 		err := k.Desk.RemoveWebhook(ctx, n.Old[0])
 		switch {
 		case err == nil:
+			stood = true
+		case fault.Is(err, fault.NotFound) && slices.Contains(left, n.Old[0]):
+			// Somebody did what Alvao did not let Tandem do.
 		case fault.Is(err, fault.NotFound):
 			gone = true
 		case fault.Is(err, fault.Denied), fault.Is(err, fault.Invalid):
 			// It is left to a person.
-			n.Strays++
+			n.Left, stood = append(n.Left, n.Old[0]), true
 		default:
 			return gone, fmt.Errorf("removing webhook %d: %w", n.Old[0], err)
 		}
 		n.Old = n.Old[1:]
+		if gone && !stood && len(n.Old) == 0 {
+			n.Strays = 0
+		}
 		if err := k.write(ctx, *n); err != nil {
 			return gone, err
 		}

@@ -363,6 +363,44 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
+// TestStraysAreForgotten: once a person has removed all that lead here, no more are told of
+// that may be there; a few that are gone are no reason.
+func TestStraysAreForgotten(t *testing.T) {
+	t.Parallel()
+	w := setup(t, sandbox.Tenant{})
+	k := w.keeper(func(k *deskhook.Keeper) { k.Notes = &cutNotes{Notes: w.origins, left: 2} })
+	k.Once(t.Context())
+	k = w.keeper()
+	told(t, k.Once(t.Context()), item.Warning, false, "1 more")
+	w.desk.Unsubscribe(w.desk.Webhooks()[3].ID)
+	w.pass(25 * time.Hour)
+	told(t, k.Once(t.Context()), item.Warning, false, "1 more")
+	for _, h := range w.desk.Webhooks() {
+		w.desk.Unsubscribe(h.ID)
+	}
+	w.pass(25 * time.Hour)
+	told(t, k.Once(t.Context()), item.OK, false, "3 webhooks")
+	w.wants(t, "Development", "Development pending", "Testing")
+}
+
+// TestRefusedRemoval: one whose removal is refused is told of and removed once Alvao lets
+// Tandem.
+func TestRefusedRemoval(t *testing.T) {
+	t.Parallel()
+	w := setup(t, sandbox.Tenant{})
+	k := w.keeper()
+	k.Once(t.Context())
+	if _, err := w.faults.Add(faults.Rule{Method: "DELETE", Path: "/AlvaoRestApi/**", Kind: faults.KindStatus, Status: http.StatusForbidden}); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(25 * time.Hour)
+	told(t, k.Once(t.Context()), item.Warning, false, "3 more of this connector that Tandem can't remove")
+	w.faults.Clear()
+	w.pass(25 * time.Hour)
+	told(t, k.Once(t.Context()), item.OK, false, "3 webhooks")
+	w.wants(t, "Development", "Development pending", "Testing")
+}
+
 // cutNotes lets some notes through and then none: the first note of a webhook is that it
 // is asked for, the second its number.
 type cutNotes struct {

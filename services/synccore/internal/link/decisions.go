@@ -60,8 +60,7 @@ func (l *Links) Decisions(ctx context.Context, k item.Key) ([]item.Decision, err
 // ClaimRequest notes under an id of the caller's what a request asks for, and tells whether
 // that was noted before. It fails with fault.Refused if the id stands for another one already.
 func (l *Links) ClaimRequest(ctx context.Context, connector, id, asks string) (bool, error) {
-	key := l.store.Key("links/"+connector, "request/"+id)
-	known, err := l.store.Client().SetArgs(ctx, key, asks, redis.SetArgs{Mode: "NX", Get: true, TTL: requestsFor}).Result()
+	known, err := l.store.Client().SetArgs(ctx, l.requestKey(connector, id), asks, redis.SetArgs{Mode: "NX", Get: true, TTL: requestsFor}).Result()
 	switch {
 	case datastore.Missing(err):
 		return false, nil
@@ -71,4 +70,14 @@ func (l *Links) ClaimRequest(ctx context.Context, connector, id, asks string) (b
 		return true, nil
 	}
 	return false, fault.New(fault.Refused, "The request id %q was used for another request; choose a new one.", id)
+}
+
+// ReleaseRequest forgets an id that the caller claimed first, because nothing came of its
+// request.
+func (l *Links) ReleaseRequest(ctx context.Context, connector, id string) error {
+	return datastore.Fault(l.store.Client().Del(ctx, l.requestKey(connector, id)).Err(), "forgetting request id")
+}
+
+func (l *Links) requestKey(connector, id string) string {
+	return l.store.Key("links/"+connector, "request/"+id)
 }

@@ -58,8 +58,8 @@ func BenchmarkQuery(b *testing.B) {
 }
 
 // fill stores links as Put does, many at once.
-func fill(b testing.TB, store *datastore.Store, connector string, size int64) {
-	b.Helper()
+func fill(tb testing.TB, store *datastore.Store, connector string, size int64) {
+	tb.Helper()
 	const batch = 1000
 	states := []item.LinkState{item.LinkActive, item.LinkActive, item.LinkActive, item.LinkParked}
 	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
@@ -74,13 +74,13 @@ func fill(b testing.TB, store *datastore.Store, connector string, size int64) {
 			}
 			text, err := json.Marshal(one)
 			if err != nil {
-				b.Fatal(err)
+				tb.Fatal(err)
 			}
-			pipe.HSet(b.Context(), store.Key(lease.Tag(link.TicketKey(connector, n)), "link"), "v", "1", "w", one.WorkItem, "j", text, "c", "1")
-			pipe.ZAdd(b.Context(), store.Key(index, "tickets"), redis.Z{Member: fmt.Sprintf("%019d:1", n)})
+			pipe.HSet(tb.Context(), store.Key(lease.Tag(link.TicketKey(connector, n)), "link"), "v", "1", "w", one.WorkItem, "j", text, "c", "1")
+			pipe.ZAdd(tb.Context(), store.Key(index, "tickets"), redis.Z{Member: fmt.Sprintf("%019d:1", n)})
 		}
-		if _, err := pipe.Exec(b.Context()); err != nil {
-			b.Fatal(err)
+		if _, err := pipe.Exec(tb.Context()); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }

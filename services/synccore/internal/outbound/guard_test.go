@@ -1,6 +1,8 @@
 package outbound_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"net/http"
@@ -8,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -308,5 +311,57 @@ func TestGuardWithoutCredential(t *testing.T) {
 		if calls != want || (err == nil) != (want == 1) || want == 1 && answer.Status != http.StatusAccepted {
 			t.Errorf("%s: %d calls, %v", address, calls, err)
 		}
+	}
+}
+
+// TestCompressedAnswerIsCapped: the cap is on what an answer becomes, so one that is
+// compressed a thousand times over takes no more memory than any other.
+func TestCompressedAnswerIsCapped(t *testing.T) { //nolint:paralleltest // it measures
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	piece := make([]byte, 1<<20)
+	for range 1 << 8 {
+		if _, err := w.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(bomb.Bytes())
+	}))
+	t.Cleanup(server.Close)
+	transport, err := outbound.Transport("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := outbound.NewClient(transport)
+	for _, tt := range []struct {
+		most    int64
+		allowed uint64
+	}{{0, 128 << 20}, {1 << 20, 16 << 20}} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err = client.Do(t.Context(), outbound.Request{Method: http.MethodGet, URL: server.URL, Cap: tt.most})
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, outbound.ErrTooLarge) {
+			t.Errorf("got %v, want ErrTooLarge", err)
+		}
+		spent := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%d KiB that would become 256 MiB: %d MiB are allocated", bomb.Len()>>10, spent>>20)
+		if spent > tt.allowed {
+			t.Errorf("%d MiB are allocated with a cap of %d MiB", spent>>20, tt.most>>20)
+		}
+	}
+	stream, err := client.Open(t.Context(), outbound.Request{Method: http.MethodGet, URL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(stream.Rest().Body); got > 64<<10 {
+		t.Errorf("%d bytes of a refusal are read", got)
 	}
 }

@@ -174,7 +174,7 @@ func (w *world) effect(step plan.Step, s *plan.Sides) bool {
 		w.posted = w.link.Note.Number
 	case plan.FindNote:
 		s.NoteSought, s.NoteFound, s.NoteUnseen = true, w.posted == w.link.Note.Number, w.unseen
-	case plan.Remember, plan.Rest, plan.Wait, plan.BeginNote,
+	case plan.Remember, plan.Rest, plan.Wait, plan.Hold, plan.BeginNote,
 		plan.ReadMessages, plan.BeginPost, plan.Post, plan.Edit, plan.Retract, plan.RememberMirror:
 	}
 	return true
@@ -198,7 +198,7 @@ func (w *world) remember(step plan.Step, s *plan.Sides) []item.LinkChange {
 }
 
 func remembers(kind plan.Kind) bool {
-	return !slices.Contains([]plan.Kind{plan.Rest, plan.Wait, plan.ReadWorkItem, plan.ReadType, plan.Search, plan.FindNote}, kind)
+	return !slices.Contains([]plan.Kind{plan.Rest, plan.Wait, plan.Hold, plan.ReadWorkItem, plan.ReadType, plan.Search, plan.FindNote}, kind)
 }
 
 // round runs until rest. crashAfter > 0 stops that many effects into the round,

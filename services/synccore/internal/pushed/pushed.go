@@ -58,9 +58,9 @@ const noteEvery = time.Minute
 
 // Logs is the store of all connectors. It is safe for concurrent use.
 type Logs struct {
-	store             *datastore.Store
-	limits            Limits
-	now               func() time.Time
+	store                    *datastore.Store
+	limits                   Limits
+	now                      func() time.Time
 	keep, read, heard, round *redis.Script
 	// known stores nothing.
 	known *redis.Script

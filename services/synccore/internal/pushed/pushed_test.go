@@ -35,6 +35,7 @@ func TestLogs(t *testing.T) {
 			"pushes at once are all kept":                 (*bench).atOnce,
 			"it stays as long as the link":                (*bench).stays,
 			"when the application was heard":              (*bench).heard,
+			"when all was told again":                     (*bench).rounds,
 			"a Redis that does not answer is unavailable": (*bench).away,
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -263,6 +264,30 @@ func (b *bench) heard() {
 	heard(b.logs, first.Add(time.Hour))
 	if got, err := b.logs.Heard(b.Context(), "b"); err != nil || !got.IsZero() {
 		b.Errorf("b was heard at %v, %v", got, err)
+	}
+}
+
+// rounds: the beginning of the last round counts by the clock of Redis, an earlier one takes
+// nothing back, and connectors are apart.
+func (b *bench) rounds() {
+	if at, err := b.logs.Round(b.Context(), "a"); err != nil || !at.IsZero() {
+		b.Errorf("%v, %v", at, err)
+	}
+	before := time.Now()
+	for _, took := range []time.Duration{time.Minute, time.Hour} {
+		if err := b.logs.KeepRound(b.Context(), "a", took); err != nil {
+			b.Fatal(err)
+		}
+	}
+	at, err := b.logs.Round(b.Context(), "a")
+	if off := at.Sub(before.Add(-time.Minute)); err != nil || off < -time.Second || off > time.Minute {
+		b.Errorf("it began at %v (%v off), %v", at, off, err)
+	}
+	if heard, err := b.logs.Heard(b.Context(), "a"); err != nil || heard.IsZero() {
+		b.Errorf("heard at %v, %v", heard, err)
+	}
+	if at, err := b.logs.Round(b.Context(), "b"); err != nil || !at.IsZero() {
+		b.Errorf("%v, %v", at, err)
 	}
 }
 

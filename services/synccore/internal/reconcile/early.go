@@ -24,6 +24,9 @@ const (
 	// firstLook is the pause before the first look again; each one after it comes after
 	// as long as has passed since the hint.
 	firstLook = time.Second
+	// unseenOthers is how long it is looked again where several hints were merged, of which
+	// only the newest tells what to look for; after that the polls find it.
+	unseenOthers = 2 * time.Second
 	// sameChange is how much older than its hint a change may be told to be.
 	sameChange = 2 * time.Second
 )
@@ -53,7 +56,7 @@ func toldOf(hints Hints) (told, bool) {
 func (r *round) unseen(ctx context.Context, hints Hints) error {
 	t, ok := toldOf(hints)
 	since := r.engine.cfg.Now().Sub(hints.Received)
-	if !ok || hints.Received.IsZero() || since < 0 || since >= unseenItem {
+	if ok = ok || hints.Others; !ok || hints.Received.IsZero() || since < 0 || since >= unseenItem {
 		return nil
 	}
 	absent := r.sides.TicketGone && r.sides.Ticket.ID == 0
@@ -67,6 +70,8 @@ func (r *round) unseen(ctx context.Context, hints Hints) error {
 		return nil
 	case t.ActID > 0 && t.Event != "act.removed" && r.sides.MessagesRead && !r.sides.LogPartial && !slices.Contains(r.talk.records, int64(t.ActID)):
 		return later(fmt.Sprintf("record %d of ticket %d", t.ActID, r.link.Ticket))
+	case hints.Others && since < unseenOthers && r.sides.MessagesRead && !r.sides.LogPartial:
+		return later(fmt.Sprintf("several changes of ticket %d, one of which may be", r.link.Ticket))
 	case since >= unseenChange || r.changed() || !r.stale(hints):
 		return nil
 	case t.PersonID == 0 || r.ours(ctx, int64(t.PersonID)):

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
+	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
@@ -207,6 +208,7 @@ func TestToldMessagesCrossOnceWhereverItDies(t *testing.T) {
 			if err := c.desk.Quiet(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			rounds := c.tellingRounds()
 			c.cuts.arm(at, before)
 			_, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket))
 			reached := c.cuts.count >= at
@@ -217,18 +219,110 @@ func TestToldMessagesCrossOnceWhereverItDies(t *testing.T) {
 				}
 				break
 			}
-			for range 3 {
+			for range 4 {
 				if err := c.desk.Quiet(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				if _, err = c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); err == nil {
 					break
 				}
-				c.pass(2 * plan.Settle)
+				// What may stand there already waits until the application has told all.
+				c.pass(10 * time.Minute)
+				rounds.run(t)
 			}
 			if n, m := len(c.comments("burns")), len(c.records("use water")); err != nil || n != 1 || m != 1 {
 				t.Errorf("died at %d (before: %t): %d comments, %d records, %v", at, before, n, m, err)
 			}
 		}
+	}
+}
+
+// rounds has the application tell all records again, and tells when that was by the
+// world's clock.
+type rounds struct {
+	reconcile.Tickets
+	c  *chat
+	at time.Time
+}
+
+// tellingRounds has rounds of the application count from now on.
+func (c *chat) tellingRounds() *rounds {
+	r := &rounds{Tickets: c.connector.Tickets, c: c}
+	c.connector.Tickets = r
+	return r
+}
+
+func (r *rounds) Log(ctx context.Context, ticket int64) (item.Log, error) {
+	log, err := r.Tickets.Log(ctx, ticket)
+	log.Told = r.at
+	return log, err
+}
+
+func (r *rounds) run(t *testing.T) {
+	t.Helper()
+	began := r.c.clock()
+	r.c.desk.RunApplication()
+	if err := r.c.desk.Quiet(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.at = began
+}
+
+// What was cut off is not written again before the application has told all records; the
+// other messages go on, and the ticket is looked at again by itself. That the application
+// told of an earlier time is not enough.
+func TestWhatMayStandThereWaitsForTheTelling(t *testing.T) {
+	t.Parallel()
+	c := toldChat(t)
+	rounds := c.tellingRounds()
+	c.pass(time.Minute)
+	rounds.run(t)
+	c.comment(t, "<p>use water</p>")
+	c.desk.PauseHooks()
+	// First it is stored that the message is posted; after the post it dies.
+	c.cuts.arm(2, false)
+	if _, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); err == nil || len(c.records("use water")) != 1 {
+		t.Fatalf("%d records, %v", len(c.records("use water")), err)
+	}
+	c.cuts.arm(0, false)
+	c.pass(plan.Settle)
+	c.desk.DropHooks()
+	c.desk.ResumeHooks(false)
+	c.comment(t, "<p>or sand</p>")
+	for range 3 {
+		_, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket))
+		f, ok := fault.As(err)
+		if n, m := len(c.records("use water")), len(c.records("or sand")); !ok || f.Kind != fault.Busy || f.RetryAfter != 10*time.Minute || n != 1 || m != 1 {
+			t.Fatalf("%d and %d records, %v", n, m, err)
+		}
+		c.pass(10 * time.Minute)
+	}
+	rounds.run(t)
+	if _, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); err != nil || len(c.records("use water")) != 1 {
+		t.Errorf("%d records, %v", len(c.records("use water")), err)
+	}
+	c.quiet(t)
+}
+
+// An application that can't tell all is not waited for for ever: people read a message
+// twice rather than never.
+func TestTheTellingIsWaitedForForHoursAlone(t *testing.T) {
+	t.Parallel()
+	c := toldChat(t)
+	c.comment(t, "<p>use water</p>")
+	c.cuts.arm(2, true)
+	if _, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); err == nil || len(c.records("use water")) != 0 {
+		t.Fatalf("%d records, %v", len(c.records("use water")), err)
+	}
+	c.cuts.arm(0, false)
+	for range 6 {
+		c.pass(50 * time.Minute)
+		if _, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); !fault.Is(err, fault.Busy) || len(c.records("use water")) != 0 {
+			t.Fatalf("%d records, %v", len(c.records("use water")), err)
+		}
+	}
+	c.pass(time.Hour)
+	if _, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); err != nil || len(c.records("use water")) != 1 {
+		t.Errorf("%d records, %v", len(c.records("use water")), err)
 	}
 }

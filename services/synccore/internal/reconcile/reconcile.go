@@ -177,6 +177,9 @@ type Hints struct {
 	Revision int64
 	// Payload is the newest hint's body; may be nil.
 	Payload []byte
+	// Others tells that older hints of Alvao's application about records were merged with
+	// the newest one, whose bodies are not kept.
+	Others bool
 }
 
 // Report says what a round did, for the log line and for the worker.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
 	sandboxfault "github.com/tandem-sync/tandem/services/sandbox/fault"
@@ -46,6 +47,8 @@ func TestEveryRefusalOfAStatus(t *testing.T) {
 		ends          string
 		counted, held bool
 		says          []string
+		// waits is how long it waits at least.
+		waits time.Duration
 		// arrives is the status in the end.
 		arrives string
 	}{
@@ -150,6 +153,13 @@ func TestEveryRefusalOfAStatus(t *testing.T) {
 			before: planted(sandboxfault.Rule{Method: "PUT", Path: "/AlvaoRestApi/**", Kind: sandboxfault.KindStatus, Status: http.StatusInternalServerError}),
 			after:  mended, ends: string(worker.Again), counted: true, held: true, says: []string{"answers with an error (500)"}, arrives: "Testing",
 		},
+		"Alvao slows the account down": {
+			desk: nothing,
+			before: planted(sandboxfault.Rule{
+				Method: "PUT", Path: "/AlvaoRestApi/**", Kind: sandboxfault.KindStatus, Status: http.StatusTooManyRequests, RetryAfter: sandboxfault.Duration(77 * time.Second),
+			}),
+			after: mended, ends: string(worker.Again), held: true, says: []string{"slows the account down", "ticket", "again by itself"}, waits: 77 * time.Second, arrives: "Testing",
+		},
 		"somebody was faster": {
 			desk:   nothing,
 			before: planted(sandboxfault.Rule{Method: "PUT", Path: "/AlvaoRestApi/**", Kind: sandboxfault.KindStatus, Status: http.StatusConflict}),
@@ -190,6 +200,12 @@ func TestEveryRefusalOfAStatus(t *testing.T) {
 					t.Fatalf("it ends as %s (%v), want %s", ends, err, tc.ends)
 				}
 				judge(t, outcome, ends, tc.counted, tc.held, tc.says)
+				if outcome.After < tc.waits {
+					t.Errorf("it waits %v, and was told to wait %v", outcome.After, tc.waits)
+				}
+				if tc.waits > 0 {
+					w.pass(tc.waits)
+				}
 				if tc.arrives == "" {
 					return
 				}

@@ -2,6 +2,7 @@ package richtext_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,12 @@ func bombs() map[string]richtext.Source {
 		"5 MB of comment":        html("x<!--" + strings.Repeat("<p>-", 1_200_000) + "-->y"),
 		"5 MB of an attribute":   html("<p style='" + strings.Repeat("color:red;", 500_000) + "'>x"),
 		"100k attributes":        html("<p" + attributes(100_000) + ">x"),
+		"1M attributes":          html("<p" + attributes(1_000_000) + ">x"),
+		"1M of one attribute":    html("<p" + strings.Repeat(" a=b", 1_000_000) + ">x"),
+		"1M divs":                html(strings.Repeat("<div>", 1_000_000) + "x"),
+		"tables in cells":        html(strings.Repeat("<table><tr><td><table><tbody><tr><th>", 30_000) + "x"),
+		"SVG":                    html(strings.Repeat("<svg><use href='#a'/><foreignObject>", 50_000) + "x"),
+		"MathML":                 html(strings.Repeat("<math><mtext><table><mglyph><style>", 40_000) + "x"),
 		"10k images":             html(strings.Repeat("<img src=https://evil.example/x.png>", 10_000)),
 		"10k different images":   html(strings.Repeat("<img src='cid:1'><img src='cid:2'>", 5_000)),
 		"10 MB inlined":          html("<img src='data:image/png;base64," + strings.Repeat("iVBORw0K", 1_300_000) + "'>x"),
@@ -134,6 +141,23 @@ func TestBombs(t *testing.T) {
 			if n := len(result.Full); n > 8<<20 {
 				t.Errorf("%s has a full text of %d bytes", name, n)
 			}
+		}
+	}
+}
+
+// TestBombsTakeLittleMemory bounds what a bomb allocates in all, which is more than it ever
+// holds at once.
+func TestBombsTakeLittleMemory(t *testing.T) { //nolint:paralleltest // it measures
+	c := richtext.New()
+	var before, after runtime.MemStats
+	for name, src := range bombs() {
+		runtime.ReadMemStats(&before)
+		result := c.Convert(src, richtext.Target{Format: richtext.HTML, Max: 150_000})
+		runtime.ReadMemStats(&after)
+		spent := int64(after.TotalAlloc - before.TotalAlloc)
+		t.Logf("%-24s %4d KiB become %4d KiB, %4d MiB are allocated", name, len(src.Text)>>10, len(result.Text)>>10, spent>>20)
+		if spent > 250<<20 {
+			t.Errorf("%s allocates %d MiB", name, spent>>20)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package richtext
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +14,11 @@ import (
 // maxOpen is how many elements are remembered as open. Elements within more of
 // them than that have no effect; their text is kept.
 const maxOpen = 128
+
+// maxToken is the longest tag, comment, style or piece of text that is read, in bytes: the
+// tokenizer keeps a place for each attribute, many times what it takes in the text. A page
+// of Outlook has styles of some hundred KB.
+const maxToken = 6 << 20
 
 // element is an open element: what it has changed is undone at its end.
 type element struct {
@@ -41,11 +47,13 @@ func (b *builder) html(s string) {
 func (b *builder) tokens(s string, limit int) {
 	r := htmlReader{builder: b, opened: make(map[atom.Atom]int)}
 	z := html.NewTokenizer(strings.NewReader(s))
+	z.SetMaxBuf(maxToken)
 	read := 0
 	raw := false // the next text is a script's, a style's or the like
 	for {
 		kind := z.Next()
 		if kind == html.ErrorToken {
+			b.doc.cut = b.doc.cut || errors.Is(z.Err(), html.ErrBufferExceeded)
 			return
 		}
 		if !raw || kind != html.TextToken {

@@ -74,6 +74,19 @@ func asking(t *testing.T, store *datastore.Store) {
 	if next := must[item.Resync](t)(r.Ask(t.Context(), name, "", second)); next.ID != second.ID {
 		t.Errorf("asked while it runs: %+v", next)
 	}
+	// A request gets what it got, though that has begun; another one gets what waits.
+	third := item.Resync{ID: runs.NewID(at.Add(time.Minute), nil), State: item.ResyncWaiting}
+	if known := must[item.Resync](t)(r.Ask(t.Context(), name, "portal-1", third)); known.ID != second.ID {
+		t.Errorf("with an id, while one waits: %+v", known)
+	}
+	second.State = item.ResyncRunning
+	must[bool](t)(r.Turn(held).Save(t.Context(), second, item.ResyncFound{}))
+	if known := must[item.Resync](t)(r.Ask(t.Context(), name, "portal-1", third)); known.ID != second.ID || known.State != item.ResyncRunning {
+		t.Errorf("with the same id again: %+v", known)
+	}
+	if known := must[item.Resync](t)(r.Ask(t.Context(), "support", "portal-1", first)); known.ID != first.ID {
+		t.Errorf("with the same id for another connector: %+v", known)
+	}
 	all := must[[]item.Resync](t)(r.List(t.Context(), name))
 	if len(all) != 2 || all[0].ID != second.ID || all[1].State != item.ResyncRunning {
 		t.Errorf("listed %+v", all)

@@ -39,7 +39,7 @@ func Dial(c Client, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	options := append([]grpc.DialOption{grpc.WithTransportCredentials(way)}, extra...)
 	if c.TokenFile != "" {
 		token := Token{Ref: secret.Ref{File: c.TokenFile}, InTheClear: c.Insecure}
-		if _, err := token.Ref.Read(); err != nil {
+		if _, err := token.header(); err != nil {
 			return nil, fmt.Errorf("setting up the client of sync-core: %w", err)
 		}
 		options = append(options, grpc.WithPerRPCCredentials(token))
@@ -70,12 +70,22 @@ type Token struct {
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.
 func (t Token) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	value, err := t.Ref.Read()
+	header, err := t.header()
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"authorization": "Bearer " + strings.TrimSpace(value.Reveal())}, nil
+	return map[string]string{"authorization": header}, nil
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials.
 func (t Token) RequireTransportSecurity() bool { return !t.InTheClear }
+
+// header is what the call shows, as the file holds it now.
+func (t Token) header() (string, error) {
+	value, err := t.Ref.Read()
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(value.Reveal())
+	return "Bearer " + token, oneLine(token, t.Ref.String())
+}

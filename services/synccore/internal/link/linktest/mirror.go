@@ -1,6 +1,7 @@
 package linktest
 
 import (
+	"errors"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,6 +24,13 @@ func (b *bench) wantMirrors(ticket int64, want map[string]item.Mirror) {
 func (b *bench) mirrors() {
 	b.wantMirrors(1, map[string]item.Mirror{})
 	held := b.lease(1)
+	// Since when anything is remembered is noted once, and is no mirror.
+	began, err := b.links.BeginMemory(b.ctx(), held)
+	again, errAgain := b.links.BeginMemory(b.ctx(), held)
+	memory, errRead := b.links.Memory(b.ctx(), connector, 1)
+	if err := errors.Join(err, errAgain, errRead); err != nil || began.IsZero() || !began.Equal(again) || !memory.Since.Equal(began) || len(memory.Mirrors) != 0 {
+		b.t.Fatalf("%v, %v, %+v, %v", began, again, memory, err)
+	}
 	begun := item.Mirror{Hash: "17", Posting: time.Date(2026, 3, 2, 14, 5, 0, 7, time.UTC)}
 	stands := item.Mirror{Target: "9001", Hash: "17"}
 	for _, mirror := range []item.Mirror{begun, begun} {
