@@ -71,17 +71,17 @@ func TestCreateLink(t *testing.T) {
 	}
 	// A request that came to nothing does not use its id up.
 	failure = fault.New(fault.Invalid, "No.")
-	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 99, RequestId: "b"})
+	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 8, WorkItemId: 99, RequestId: "b"})
 	wantRefusal(t, err, codes.FailedPrecondition, "UNFIT_PAIR")
 	failure = nil
-	if _, err := ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 9, RequestId: "b"}); err != nil {
+	if _, err := ask(&tandemv1.CreateLinkRequest{TicketId: 8, WorkItemId: 9, RequestId: "b"}); err != nil {
 		t.Errorf("the mended request: %v", err)
 	}
 	// A repeat that fails leaves the id to the request that went well.
 	failure = fault.New(fault.Unavailable, "No.")
-	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 9, RequestId: "b"})
+	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 8, WorkItemId: 9, RequestId: "b"})
 	wantRefusal(t, err, codes.Unavailable, "VENDOR_UNAVAILABLE")
-	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 7, WorkItemId: 10, RequestId: "b"})
+	_, err = ask(&tandemv1.CreateLinkRequest{TicketId: 8, WorkItemId: 10, RequestId: "b"})
 	wantRefusal(t, err, codes.AlreadyExists, "REQUEST_ID_REUSED")
 	_, err = w.api.CreateLink(t.Context(), &tandemv1.CreateLinkRequest{Parent: "x", TicketId: -1, RequestId: "a b"})
 	wantRefusal(t, err, codes.InvalidArgument, "INVALID_REQUEST", "parent", "ticket_id", "work_item_id", "request_id")
