@@ -23,6 +23,14 @@ type act struct {
 	// when the one before it has come to rest.
 	before func(*history)
 	deeds  []func(*history)
+	// untold: the tenant's log is what the application tells of it.
+	untold bool
+}
+
+func (a act) shape() shape {
+	s := plain()
+	s.tenant.LogUnreadable = a.untold
+	return s
 }
 
 // plain is the shape of acts: nothing befalls webhooks, and one item is served at a time.
@@ -101,6 +109,16 @@ func acts() []act {
 				h.forgetMirrors(h.first())
 				h.say(false)
 			},
+		}},
+		{name: "the memory of messages of an unreadable log is lost", untold: true, deeds: []func(*history){
+			func(h *history) { h.enter("Development") },
+			func(h *history) { h.answer(false) },
+			func(h *history) {
+				h.forgetMirrors(h.first())
+				h.forgetTold(h.first())
+				h.say(false)
+			},
+			func(h *history) { h.must(h.pass(80*time.Minute, 30*time.Second)) },
 		}},
 		{name: "a system is away", deeds: []func(*history){
 			func(h *history) { h.enter("Development") },
@@ -362,6 +380,11 @@ func (h *history) slowed(long time.Duration, which *regexp.Regexp) {
 func (h *history) forgetMirrors(ticket int) {
 	k := link.TicketKey(name, int64(ticket))
 	h.must(h.observer.Client().Del(h.ctx, h.observer.Key(lease.Tag(k), "mirrors")).Err())
+}
+
+// forgetTold loses what Alvao's application told of a ticket's log.
+func (h *history) forgetTold(ticket int) {
+	h.must(h.observer.Client().Del(h.ctx, link.PushedKey(h.observer, name, int64(ticket))).Err())
 }
 
 // checkSaidOnce finds whether Tandem said anything twice on either side: what it writes

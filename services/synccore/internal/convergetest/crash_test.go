@@ -78,7 +78,7 @@ func perform(t *testing.T, a act, endings ...ending) performance {
 		if *verbose {
 			kinds.tell = slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug})
 		}
-		w, err := newWorld(t.Context(), 1, plain(), slog.New(kinds))
+		w, err := newWorld(t.Context(), 1, a.shape(), slog.New(kinds))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,8 +320,8 @@ func kindsOfPlan(t *testing.T) []string {
 	}
 	var kinds []string
 	for _, m := range regexp.MustCompile(`\bKind = "([a-z-]+)"`).FindAllStringSubmatch(string(source), -1) {
-		// These two are no steps that are taken.
-		if m[1] != string(plan.Rest) && m[1] != string(plan.Wait) {
+		// These are no steps that are taken.
+		if m[1] != string(plan.Rest) && m[1] != string(plan.Wait) && m[1] != string(plan.Hold) {
 			kinds = append(kinds, m[1])
 		}
 	}

@@ -58,7 +58,7 @@ func performPaused(t *testing.T, a act, at ending) ([]string, []string, bool) {
 		if *verbose {
 			logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		}
-		w, err := newWorld(t.Context(), 1, plain(), logger)
+		w, err := newWorld(t.Context(), 1, a.shape(), logger)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ func table() []string {
 		"redis hgetall mirrors", "redis hgetall notices",
 
 		// What Alvao's application told is kept, and read where the log can't be.
-		"pushed keep", "pushed heard", "pushed read", "redis get heard", "redis hget pushed",
+		"pushed keep", "pushed heard", "pushed round", "pushed read", "redis get heard", "redis get round", "redis hget pushed",
 
 		// Both sides are read.
 		"desk GET v1/services", "desk GET webhooks/suggestcolumnsforticket",
@@ -45,7 +45,7 @@ func table() []string {
 		"link put (adopt)", "link put (agree)", "link put (set-state)", "link put (set-status)", "link put (conflict)",
 		"link put (park)", "link put (gone)", "link put (back)", "link put (mended)", "link put (type)", "link put (tell)",
 		"link put (untold)", "link put (leave-out)",
-		"link mirror (begun)", "link mirror (stands)",
+		"link since", "link mirror (begun)", "link mirror (stands)",
 
 		// A solver is told.
 		"mail send", "link notice",

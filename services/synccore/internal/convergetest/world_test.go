@@ -377,7 +377,7 @@ func (w *world) bury() error {
 	}
 	dead := p.isDead()
 	err := p.finish()
-	w.lives = append(w.lives, p.steps)
+	w.lives = append(w.lives, p.taken())
 	if dead {
 		w.deaths++
 	}
