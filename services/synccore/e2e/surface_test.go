@@ -156,13 +156,17 @@ func answerAs[T proto.Message](u *surface, method string, request proto.Message,
 
 // unheld calls a method until the link that it changes is not being worked on, as callers
 // are told to.
-func unheld[T proto.Message](u *surface, method string, request proto.Message) T {
+func unheld[T proto.Message](u *surface, method string, request proto.Message, change ...func(*asking)) T {
 	u.t.Helper()
 	found := named(u.t, method)
 	u.called[found.FullName()] = true
 	var typed T
+	asked := asking{Token: rootToken}
+	for _, f := range change {
+		f(&asked)
+	}
 	await(u.t, recovery, method+" is not held up", func() (bool, string) {
-		answer, got := u.way.call(u.t, found, request, asking{Token: rootToken})
+		answer, got := u.way.call(u.t, found, request, asked)
 		typed, _ = answer.(T)
 		return cmp.Equal(got, refusal{}), fmt.Sprintf("it is refused: %+v", got)
 	})
@@ -285,8 +289,8 @@ func (u *surface) links(ticket, workItem int) {
 	dry := ask[*tandemv1.CreateLinkResponse](u, "LinkService.CreateLink", create)
 	u.check("the link that would be made", dry.GetLink().GetWorkItemId() == int64(made.ID), dry)
 	create.ValidateOnly = false
-	// Each time within the round that the first one causes.
-	first := ask[*tandemv1.CreateLinkResponse](u, "LinkService.CreateLink", create, keyed("link-over-"+u.name))
+	// The ticket may be in a round of its own; the repeat is within the one that the first causes.
+	first := unheld[*tandemv1.CreateLinkResponse](u, "LinkService.CreateLink", create, keyed("link-over-"+u.name))
 	again := ask[*tandemv1.CreateLinkResponse](u, "LinkService.CreateLink", create, keyed("link-over-"+u.name))
 	u.check("the repeat of CreateLink", again.GetLink().GetName() == first.GetLink().GetName(), again)
 	other := proto.CloneOf(create)
