@@ -53,7 +53,7 @@ func TestResyncCommand(t *testing.T) {
 		t.Errorf("the work item went to %s though the change waits", found.State)
 	}
 	resync("no connector", 1, "nobody", "--connector", "nobody")
-	resync("no sync-core", 1, "can't be reached", "--core", "127.0.0.1:1", "--timeout", "1s")
+	resync("no sync-core", 1, "Nothing listens at 127.0.0.1:1", "--core", "127.0.0.1:1", "--timeout", "20s")
 	if _, err := s.Box.Faults.Add(fault.Rule{ID: "no", Method: http.MethodGet, Path: "/AlvaoRestApi/v1/tickets", Kind: fault.KindStatus, Status: http.StatusBadRequest}); err != nil {
 		t.Fatal(err)
 	}
