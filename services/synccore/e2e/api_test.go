@@ -281,7 +281,7 @@ func TestGRPC(t *testing.T) {
 				return status == http.StatusOK, fmt.Sprintf("it answers %d %s", status, body)
 			})
 		}
-		if status, _ := get(t, admin+"/v1/connectors"); status != http.StatusNotFound {
+		if status, _, _ := exchange(t, http.MethodGet, admin+"/v1/connectors", "", nil); status != http.StatusNotFound {
 			t.Errorf("the admin port serves the API: %d", status)
 		}
 	}
