@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,6 +49,7 @@ func TestAlvaoApplication(t *testing.T) {
 		"without content the marks alone are told":      tellsBare,
 		"the hourly round tells again":                  tellsAgain,
 		"a long round goes on where it stopped":         tellsInParts,
+		"what was not taken is not told as told":        claimsNothing,
 		"no gateway makes people wait":                  delaysNobody,
 		"what failed is tried again":                    triesAgain,
 		"nothing that breaks reaches the user's action": breaksNothing,
@@ -66,8 +69,8 @@ type monoProgram struct{ mono, path string }
 func compiled(t *testing.T) monoProgram {
 	t.Helper()
 	mono, mcs := tool(t, "mono"), tool(t, "mcs")
-	json := "/usr/lib/cli/Newtonsoft.Json-5.0/Newtonsoft.Json.dll"
-	if _, err := os.Stat(json); err != nil {
+	newtonsoft := "/usr/lib/cli/Newtonsoft.Json-5.0/Newtonsoft.Json.dll"
+	if _, err := os.Stat(newtonsoft); err != nil {
 		missing(t, "libnewtonsoft-json5.0-cil")
 	}
 	dir := t.TempDir()
@@ -95,7 +98,7 @@ func compiled(t *testing.T) monoProgram {
 		}
 		files = append(files, file)
 	}
-	library, err := os.ReadFile(json)
+	library, err := os.ReadFile(newtonsoft)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +107,7 @@ func compiled(t *testing.T) monoProgram {
 	}
 	p := monoProgram{mono, filepath.Join(dir, "application.exe")}
 	args := append([]string{
-		"-langversion:6", "-warn:4", "-warnaserror", "-out:" + p.path, "-r:System.Data.dll", "-r:System.Net.Http.dll", "-r:" + json,
+		"-langversion:6", "-warn:4", "-warnaserror", "-out:" + p.path, "-r:System.Data.dll", "-r:System.Net.Http.dll", "-r:" + newtonsoft,
 	}, files...)
 	if out, err := exec.CommandContext(t.Context(), mcs, args...).CombinedOutput(); err != nil {
 		t.Fatalf("compiling: %v\n%s", err, out)
@@ -305,6 +308,33 @@ func tellsInParts(t *testing.T, p monoProgram) {
 	want := strings.Fields("9008 9007 9006 9005 9004 9003 9001 round.finished 9008 9007 9006 9005 9004 9003 9001 round.finished")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+// claimsNothing: a round of which the gateway did not take one record does not say that it
+// told all, for then what stands in Alvao would be written there again.
+func claimsNothing(t *testing.T, p monoProgram) {
+	t.Helper()
+	for fails := range 3 {
+		var mu sync.Mutex
+		var events []string
+		gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var told struct{ Event string }
+			err := json.NewDecoder(r.Body).Decode(&told)
+			mu.Lock()
+			defer mu.Unlock()
+			if events = append(events, told.Event); len(events) == fails+1 || err != nil {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			w.WriteHeader(http.StatusAccepted)
+		}))
+		t.Cleanup(gateway.Close)
+		p.run(t, "", "round", gateway.URL, "key")
+		want := []string{"act.swept", "act.swept", "round.finished"}[:fails+1]
+		if !slices.Equal(events, want) {
+			t.Errorf("call %d was not taken, and it went on: %v, want %v", fails+1, events, want)
+		}
 	}
 }
 

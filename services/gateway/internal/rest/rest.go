@@ -39,10 +39,6 @@ const maxBody = 256 << 10
 // the call for the gateway's own where the gateway is known by its certificate.
 const nobody = "Anonymous"
 
-// idempotencyKey is the name under which sync-core is told the header Idempotency-Key,
-// for calls that make something and whose body has no requestId.
-const idempotencyKey = "idempotency-key"
-
 const (
 	// maxCalls and maxWatches are how many of them may be under way. With 512 webhooks, the
 	// default, they are the 1,024 that sync-core takes on a connection.
@@ -66,9 +62,10 @@ func NewAPI(ctx context.Context, conn grpc.ClientConnInterface) (http.Handler, e
 			UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
 		}),
 		// sync-core has no use for headers but the authorization, which grpc-gateway passes on
-		// whatever this says, and the key by which a repeat is known.
+		// whatever this says, the key by which a repeat is known (for calls that make something
+		// and whose body has no requestId), and the caller's own name of the call, for the log.
 		runtime.WithIncomingHeaderMatcher(func(name string) (string, bool) {
-			return idempotencyKey, name == "Idempotency-Key"
+			return strings.ToLower(name), name == "Idempotency-Key" || name == "X-Request-Id"
 		}),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithErrorHandler(writeError),
@@ -189,6 +186,9 @@ func passed(header http.Header) http.Header {
 	inner := http.Header{"Authorization": header.Values("Authorization"), "Idempotency-Key": header.Values("Idempotency-Key")}
 	if strings.Join(inner["Authorization"], "") == "" {
 		inner.Set("Authorization", nobody)
+	}
+	if id := header.Get("X-Request-Id"); requestID.MatchString(id) {
+		inner.Set("X-Request-Id", id)
 	}
 	return inner
 }

@@ -216,6 +216,18 @@ func TestJSONNames(t *testing.T) {
 	}
 }
 
+// TestRequestIDIsPassedOn: sync-core's log tells by what name a caller knows the call.
+func TestRequestIDIsPassedOn(t *testing.T) {
+	t.Parallel()
+	for sent, want := range map[string][]string{"portal-7": {"portal-7"}, "no name": nil, "": nil} {
+		c := &core{}
+		call(t, start(t, c), http.MethodGet, "/v1/connectors", "", func(r *http.Request) { r.Header.Set("X-Request-Id", sent) })
+		if diff := cmp.Diff(want, c.metadata.Get("x-request-id")); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", sent, diff)
+		}
+	}
+}
+
 // TestNothingElseIsPassedOn: sync-core sees no header but the authorization.
 func TestNothingElseIsPassedOn(t *testing.T) {
 	t.Parallel()

@@ -152,7 +152,7 @@ func authorities(file string) ([sha256.Size]byte, error) {
 }
 
 // audit writes down a call that changes something, whether or not it was let through.
-func (g *Guard) audit(ctx context.Context, c Caller, method string, asked target, outcome string) {
+func (g *Guard) audit(ctx context.Context, c Caller, method string, asked target, outcome string, about ...slog.Attr) {
 	attrs := []slog.Attr{
 		slog.String("caller", c.Name), slog.String("caller_kind", c.Kind), slog.String("method", method),
 		slog.String("resource", asked.resource), slog.String("code", outcome),
@@ -163,5 +163,5 @@ func (g *Guard) audit(ctx context.Context, c Caller, method string, asked target
 	if c.Subject != "" {
 		attrs = append(attrs, slog.String("subject", c.Subject))
 	}
-	g.options.Logger.LogAttrs(ctx, slog.LevelInfo, "api.audit", attrs...)
+	g.options.Logger.LogAttrs(ctx, slog.LevelInfo, "api.audit", append(attrs, about...)...)
 }

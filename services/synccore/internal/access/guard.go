@@ -59,11 +59,12 @@ func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err == nil && !call.scope.admits(req, rule, asked) {
 		err = outside(call.caller, asked)
 	}
-	if err == nil && !call.caller.isEdge() && fills(req, rule.Believed) {
-		err = denied("Caller " + call.caller.Name + " may not fill " + rule.Believed + "; what Alvao's application tells comes by the gateway alone, which checks its signature.")
+	if filled := fills(req, rule.Believed); err == nil && !call.caller.isEdge() && filled != "" {
+		err = denied("Caller " + call.caller.Name + " may not fill " + filled + "; what Alvao's application tells comes by the gateway alone, which checks its signature.")
 	}
 	var answer any
 	if err == nil {
+		call.scope.askNames(req, rule)
 		answer, err = handler(ctx, req)
 	}
 	if err == nil {
@@ -75,7 +76,7 @@ func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	// What was refused for want of a name has nobody to write down; the gateway's events
 	// are in the log as calls.
 	if rule.Writes && call.caller.Name != "" && !call.caller.isEdge() {
-		g.audit(ctx, call.caller, info.FullMethod, asked, status.Code(err).String())
+		g.audit(ctx, call.caller, info.FullMethod, asked, status.Code(err).String(), numbers(req)...)
 	}
 	return answer, err
 }

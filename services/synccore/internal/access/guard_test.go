@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
@@ -82,6 +84,18 @@ func TestAnswersAreFiltered(t *testing.T) {
 		if diff := cmp.Diff(tt.want, names); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.method, diff)
 		}
+	}
+	// Names are asked for, since what has none would be left out.
+	asked := &tandemv1.ListConnectorsRequest{ReadMask: &fieldmaskpb.FieldMask{Paths: []string{"healthy"}}}
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+here))
+	_, err := w.guard.Unary(ctx, asked, &grpc.UnaryServerInfo{FullMethod: tandemv1.ConnectorService_ListConnectors_FullMethodName}, func(_ context.Context, req any) (any, error) {
+		if paths := req.(*tandemv1.ListConnectorsRequest).GetReadMask().GetPaths(); !slices.Contains(paths, "name") { //nolint:forcetypeassert // it is what was given
+			t.Errorf("asked for %v", paths)
+		}
+		return &tandemv1.ListConnectorsResponse{}, nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	// Of one connector all is theirs that names no other.
 	history := find(t, "ListLinkHistory")
@@ -148,6 +162,7 @@ func TestWhatIsBelievedComesByTheGateway(t *testing.T) {
 			code codes.Code
 		}{
 			{&tandemv1.IngestEventRequest{Connector: connector, Pushed: &tandemv1.PushedRecord{}}, want},
+			{&tandemv1.IngestEventRequest{Connector: connector, Round: &tandemv1.PushedRound{}}, want},
 			{&tandemv1.IngestEventRequest{Connector: connector}, codes.OK},
 		} {
 			ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
@@ -201,19 +216,22 @@ func TestAudit(t *testing.T) {
 		m := find(t, tt.method)
 		_, _ = call(t, conn, m, request(m, connector), "Bearer "+tt.token)
 	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+admin)
+	_, _ = tandemv1.NewLinkServiceClient(conn).CreateLink(ctx, &tandemv1.CreateLinkRequest{Parent: "connectors/" + connector, TicketId: 7, WorkItemId: 9})
 	var got []string
 	for line := range strings.Lines(w.log.String()) {
 		var entry map[string]any
 		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry["msg"] != "api.audit" {
 			t.Fatalf("%s: %v", line, err)
 		}
-		got = append(got, fmt.Sprint(entry["caller"], " ", entry["caller_kind"], " ", entry["method"], " ", entry["connector"], " ", entry["resource"], " ", entry["code"], " ", entry["subject"]))
+		got = append(got, fmt.Sprint(entry["caller"], " ", entry["caller_kind"], " ", entry["method"], " ", entry["connector"], " ", entry["resource"], " ", entry["code"], " ", entry["subject"], " ", entry["ticket_id"], " ", entry["work_item_id"]))
 	}
 	want := []string{
-		"admin token /tandem.v1.LinkService/DeleteLink development connectors/development/things/7 OK <nil>",
-		"viewer token /tandem.v1.LinkService/DeleteLink development connectors/development/things/7 PermissionDenied <nil>",
-		"elsewhere token /tandem.v1.LinkService/DeleteLink development connectors/development/things/7 PermissionDenied <nil>",
-		"Operator@contoso.com issuer /tandem.v1.LinkService/SyncLink development connectors/development/things/7 OK subject-Operator",
+		"admin token /tandem.v1.LinkService/DeleteLink development connectors/development/things/7 OK <nil> <nil> <nil>",
+		"viewer token /tandem.v1.LinkService/DeleteLink development connectors/development/things/7 PermissionDenied <nil> <nil> <nil>",
+		"elsewhere token /tandem.v1.LinkService/DeleteLink development connectors/development/things/7 PermissionDenied <nil> <nil> <nil>",
+		"Operator@contoso.com issuer /tandem.v1.LinkService/SyncLink development connectors/development/things/7 OK subject-Operator <nil> <nil>",
+		"admin token /tandem.v1.LinkService/CreateLink development connectors/development OK <nil> 7 9",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("audit log (-want +got):\n%s", diff)

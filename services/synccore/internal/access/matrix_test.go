@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -218,6 +219,9 @@ func TestEveryMethodHasARule(t *testing.T) {
 		}
 		if rule.Public && rule != (access.Rule{Public: true}) {
 			t.Errorf("%s is public and has other rules: %+v", m.name, rule)
+		}
+		if reads := regexp.MustCompile("^(Get|List|Watch|Explain|Check|Preview|Diff|ServerReflection)").MatchString(string(m.desc.Name())); !rule.Public && rule.Writes == reads {
+			t.Errorf("%s: Writes is %v, by its name it reads: %v", m.name, rule.Writes, reads)
 		}
 		if !rule.Public && rule.Least == access.None {
 			t.Errorf("%s has no least role", m.name)

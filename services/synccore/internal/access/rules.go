@@ -17,8 +17,8 @@ type Rule struct {
 	Least Role
 	// Edge lets the gateway call as well.
 	Edge bool
-	// Believed is the field of the request that the gateway alone may fill, because what it
-	// says is taken as true; empty: there is none.
+	// Believed are the fields of the request, separated by commas, that the gateway alone may
+	// fill, because what they say is taken as true; empty: there is none.
 	Believed string
 	// Writes has each call written to the audit log.
 	Writes bool
@@ -42,7 +42,7 @@ func Rules() map[string]Rule {
 		resyncs    = "/tandem.v1.ResyncService/"
 	)
 	return map[string]Rule{
-		events + "IngestEvent": {Least: Operator, Edge: true, Believed: "pushed", Writes: true, Connector: "connector"},
+		events + "IngestEvent": {Least: Operator, Edge: true, Believed: "pushed,round", Writes: true, Connector: "connector"},
 		events + "ListEvents":  {Least: Viewer, Connector: "parent", Filtered: true},
 		events + "GetEvent":    {Least: Viewer, Connector: "name"},
 		events + "ReplayEvent": {Least: Operator, Writes: true, Connector: "name"},

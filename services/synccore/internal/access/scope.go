@@ -1,6 +1,7 @@
 package access
 
 import (
+	"log/slog"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -42,15 +43,36 @@ func targetOf(req any, rule Rule) target {
 	return t
 }
 
-// fills tells whether a request has a value in a field.
-func fills(req any, name string) bool {
+// numbers are the numbers of the items that a request names beside its resource.
+func numbers(req any) []slog.Attr {
 	message, ok := req.(proto.Message)
-	if !ok || name == "" {
-		return false
+	if !ok {
+		return nil
+	}
+	var all []slog.Attr
+	m := message.ProtoReflect()
+	for _, name := range []protoreflect.Name{"ticket_id", "work_item_id", "item_id"} {
+		if field := m.Descriptor().Fields().ByName(name); field != nil && field.Kind() == protoreflect.Int64Kind && m.Has(field) {
+			all = append(all, slog.Int64(string(name), m.Get(field).Int()))
+		}
+	}
+	return all
+}
+
+// fills gives the first of some fields, separated by commas, that a request has a value in;
+// empty: none.
+func fills(req any, names string) string {
+	message, ok := req.(proto.Message)
+	if !ok || names == "" {
+		return ""
 	}
 	m := message.ProtoReflect()
-	field := m.Descriptor().Fields().ByName(protoreflect.Name(name))
-	return field != nil && m.Has(field)
+	for name := range strings.SplitSeq(names, ",") {
+		if field := m.Descriptor().Fields().ByName(protoreflect.Name(name)); field != nil && m.Has(field) {
+			return name
+		}
+	}
+	return ""
 }
 
 // connectorIn reads the connector out of a resource's name.
@@ -80,6 +102,24 @@ func (s scope) admits(req any, rule Rule, asked target) bool {
 		inside = inside && (s.holds(connector) || connector == everything && rule.Filtered)
 	})
 	return inside
+}
+
+// askNames adds the names to the fields that a request asks for where an answer is filtered
+// by them.
+func (s scope) askNames(req any, rule Rule) {
+	message, ok := req.(proto.Message)
+	if !ok || s.all || !rule.Filtered {
+		return
+	}
+	m := message.ProtoReflect()
+	mask := m.Descriptor().Fields().ByName("read_mask")
+	if mask == nil || !m.Has(mask) {
+		return
+	}
+	paths := m.Get(mask).Message().Descriptor().Fields().ByName("paths")
+	if list := m.Mutable(mask).Message().Mutable(paths).List(); list.Len() > 0 {
+		list.Append(protoreflect.ValueOfString("name"))
+	}
 }
 
 // filter gives an answer without what is outside the scope, and false if what is left

@@ -144,16 +144,41 @@ func (v *violations) check(ok bool, field, description string) {
 	}
 }
 
+// What is wrong with a request travels twice, as a sentence and as details, and in HTTP/2's
+// trailers, which many clients take no more than some KiB of.
+const (
+	mostViolations     = 50
+	mostViolationBytes = 6 << 10
+	longestViolation   = 512
+)
+
 func (v *violations) err() error {
 	if len(*v) == 0 {
 		return nil
 	}
-	texts := make([]string, 0, len(*v))
+	texts := make([]string, 0, min(len(*v), mostViolations))
+	var told []*errdetails.BadRequest_FieldViolation
+	size := 0
 	for _, one := range *v {
-		texts = append(texts, one.GetField()+" "+one.GetDescription())
+		field, description := shortened(one.GetField()), shortened(one.GetDescription())
+		if size += len(field) + len(description); len(told) == mostViolations || len(told) > 0 && size > mostViolationBytes {
+			break
+		}
+		told = append(told, &errdetails.BadRequest_FieldViolation{Field: field, Description: description})
+		texts = append(texts, field+" "+description)
+	}
+	if more := len(*v) - len(told); more > 0 {
+		texts = append(texts, "and "+strconv.Itoa(more)+" more are broken, which are told once these are mended")
 	}
 	return refuse(codes.InvalidArgument, tandemv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
-		"The request breaks these rules: "+strings.Join(texts, "; ")+".", &errdetails.BadRequest{FieldViolations: *v})
+		"The request breaks these rules: "+strings.Join(texts, "; ")+".", &errdetails.BadRequest{FieldViolations: told})
+}
+
+func shortened(text string) string {
+	if len(text) <= longestViolation {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longestViolation], "") + "…"
 }
 
 const (

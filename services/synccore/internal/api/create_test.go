@@ -1,11 +1,16 @@
 package api_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	tandemv1 "github.com/tandem-sync/tandem/gen/tandem/v1"
@@ -235,4 +240,23 @@ func TestExplain(t *testing.T) {
 	wantRefusal(t, err, codes.NotFound, "UNKNOWN_EVENT")
 	_, err = w.api.ExplainLink(t.Context(), &tandemv1.ExplainLinkRequest{Name: "connectors/sales/links/7"})
 	wantRefusal(t, err, codes.NotFound, "UNKNOWN_CONNECTOR")
+}
+
+// TestManyViolations: what is told of them is bounded, since it travels in trailers.
+func TestManyViolations(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	wrong := &api.SettingsError{}
+	for i := range 5000 {
+		wrong.Problems = append(wrong.Problems, [2]string{"key" + strconv.Itoa(i), strings.Repeat("ž", 1000)})
+	}
+	w.connectors.tryErr = wrong
+	_, err := w.rooms.DiffMapping(t.Context(), &tandemv1.DiffMappingRequest{Name: "connectors/development", Settings: "{}"})
+	state := status.Convert(err)
+	if size := proto.Size(state.Proto()); size > 16<<10 || state.Code() != codes.InvalidArgument {
+		t.Errorf("%v in %d bytes", state.Code(), size)
+	}
+	if text := state.Message(); !strings.Contains(text, "settings.key0 ") || !strings.Contains(text, "more are broken") || !utf8.ValidString(text) {
+		t.Errorf("told %q", text)
+	}
 }

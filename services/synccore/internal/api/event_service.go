@@ -43,6 +43,22 @@ type EventService struct {
 	TraceParent func(ctx context.Context) string
 }
 
+// longestUnderway is how long before its storing an event may be said to have been received:
+// senders repeat for less. A clock that is wrong, or a lie, must not spoil the objective.
+const longestUnderway = 72 * time.Hour
+
+// nearest is a time, or the nearest one that is neither before from nor after to.
+func nearest(at, from, to time.Time) time.Time {
+	switch {
+	case at.Before(from):
+		return from
+	case at.After(to):
+		return to
+	default:
+		return at
+	}
+}
+
 // IngestEvent implements tandem.v1.EventService.
 func (s *EventService) IngestEvent(ctx context.Context, req *tandemv1.IngestEventRequest) (*tandemv1.IngestEventResponse, error) {
 	if key := sentKey(ctx); req.GetEventId() == "" && key != "" {
@@ -60,8 +76,8 @@ func (s *EventService) IngestEvent(ctx context.Context, req *tandemv1.IngestEven
 		return &tandemv1.IngestEventResponse{Disposition: disposition, Connector: req.GetConnector()}, err
 	}
 	received := s.Now()
-	if req.GetReceiveTime() != nil {
-		received = req.GetReceiveTime().AsTime()
+	if told := req.GetReceiveTime(); told != nil {
+		received = nearest(told.AsTime(), received.Add(-longestUnderway), received)
 	}
 	disposition := tandemv1.IngestEventResponse_DISPOSITION_DUPLICATE
 	for _, connector := range connectors {

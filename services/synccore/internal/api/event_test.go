@@ -54,6 +54,17 @@ func TestIngestStoresWhatItWasTold(t *testing.T) {
 		!slices.Equal(d.TraceParents, []string{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}) {
 		t.Errorf("%+v", d)
 	}
+	// What can't be is as near as can be.
+	for said, want := range map[time.Time]time.Time{time.Time{}: w.now.Add(-72 * time.Hour), w.now.AddDate(900, 0, 0): w.now} {
+		req := azureEvent(40 + int64(said.Year()))
+		req.EventId, req.ReceiveTime = said.String(), timestamppb.New(said)
+		if _, err := w.events.IngestEvent(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.receive(t, 1); len(got) != 1 || !got[0].First.Received.Equal(want) {
+			t.Errorf("received %v is taken as %+v, want %v", said, got, want)
+		}
+	}
 	// Without a time, it is now.
 	if _, err := w.events.IngestEvent(t.Context(), alvaoEvent(8)); err != nil {
 		t.Fatal(err)

@@ -96,4 +96,10 @@ func TestWatchRefusals(t *testing.T) {
 	wantRefusal(t, end(&tandemv1.WatchLinksRequest{Parent: "x"}), codes.InvalidArgument, "INVALID_REQUEST", "parent")
 	wantRefusal(t, end(&tandemv1.WatchLinksRequest{Parent: "connectors/sales"}), codes.NotFound, "UNKNOWN_CONNECTOR")
 	wantRefusal(t, end(&tandemv1.WatchLinksRequest{Parent: "connectors/development", ResumeToken: "x"}), codes.InvalidArgument, "INVALID_REQUEST", "resume_token")
+	// A store that was lost or restored since does not have the place: what changed meanwhile
+	// is nowhere told.
+	w.put(t, item.Link{Connector: "development", Ticket: 1, State: item.LinkActive})
+	for _, token := range []string{"1-0", "9999999999999-0"} {
+		wantRefusal(t, end(&tandemv1.WatchLinksRequest{Parent: "connectors/development", ResumeToken: token}), codes.OutOfRange, "RESUME_EXPIRED")
+	}
 }

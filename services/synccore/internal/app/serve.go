@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
@@ -84,6 +86,10 @@ func (a *App) serve(links *link.Links, leases *lease.Leases, now func() time.Tim
 	return nil
 }
 
+// requestID is what a caller's own name of a call must look like to be logged, as in the
+// gateway.
+var requestID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,128}$`)
+
 // logCall writes one line for each call and turns a panic into an error of that call.
 func (a *App) logCall(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) { //nolint:nonamedreturns // recover sets err
 	if strings.HasPrefix(info.FullMethod, "/grpc.health.") {
@@ -104,6 +110,9 @@ func (a *App) logCall(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		}
 		if err != nil {
 			attrs = append(attrs, slog.String("error", err.Error()))
+		}
+		if id := metadata.ValueFromIncomingContext(ctx, "x-request-id"); len(id) == 1 && requestID.MatchString(id[0]) {
+			attrs = append(attrs, slog.String("request_id", id[0]))
 		}
 		a.tel.Logger.LogAttrs(ctx, level, "rpc.served", attrs...)
 	}()

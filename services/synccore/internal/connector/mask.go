@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/redact"
 )
 
 // secretName is what fields are called whose content is not shown whatever it looks like.
-var secretName = regexp.MustCompile(`(?i)passw|secret|apikey|api_key|credential|authorization|accesstoken|access_token`)
+var secretName = regexp.MustCompile(`(?i)passw|passphrase|heslo|secret|apikey|api_key|credential|authorization|accesstoken|access_token`)
 
 // exampleMasks find what may be a secret in an example. What crosses is searched for forms
 // that are certain, so that no word of a person is lost; an example loses nothing by a word
@@ -33,17 +34,56 @@ func exampleMasks(own []redact.Pattern) (*redact.Redactor, error) {
 // longestExample bounds one text of an example, in bytes.
 const longestExample = 16 << 10
 
+// hidden stands for what is masked because of its field's name.
+const hidden = "[redacted: by its name]"
+
 // masked is an object of JSON with what looks like a secret taken out of its texts.
 func masked(object map[string]any, masks *redact.Redactor) map[string]any {
 	out := make(map[string]any, len(object))
+	// Custom fields are told as objects that hold their name beside their value.
+	named := false
+	for _, key := range []string{"name", "referenceName", "key"} {
+		text, isText := object[key].(string)
+		named = named || isText && secretName.MatchString(text)
+	}
 	for name, value := range object {
-		if text, isText := value.(string); isText && text != "" && secretName.MatchString(name) {
-			out[name] = "[redacted: by its name]"
-			continue
+		switch {
+		case secretName.MatchString(name), named && strings.EqualFold(name, "value"):
+			out[name] = hide(value)
+		default:
+			out[name] = maskedValue(value, masks)
 		}
-		out[name] = maskedValue(value, masks)
 	}
 	return out
+}
+
+// hide masks all there is in a value but names and what is empty.
+func hide(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, one := range v {
+			if name == "name" || strings.HasPrefix(name, "@odata.") {
+				out[name] = one
+			} else {
+				out[name] = hide(one)
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, one := range v {
+			out[i] = hide(one)
+		}
+		return out
+	case nil, bool:
+		return v
+	case string:
+		if v == "" {
+			return v
+		}
+	}
+	return hidden
 }
 
 func maskedValue(value any, masks *redact.Redactor) any {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestExamplesAreMasked: what people paste into tickets is not shown in examples, whatever
@@ -44,5 +46,37 @@ func TestExamplesAreMasked(t *testing.T) {
 		if got := masks.Text(text); got != text {
 			t.Errorf("%q is shown as %q", text, got)
 		}
+	}
+}
+
+// TestExamplesAreMaskedByName: a field that is called so is masked whatever the form of its
+// value, as Alvao tells custom fields.
+func TestExamplesAreMaskedByName(t *testing.T) {
+	t.Parallel()
+	masks, err := exampleMasks(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		`{"customItems": {"VpnPassword": {"@odata.type": "#Alvao.X", "name": "VpnPassword", "value": "7714"}}}`,
+		`{"customItems": [{"name": "Heslo", "value": "7714"}]}`,
+		`{"fields": {"Custom.ApiKey": 7714}}`,
+		`{"secrets": ["7714", {"a": "7714"}]}`,
+	} {
+		var raw map[string]any
+		if err := json.Unmarshal([]byte(text), &raw); err != nil {
+			t.Fatal(err)
+		}
+		shown, err := json.Marshal(masked(raw, masks))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(shown), "7714") || !strings.Contains(string(shown), "by its name") {
+			t.Errorf("%s is shown as %s", text, shown)
+		}
+	}
+	same := map[string]any{"password": nil, "name": "Printer", "value": "7714"}
+	if diff := cmp.Diff(same, masked(same, masks)); diff != "" {
+		t.Error(diff)
 	}
 }

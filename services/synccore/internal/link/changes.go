@@ -16,6 +16,9 @@ import (
 // read.
 const ChangesKept = 10_000
 
+// beginning is the place before the first change.
+const beginning = "0-0"
+
 // Change tells that a link was written.
 type Change struct {
 	// Position is the place in the order of changes.
@@ -45,7 +48,7 @@ func (l *Links) LastChange(ctx context.Context, connector string) (string, error
 		return "", datastore.Fault(err, "reading changes of links")
 	}
 	if len(last) == 0 {
-		return "0-0", nil
+		return beginning, nil
 	}
 	return last[0].ID, nil
 }
@@ -64,10 +67,13 @@ func (l *Links) Changes(ctx context.Context, connector, behind string, n int) ([
 	entries := pipe.XRangeN(ctx, key, "("+behind, "+", int64(n))
 	first := pipe.XRangeN(ctx, key, "-", "+", 1)
 	length := pipe.XLen(ctx, key)
+	at := pipe.XRangeN(ctx, key, behind, behind, 1)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, datastore.Fault(err, "reading changes of links")
 	}
-	if oldest := first.Val(); length.Val() >= ChangesKept && len(oldest) == 1 && before(behind, oldest[0].ID) {
+	// A place that is not there was trimmed, or is of a store that was lost or restored since.
+	lost := behind != beginning && len(at.Val()) == 0
+	if oldest := first.Val(); lost || length.Val() >= ChangesKept && len(oldest) == 1 && before(behind, oldest[0].ID) {
 		return nil, fault.New(fault.NotFound, "What changed since the resume token is not kept any more; list the links and watch anew.")
 	}
 	changes := make([]Change, 0, len(entries.Val()))

@@ -21,9 +21,25 @@ var sinceLua string
 
 func (l *Links) mirrorsKey(k item.Key) string { return l.store.Key(lease.Tag(k), "mirrors") }
 
-// sinceField is the field beside the sources that holds when the memory began, in
-// milliseconds. It lies in the same key, so that it is lost with what it speaks of.
+// sinceField is the field beside the sources that holds when the memory began. It lies in
+// the same key, so that it is lost with what it speaks of. Builds that don't know it take
+// its {"ms":…} for a mirror that stands nowhere, which they leave alone: during a rolling
+// update, and after one that was taken back, they work on the same links.
 const sinceField = "since"
+
+// sinceOf reads what sinceField holds: {"ms":…}, or the milliseconds alone.
+func sinceOf(text string) (time.Time, error) {
+	var noted struct {
+		MS int64 `json:"ms"`
+	}
+	if at, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.UnixMilli(at).UTC(), nil
+	}
+	if err := json.Unmarshal([]byte(text), &noted); err != nil {
+		return time.Time{}, fmt.Errorf("decoding since when mirrors are remembered: %w", err)
+	}
+	return time.UnixMilli(noted.MS).UTC(), nil
+}
 
 // Memory returns what is remembered of a ticket's mirrored messages and files. It is
 // empty for a ticket without any.
@@ -35,11 +51,9 @@ func (l *Links) Memory(ctx context.Context, connector string, ticket int64) (ite
 	memory := item.Memory{Mirrors: make(map[string]item.Mirror, len(texts))}
 	for source, text := range texts {
 		if source == sinceField {
-			at, err := strconv.ParseInt(text, 10, 64)
-			if err != nil {
-				return item.Memory{}, fmt.Errorf("decoding since when mirrors are remembered: %w", err)
+			if memory.Since, err = sinceOf(text); err != nil {
+				return item.Memory{}, err
 			}
-			memory.Since = time.UnixMilli(at).UTC()
 			continue
 		}
 		var mirror item.Mirror
@@ -55,14 +69,14 @@ func (l *Links) Memory(ctx context.Context, connector string, ticket int64) (ite
 // noted before, and returns when it began. It fails with fault.Conflict when held has
 // ended. Put does the same for a link that is new.
 func (l *Links) BeginMemory(ctx context.Context, held lease.Lease) (time.Time, error) {
-	at, err := l.remember.Run(ctx, l.store.Client(), []string{l.mirrorsKey(held.Key), lease.KeyOf(l.store, held.Key)}, held.Token).Int64()
+	at, err := l.remember.Run(ctx, l.store.Client(), []string{l.mirrorsKey(held.Key), lease.KeyOf(l.store, held.Key)}, held.Token).Text()
 	if err != nil {
 		return time.Time{}, datastore.Fault(err, "noting since when mirrors are remembered")
 	}
-	if at == 0 {
+	if at == "" {
 		return time.Time{}, lease.Lost(held.Key)
 	}
-	return time.UnixMilli(at).UTC(), nil
+	return sinceOf(at)
 }
 
 // PutMirror remembers the mirror of one source, and in the same step makes its notice

@@ -2,10 +2,15 @@ package plan
 
 import (
 	"strings"
+	"time"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/mapping"
 )
+
+// SameMoment is how long after an activity another one may be told with the same time:
+// tenants tell times to the second or finer. What is read sooner is looked at once more.
+const SameMoment = 2 * time.Second
 
 // Doubt says whether a round may find something to do, judged from what a list shows
 // beside the link. It errs on the side of looking.

@@ -37,6 +37,7 @@ func TestHeldUntilTold(t *testing.T) {
 		"the same, hours ago":                 {mirror: item.Mirror{Hash: "new", Posting: ago(6 * time.Hour)}, want: plan.BeginPost},
 		"the same, a moment ago":              {mirror: item.Mirror{Hash: "new", Posting: ago(time.Second)}, want: plan.Wait},
 		"the same, told since":                {mirror: item.Mirror{Hash: "new", Posting: ago(10 * time.Minute)}, told: ago(5 * time.Minute), want: plan.BeginPost},
+		"the same, by a clock that was wrong": {mirror: item.Mirror{Hash: "new", Posting: ago(-24 * time.Hour)}, want: plan.BeginPost},
 		"an edit is stored first":             {mirror: item.Mirror{Target: "9", Hash: "old"}, want: plan.BeginPost},
 		"an edit that was stored":             {mirror: item.Mirror{Target: "9", Hash: "old", Changing: now}, posting: source, want: plan.Edit},
 		"an edit that was cut off":            {mirror: item.Mirror{Target: "9", Hash: "old", Changing: ago(10 * time.Minute)}, want: plan.Hold},

@@ -245,9 +245,19 @@ const (
 
 // untold tells that what was written to Alvao's log at a time may stand there although
 // nothing tells of it: the log is what the application tells, which tells all of late
-// anew every hour.
+// anew every hour. A time far ahead is that of a clock that was wrong.
 func (s Sides) untold(at time.Time) bool {
-	return s.LogPartial && !at.IsZero() && s.LogTold.Before(at.Add(tells)) && s.Now.Sub(at) < holdsAtMost
+	return s.LogPartial && !at.IsZero() && s.LogTold.Before(at.Add(tells)) && s.Now.Sub(at).Abs() < holdsAtMost
+}
+
+// Unwritten is a mirror of which writing was stored to begin and was refused before anything
+// was written: nothing is under way that would have to be waited for.
+func Unwritten(known item.Mirror) item.Mirror {
+	if !known.Posting.IsZero() {
+		known.Posting = known.Posting.Add(-holdsAtMost)
+	}
+	known.Changing = time.Time{}
+	return known
 }
 
 // hold keeps one thing back that may have been written already.

@@ -156,7 +156,7 @@ func (p *Poller) hint(ctx context.Context, ticket item.Ticket, received time.Tim
 		return false, nil
 	}
 	stored, err := p.Inbox.Append(ctx, item.Event{
-		ID:       p.eventID(ticket, link),
+		ID:       p.eventID(ticket, link, received),
 		Key:      item.Key{Connector: p.Connector, System: item.Alvao, ID: ticket.ID},
 		Type:     "poll",
 		Received: received,
@@ -169,9 +169,15 @@ func (p *Poller) hint(ctx context.Context, ticket item.Ticket, received time.Tim
 
 // eventID lets the same activity be told once, however often polls overlap. The
 // link's version tells two visits of one status apart where the times don't: they may
-// be missing, or fall into one second.
-func (p *Poller) eventID(ticket item.Ticket, link item.Link) string {
-	return "poll/" + p.Connector + "/" + strconv.FormatInt(ticket.ID, 10) +
+// be missing, or fall into one second. A look in the moment of the activity changes no
+// version and is not the last word on its messages, so it doesn't count for later. Twice
+// the moment, as the clock of the sync-core that looks may be behind.
+func (p *Poller) eventID(ticket item.Ticket, link item.Link, received time.Time) string {
+	id := "poll/" + p.Connector + "/" + strconv.FormatInt(ticket.ID, 10) +
 		"/" + ticket.LastActivity.UTC().Format(time.RFC3339Nano) +
 		"/" + strconv.FormatInt(link.Version, 10) + "/" + ticket.Status
+	if received.Sub(ticket.LastActivity) < 2*plan.SameMoment {
+		id += "/fresh"
+	}
+	return id
 }

@@ -396,3 +396,23 @@ func TestActivityIsToldWhereMessagesCross(t *testing.T) {
 		t.Errorf("%d found where messages don't cross", found)
 	}
 }
+
+func TestLookInTheMomentOfAnActivityIsRepeated(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.poller.Rules.Messages = true
+	b.link(t, item.Link{
+		Ticket: 1, WorkItem: 42, State: item.LinkActive, Agreed: item.Pair{Status: "Development", State: "To Do"},
+		TalkSeen: at(1).Add(-time.Millisecond), // what a round remembers that looks too soon (reconcile, readMessages)
+	})
+	b.desk.set(ticket(1, "Development", 1))
+	looks := 0
+	for i := range 60 {
+		b.now = at(1).Add(time.Duration(i) * time.Second)
+		b.poll(t)
+		looks += len(b.take(t))
+	}
+	if looks != 2 {
+		t.Errorf("%d looks, want one at once and one when the moment is over", looks)
+	}
+}

@@ -87,6 +87,9 @@ func (r *round) carried(ctx context.Context, step plan.Step, deed func(context.C
 	if fault.Is(err, fault.Unavailable) {
 		return fault.Wrap(err, fault.Unavailable, "%s", fault.Sentence(err)).After(plan.Settle)
 	}
+	if unwritten(step, err) {
+		return errors.Join(err, r.mirror(ctx, step.Source, plan.Unwritten(step.Mirror)))
+	}
 	if err != nil {
 		return err
 	}
@@ -95,6 +98,11 @@ func (r *round) carried(ctx context.Context, step plan.Step, deed func(context.C
 		next.Notify = step.Mirror.Notify
 	}
 	return r.mirror(ctx, step.Source, next)
+}
+
+// unwritten tells that Alvao, which is written to in one call, did not so much as look at it.
+func unwritten(step plan.Step, err error) bool {
+	return strings.HasPrefix(step.Source, string(item.AzureDevOps)+"/") && (fault.Is(err, fault.Throttled) || fault.Is(err, fault.BadToken))
 }
 
 // refused tells that this one message can't cross, now or later. A file that can't be

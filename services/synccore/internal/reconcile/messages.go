@@ -82,10 +82,6 @@ type talk struct {
 	records []int64
 }
 
-// sameMoment is how long after an activity another one may be told with the same time:
-// tenants tell times to the second or finer.
-const sameMoment = 2 * time.Second
-
 // readMessages reads all that people wrote on both sides and what is remembered of it.
 // Where the log can't be read nothing crosses: without it nobody could tell what has
 // crossed already.
@@ -95,7 +91,7 @@ func (r *round) readMessages(ctx context.Context) error {
 	var memory item.Memory
 	// What was read before this is part of what is read now.
 	rev, seen := r.sides.WorkItem.Rev, r.sides.Ticket.LastActivity
-	if r.sides.Now.Sub(seen) < sameMoment {
+	if r.sides.Now.Sub(seen) < plan.SameMoment {
 		// Somebody may write yet another message at the very same time, as it is told.
 		seen = seen.Add(-time.Millisecond)
 	}

@@ -47,3 +47,29 @@ func TestMergedHintsAreLookedForToo(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A record that a hint names is waited for longer than a change that can be guessed at only:
+// its transaction may take a while, and the ticket may have changed otherwise meanwhile.
+func TestNamedRecordIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	c := chatting(t)
+	late := c.write(t, "<p>It burns</p>")
+	before := c.connector.Tickets
+	c.connector.Tickets = onlyTold{Tickets: before} // its transaction is not through
+	h := hints(c.ticket)
+	h.Received, h.Payload = c.clock(), fmt.Appendf(nil, `{"event":"act.created","ticketId":%d,"actId":%d,"personId":1}`, c.ticket, late.ID)
+	c.pass(40 * time.Second)
+	if _, err := c.engine.Handle(t.Context(), c.connector, h); !fault.Is(err, fault.Busy) {
+		t.Fatalf("%v", err)
+	}
+	c.connector.Tickets = before
+	if _, err := c.engine.Handle(t.Context(), c.connector, h); err != nil || len(c.comments("burns")) != 1 {
+		t.Fatalf("%v, %q", err, c.comments(""))
+	}
+	// Not for ever.
+	c.connector.Tickets = onlyTold{Tickets: before}
+	c.pass(time.Minute)
+	if _, err := c.engine.Handle(t.Context(), c.connector, h); err != nil {
+		t.Fatal(err)
+	}
+}

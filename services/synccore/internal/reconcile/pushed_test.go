@@ -12,6 +12,7 @@ import (
 	"time"
 
 	standalvao "github.com/tandem-sync/tandem/services/sandbox/alvao"
+	sandboxfault "github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
@@ -324,5 +325,42 @@ func TestTheTellingIsWaitedForForHoursAlone(t *testing.T) {
 	c.pass(time.Hour)
 	if _, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); err != nil || len(c.records("use water")) != 1 {
 		t.Errorf("%d records, %v", len(c.records("use water")), err)
+	}
+}
+
+// What Alvao refused to take at the time can't stand there, and does not wait for the telling.
+func TestWhatWasSlowedDownDoesNotWaitForTheTelling(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusUnauthorized} {
+		faults := sandboxfault.NewSet(1)
+		w := setup(t, talking, byApplication, func(o *options) { o.faults = faults })
+		c := &chat{world: w, ticket: w.ticket(t, "Development")}
+		c.hintedRound(t)
+		c.workItem = w.link(t, c.ticket).WorkItem
+		slow := func() {
+			if _, err := faults.Add(sandboxfault.Rule{Method: "POST", Path: "/AlvaoRestApi/**/log", Kind: sandboxfault.KindStatus, Status: status}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		round := func(want bool, text string) {
+			t.Helper()
+			c.pass(time.Minute)
+			_, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket))
+			if n := len(c.records(text)); want && (err != nil || n != 1) || !want && (!fault.Is(err, fault.Throttled) && !fault.Is(err, fault.BadToken) || n != 0) {
+				t.Errorf("%d: %d records of %q, %v", status, n, text, err)
+			}
+		}
+		made := c.comment(t, "<p>use water</p>")
+		slow()
+		round(false, "use water")
+		faults.Clear()
+		round(true, "use water")
+		if _, err := c.boards.As(developer).EditComment(int(c.workItem), made.ID, "<p>use sand</p>"); err != nil {
+			t.Fatal(err)
+		}
+		slow()
+		round(false, "use sand")
+		faults.Clear()
+		round(true, "use sand")
 	}
 }

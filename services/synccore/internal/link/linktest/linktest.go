@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(testing.TB) *datastore.Store) {
 		"concurrent writers":                        (*bench).concurrent,
 		"mirrors are told as put":                   (*bench).mirrors,
 		"a mirror needs the lease":                  (*bench).mirrorNeedsLease,
+		"older builds read what is remembered":      (*bench).olderBuilds,
 		"mirrors go with their link":                (*bench).mirrorsDeleted,
 		"a mirror that stands makes its notice due": (*bench).notices,
 		"notices go with their link":                (*bench).noticesDeleted,

@@ -1,12 +1,15 @@
 package linktest
 
 import (
+	"encoding/json"
 	"errors"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 )
 
 func (b *bench) wantMirrors(ticket int64, want map[string]item.Mirror) {
@@ -75,4 +78,36 @@ func (b *bench) mirrorsDeleted() {
 		b.t.Fatal(err)
 	}
 	b.wantMirrors(1, map[string]item.Mirror{})
+}
+
+// olderBuilds work on the same links during a rolling update and after one that was taken
+// back: what they don't know looks to them like a mirror that stands nowhere, and what they
+// noted as a number is understood.
+func (b *bench) olderBuilds() {
+	held := b.lease(1)
+	if _, err := b.links.Put(b.ctx(), held, item.Link{Connector: connector, Ticket: 1, State: item.LinkActive}); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := b.links.BeginMemory(b.ctx(), b.lease(2)); err != nil {
+		b.t.Fatal(err)
+	}
+	for ticket := range int64(2) {
+		key := b.store.Key(lease.Tag(link.TicketKey(connector, ticket+1)), "mirrors")
+		fields, err := b.store.Client().HGetAll(b.ctx(), key).Result()
+		if err != nil || len(fields) == 0 {
+			b.t.Fatalf("%v, %v", fields, err)
+		}
+		for source, text := range fields {
+			var mirror item.Mirror
+			if err := json.Unmarshal([]byte(text), &mirror); err != nil || mirror != (item.Mirror{}) {
+				b.t.Errorf("an older build reads %s, %s, as %+v, %v", source, text, mirror, err)
+			}
+		}
+		if err := b.store.Client().HSet(b.ctx(), key, "since", "1790000000000").Err(); err != nil {
+			b.t.Fatal(err)
+		}
+		if memory, err := b.links.Memory(b.ctx(), connector, ticket+1); err != nil || memory.Since.UnixMilli() != 1790000000000 {
+			b.t.Errorf("%+v, %v", memory, err)
+		}
+	}
 }

@@ -24,7 +24,7 @@ if version == 1 then
   redis.call('HSET', KEYS[1], 'c', ARGV[1])
   redis.call('PERSIST', KEYS[2])
   local now = redis.call('TIME')
-  redis.call('HSETNX', KEYS[4], 'since', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
+  redis.call('HSETNX', KEYS[4], 'since', string.format('{"ms":%.0f}', now[1] * 1000 + math.floor(now[2] / 1000)))
 end
 for i = 8, #ARGV do
   redis.call('LPUSH', KEYS[2], ARGV[i])
