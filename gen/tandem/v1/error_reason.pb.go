@@ -90,6 +90,16 @@ const (
 	// ERROR_REASON_ISSUER_UNAVAILABLE: the keys of the token's issuer can't be fetched, so
 	// that the token can't be checked. Retry with backoff.
 	ErrorReason_ERROR_REASON_ISSUER_UNAVAILABLE ErrorReason = 23
+	// ERROR_REASON_CORE_UNAVAILABLE: the gateway does not reach sync-core, or got no answer
+	// from it in time. Only over REST. Whether anything was done is not known. Retry with
+	// backoff, what makes something with the same Idempotency-Key.
+	ErrorReason_ERROR_REASON_CORE_UNAVAILABLE ErrorReason = 24
+	// ERROR_REASON_OVERLOADED: too many calls are under way at the gateway. Only over REST.
+	// Nothing was done. Retry after the delay of Retry-After.
+	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 25
+	// ERROR_REASON_UNKNOWN_METHOD: the API has no method at the path, or the path does not
+	// take the HTTP method. Only over REST.
+	ErrorReason_ERROR_REASON_UNKNOWN_METHOD ErrorReason = 26
 )
 
 // Enum value maps for ErrorReason.
@@ -117,6 +127,9 @@ var (
 		21: "ERROR_REASON_PERMISSION_DENIED",
 		22: "ERROR_REASON_RATE_LIMITED",
 		23: "ERROR_REASON_ISSUER_UNAVAILABLE",
+		24: "ERROR_REASON_CORE_UNAVAILABLE",
+		25: "ERROR_REASON_OVERLOADED",
+		26: "ERROR_REASON_UNKNOWN_METHOD",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -141,6 +154,9 @@ var (
 		"ERROR_REASON_PERMISSION_DENIED":  21,
 		"ERROR_REASON_RATE_LIMITED":       22,
 		"ERROR_REASON_ISSUER_UNAVAILABLE": 23,
+		"ERROR_REASON_CORE_UNAVAILABLE":   24,
+		"ERROR_REASON_OVERLOADED":         25,
+		"ERROR_REASON_UNKNOWN_METHOD":     26,
 	}
 )
 
@@ -175,7 +191,7 @@ var File_tandem_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xd3\x05\n" +
+	"\x1ctandem/v1/error_reason.proto\x12\ttandem.v1*\xb4\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -199,7 +215,10 @@ const file_tandem_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x14\x12\"\n" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x15\x12\x1d\n" +
 	"\x19ERROR_REASON_RATE_LIMITED\x10\x16\x12#\n" +
-	"\x1fERROR_REASON_ISSUER_UNAVAILABLE\x10\x17B6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
+	"\x1fERROR_REASON_ISSUER_UNAVAILABLE\x10\x17\x12!\n" +
+	"\x1dERROR_REASON_CORE_UNAVAILABLE\x10\x18\x12\x1b\n" +
+	"\x17ERROR_REASON_OVERLOADED\x10\x19\x12\x1f\n" +
+	"\x1bERROR_REASON_UNKNOWN_METHOD\x10\x1aB6Z4github.com/tandem-sync/tandem/gen/tandem/v1;tandemv1b\x06proto3"
 
 var (
 	file_tandem_v1_error_reason_proto_rawDescOnce sync.Once

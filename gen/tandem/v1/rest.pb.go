@@ -35,8 +35,8 @@ type Problem struct {
 	Status int32 `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"`
 	// detail is one sentence for a person.
 	Detail string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
-	// reason is an ErrorReason without its prefix, for programs to act on. Absent where
-	// no method was reached: the path is none, or sync-core is away.
+	// reason is an ErrorReason without its prefix, for programs to act on. Absent
+	// only where none fits.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// trace_id finds the request in logs and traces, as 32 hex digits.
 	TraceId string `protobuf:"bytes,6,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`

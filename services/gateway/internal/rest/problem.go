@@ -20,6 +20,10 @@ const (
 	errorDomain = "tandem.v1"
 	// invalidRequest is the reason of what is wrong with a request, whoever notices it.
 	invalidRequest = "INVALID_REQUEST"
+	// What only the gateway can tell.
+	coreUnavailable = "CORE_UNAVAILABLE"
+	overloaded      = "OVERLOADED"
+	unknownMethod   = "UNKNOWN_METHOD"
 )
 
 // problem is an error in the form of RFC 9457.
@@ -99,6 +103,10 @@ func problemOf(state *status.Status) (*problem, time.Duration) {
 		if text, replace := ownSentence(state.Code()); replace {
 			p.Detail = text
 		}
+		if code := state.Code(); code == codes.Unavailable || code == codes.DeadlineExceeded {
+			// sync-core itself tells a reason whenever it answers.
+			p.Reason, wait = coreUnavailable, time.Second
+		}
 	}
 	return p, wait
 }
@@ -129,12 +137,12 @@ func ownSentence(code codes.Code) (string, bool) {
 
 // writeRoutingError is grpc-gateway's handler for requests that fit no method.
 func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
-	p := &problem{Status: code, Detail: "The API has no method at this path; /openapi.json lists them."}
+	p := &problem{Status: code, Reason: unknownMethod, Detail: "The API has no method at this path; /openapi.json lists them."}
 	switch code {
 	case http.StatusMethodNotAllowed:
 		p.Detail = "The path does not take this method; /openapi.json lists what it takes."
 	case http.StatusBadRequest:
-		p.Detail = "The path is malformed."
+		p.Detail, p.Reason = "The path is malformed.", invalidRequest
 	}
 	p.write(w, r)
 }

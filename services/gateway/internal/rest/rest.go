@@ -207,7 +207,7 @@ func unread(err error) *problem {
 
 // busy is the answer where too much is under way.
 func busy() *problem {
-	return &problem{Status: http.StatusServiceUnavailable, Detail: "Too many calls are under way at this gateway; try again shortly."}
+	return &problem{Status: http.StatusServiceUnavailable, Reason: overloaded, Detail: "Too many calls are under way at this gateway; try again shortly."}
 }
 
 // OpenAPI serves the OpenAPI document. It tells nothing that the source does not,

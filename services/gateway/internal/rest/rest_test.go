@@ -274,7 +274,7 @@ func TestBadRequests(t *testing.T) {
 			t.Parallel()
 			reason := "INVALID_REQUEST"
 			if tt.status == http.StatusNotFound || tt.status == http.StatusMethodNotAllowed {
-				reason = "" // no method was reached
+				reason = "UNKNOWN_METHOD"
 			}
 			wantProblem(t, call(t, handler, tt.method, tt.target, tt.body, nil), tt.status, reason)
 		})
@@ -306,13 +306,16 @@ func TestErrors(t *testing.T) {
 		{"foreign reason", own(codes.NotFound, "Nothing.", protoadapt.MessageV1Of(&errdetails.ErrorInfo{Reason: "X", Domain: "example.com"})), 404, "", "Nothing.", ""},
 		{"internal without details", status.Error(codes.Internal, "nil pointer at 10.0.0.7"), 500, "", "unexpected error", "10.0.0.7"},
 		{"unknown", errors.New("nil pointer at 10.0.0.7"), 500, "", "unexpected error", "10.0.0.7"},
-		{"unavailable by gRPC", status.Error(codes.Unavailable, "dial tcp 10.0.0.7"), 503, "", "try again", "10.0.0.7"},
+		{"unavailable by gRPC", status.Error(codes.Unavailable, "dial tcp 10.0.0.7"), 503, "CORE_UNAVAILABLE", "try again", "10.0.0.7"},
 		{"unimplemented", status.Error(codes.Unimplemented, "unknown method"), 501, "", "different versions", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := call(t, start(t, &core{fail: tt.err}), http.MethodPost, "/v1/connectors/a/links/9:sync", "{}", nil)
 			p := wantProblem(t, w, tt.status, tt.reason)
+			if tt.status == http.StatusServiceUnavailable && tt.reason == "CORE_UNAVAILABLE" && w.Header().Get("Retry-After") != "1" {
+				t.Errorf("Retry-After is %q", w.Header().Get("Retry-After"))
+			}
 			if !strings.Contains(p.Detail, tt.detail) || tt.not != "" && strings.Contains(w.Body.String(), tt.not) {
 				t.Errorf("detail is %q, want it to say %q and not %q", p.Detail, tt.detail, tt.not)
 			}

@@ -89,8 +89,8 @@ func TestAnswersAreFiltered(t *testing.T) {
 	asked := &tandemv1.ListConnectorsRequest{ReadMask: &fieldmaskpb.FieldMask{Paths: []string{"healthy"}}}
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+here))
 	_, err := w.guard.Unary(ctx, asked, &grpc.UnaryServerInfo{FullMethod: tandemv1.ConnectorService_ListConnectors_FullMethodName}, func(_ context.Context, req any) (any, error) {
-		if paths := req.(*tandemv1.ListConnectorsRequest).GetReadMask().GetPaths(); !slices.Contains(paths, "name") { //nolint:forcetypeassert // it is what was given
-			t.Errorf("asked for %v", paths)
+		if asked, ok := req.(*tandemv1.ListConnectorsRequest); !ok || !slices.Contains(asked.GetReadMask().GetPaths(), "name") {
+			t.Errorf("asked for %v", req)
 		}
 		return &tandemv1.ListConnectorsResponse{}, nil
 	})

@@ -55,7 +55,7 @@ func TestIngestStoresWhatItWasTold(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	// What can't be is as near as can be.
-	for said, want := range map[time.Time]time.Time{time.Time{}: w.now.Add(-72 * time.Hour), w.now.AddDate(900, 0, 0): w.now} {
+	for said, want := range map[time.Time]time.Time{{}: w.now.Add(-72 * time.Hour), w.now.AddDate(900, 0, 0): w.now} {
 		req := azureEvent(40 + int64(said.Year()))
 		req.EventId, req.ReceiveTime = said.String(), timestamppb.New(said)
 		if _, err := w.events.IngestEvent(t.Context(), req); err != nil {

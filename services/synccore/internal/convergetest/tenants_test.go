@@ -137,6 +137,7 @@ func TestEveryKindOfTenantConverges(t *testing.T) {
 	if *toldTenants {
 		chosen = slices.DeleteFunc(chosen, func(kind int) bool { return kind&(noLog|noApplication) != noLog })
 	}
+	each := len(chosen)
 	chosen = slices.Repeat(chosen, *eachTenant)
 	if *oneTenant >= 0 {
 		chosen = []int{*oneTenant}
@@ -145,7 +146,7 @@ func TestEveryKindOfTenantConverges(t *testing.T) {
 		t.Run(strconv.Itoa(lane), func(t *testing.T) {
 			t.Parallel()
 			for i := lane; i < len(chosen); i += *parallel {
-				kind, first := chosen[i], base+uint64(i/kinds*kinds)
+				kind, first := chosen[i], base+uint64(i/each*kinds)
 				seed := first + uint64(kind)
 				world := tenantShape(seed, kind)
 				script := scriptOf(seed)

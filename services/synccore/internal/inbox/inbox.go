@@ -245,7 +245,8 @@ func (b *Inbox) ReleaseHeld(ctx context.Context, connector string) error {
 // Stats is what the inbox holds at one moment.
 type Stats struct {
 	QueuedLive, QueuedBackground, Running, Waiting, Dead int64
-	// OldestAge is how long ago the oldest hint that is not finished was stored.
+	// OldestAge is how long ago the oldest hint that is not finished was stored, of the first
+	// hundred; but for those that only have to wait, for an approval say.
 	OldestAge time.Duration
 	// LiveDelay is how long the next live item has been ready without a worker.
 	LiveDelay time.Duration

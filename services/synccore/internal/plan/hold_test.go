@@ -82,3 +82,34 @@ func TestHeldUntilTold(t *testing.T) {
 		})
 	}
 }
+
+// So is a note to people in Alvao of which nobody knows whether it was written.
+func TestNoteHeldUntilTold(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 14, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	for name, tc := range map[string]struct {
+		posting, told, since time.Time
+		status               string
+		whole                bool
+		want                 plan.Kind
+	}{
+		"it was cut off":                  {posting: ago(10 * time.Minute), status: "Development", want: plan.Hold},
+		"it was cut off, and all is told": {posting: ago(10 * time.Minute), told: ago(5 * time.Minute), status: "Development", want: plan.BeginNote},
+		"of a log that can be read":       {posting: ago(10 * time.Minute), status: "Development", whole: true, want: plan.BeginNote},
+		"the memory of it was lost":       {since: ago(10 * time.Minute), want: plan.Hold},
+		"the same, and all is told":       {since: ago(10 * time.Minute), told: ago(5 * time.Minute), want: plan.BeginNote},
+	} {
+		link := item.Link{
+			WorkItem: 3, State: item.LinkGone, Away: item.AzureDevOps, Agreed: item.Pair{Status: tc.status},
+			Note: &item.Note{Number: 1, To: item.Alvao, Text: "It is gone.", Posting: tc.posting},
+		}
+		sides := plan.Sides{
+			Now: now, WorkItemGone: true, Ticket: item.Ticket{ID: 7}, NoteSought: true,
+			LogPartial: !tc.whole, LogTold: tc.told, MemorySince: tc.since,
+		}
+		if step := plan.Next(link, sides, plan.Rules{}); step.Kind != tc.want {
+			t.Errorf("%s: %+v, want %s", name, step, tc.want)
+		}
+	}
+}

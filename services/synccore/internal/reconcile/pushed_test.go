@@ -15,6 +15,8 @@ import (
 	sandboxfault "github.com/tandem-sync/tandem/services/sandbox/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/fault"
 	"github.com/tandem-sync/tandem/services/synccore/internal/item"
+	"github.com/tandem-sync/tandem/services/synccore/internal/lease"
+	"github.com/tandem-sync/tandem/services/synccore/internal/link"
 	"github.com/tandem-sync/tandem/services/synccore/internal/plan"
 	"github.com/tandem-sync/tandem/services/synccore/internal/pushed"
 	"github.com/tandem-sync/tandem/services/synccore/internal/reconcile"
@@ -362,5 +364,33 @@ func TestWhatWasSlowedDownDoesNotWaitForTheTelling(t *testing.T) {
 		round(false, "use sand")
 		faults.Clear()
 		round(true, "use sand")
+	}
+}
+
+// A link that knows not since when it remembers messages, as one of an older store or one
+// that lost them, writes none again before the application has told all.
+func TestWhatIsNotRememberedWaitsForTheTelling(t *testing.T) {
+	t.Parallel()
+	c := toldChat(t)
+	rounds := c.tellingRounds()
+	c.comment(t, "<p>use water</p>")
+	c.desk.PauseHooks()
+	if _, err := c.engine.Handle(t.Context(), c.connector, hints(c.ticket)); err != nil || len(c.records("use water")) != 1 {
+		t.Fatalf("%d records, %v", len(c.records("use water")), err)
+	}
+	c.desk.DropHooks()
+	c.desk.ResumeHooks(false)
+	if err := c.store.Client().Del(t.Context(), c.store.Key(lease.Tag(link.TicketKey(name, c.ticket)), "mirrors")).Err(); err != nil {
+		t.Fatal(err)
+	}
+	h := hints(c.ticket)
+	h.Force = true
+	if _, err := c.engine.Handle(t.Context(), c.connector, h); !fault.Is(err, fault.Busy) || len(c.records("use water")) != 1 {
+		t.Fatalf("%d records, %v", len(c.records("use water")), err)
+	}
+	c.pass(10 * time.Minute)
+	rounds.run(t)
+	if _, err := c.engine.Handle(t.Context(), c.connector, h); err != nil || len(c.records("use water")) != 1 {
+		t.Errorf("%d records, %v", len(c.records("use water")), err)
 	}
 }

@@ -73,6 +73,7 @@ func Run(t *testing.T, open func(testing.TB) *datastore.Store) {
 		"bad tokens and states are refused":         (*bench).badTokens,
 		"get finds a record in every state":         (*bench).get,
 		"stats count":                               (*bench).stats,
+		"what only waits is not old":                (*bench).patients,
 		"many workers, each item in one hand":       (*bench).crowd,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -355,5 +355,24 @@ func (b *bench) stats() {
 	}
 }
 
+// patients are old only once something failed.
+func (b *bench) patients() {
+	b.t.Helper()
+	r := b.open(inbox.Options{})
+	r.append(hint(ticket(1)))
+	began := time.Now()
+	r.retry(r.receive(1)[0], inbox.RetryOptions{After: long})
+	for time.Since(began) < 50*time.Millisecond {
+		if got, err := r.Stats(b.ctx()); err != nil || got.OldestAge != 0 || got.Waiting != 1 {
+			b.t.Fatalf("what waits: %+v %v", got, err)
+		}
+	}
+	r.append(hint(ticket(1)))
+	r.retry(r.receive(1)[0], inbox.RetryOptions{After: long, Counted: true})
+	if got, err := r.Stats(b.ctx()); err != nil || got.OldestAge < 50*time.Millisecond || got.Waiting != 1 {
+		b.t.Errorf("what failed: %+v %v", got, err)
+	}
+}
+
 // reasons are cut, as a person reads them.
 func longReason() string { return strings.Repeat("ž", 5000) }
