@@ -360,7 +360,7 @@ func (b *bench) patients() {
 	b.t.Helper()
 	r := b.open(inbox.Options{})
 	r.append(hint(ticket(1)))
-	began := time.Now()
+	began := time.Now() //nolint:forbidigo // Redis goes by the real time.
 	r.retry(r.receive(1)[0], inbox.RetryOptions{After: long})
 	for time.Since(began) < 50*time.Millisecond {
 		if got, err := r.Stats(b.ctx()); err != nil || got.OldestAge != 0 || got.Waiting != 1 {
