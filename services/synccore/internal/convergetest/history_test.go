@@ -231,8 +231,9 @@ func (h *history) round() bool {
 func (h *history) quiet() bool {
 	patience, look := 8*time.Minute, 8*time.Second
 	if h.shape.tenant.LogUnreadable {
-		// What may have been written already waits for the application's hourly telling.
-		patience = 80 * time.Minute
+		// What may have been written already waits for the application's hourly telling, or
+		// for the next one where a process died over that.
+		patience = 150 * time.Minute
 	}
 	waited := time.Duration(0)
 	for ; waited < patience; waited += look {
