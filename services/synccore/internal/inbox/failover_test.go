@@ -143,6 +143,7 @@ func TestFailOver(t *testing.T) {
 					replica.Resume(t)
 				case 1:
 					how = "exchanged"
+					await(t, func() bool { return group.Whole(t) }) // who died before copies the new one
 					group.FailOver(t)
 				default:
 					how = "killed"
